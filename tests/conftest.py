@@ -1,12 +1,9 @@
-"""What every test file shares: quiet, deterministic frameworks, and a seed that is printed."""
+"""What every test file shares: quiet frameworks and repeatable random numbers."""
 
 import os
 
-# Read by the frameworks when they are first imported, which is after this file.
+# Read by TensorFlow when it is first imported, which is after this file.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import numpy as np
 import pytest
