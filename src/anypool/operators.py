@@ -95,7 +95,7 @@ class _Extreme(Operator):
     def dtypes(self, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
         if requested not in (None, dtype):
             raise ValueError(f"dtype={requested!r}: {type(self).__name__} keeps the dtype of its elements, {dtype!r}; cast the result")
-        return dtype, dtype
+        return ("uint8" if dtype == "bool" else dtype), dtype
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,11 @@ class Window:
         """How many axes the window was written for; None if it fits any number."""
         raise NotImplementedError
 
+    @property
+    def default_rank(self) -> int:
+        """How many trailing axes are pooled where nobody says: one per entry of the size, two for an int."""
+        return 2
+
     def axis_plan(self, axis: int, length: Any) -> AxisPlan:
         """The windows along the pooled axis number `axis` (0 for the first) of `length` elements."""
         raise NotImplementedError
@@ -262,6 +267,10 @@ class Sliding(Window):
     def rank(self) -> int | None:
         return self._rank  # type: ignore[attr-defined]
 
+    @property
+    def default_rank(self) -> int:
+        return len(self.kernel_size) if isinstance(self.kernel_size, tuple) else 2
+
     def axis_plan(self, axis: int, length: Any) -> SlidingAxis:
         kernel, stride, dilation = (_entry(v, axis) for v in (self.kernel_size, self.stride, self.dilation))
         span = dilation * (kernel - 1) + 1
@@ -284,6 +293,15 @@ class Sliding(Window):
             past = (outputs - 1) * stride - (length + before)  # where the last window starts, seen from the end
             outputs -= _at_most(_at_least(past + 1, 0), 1)
         return SlidingAxis(length, outputs, kernel, dilation, stride, before, after)
+
+    def unpooled_shape(self, outputs: Sequence[int]) -> tuple[int, ...]:
+        """The input lengths that give these outputs with nothing left over: (o − 1)·s − p₀ − p₁ + d(k−1) + 1."""
+        lengths = []
+        for axis, number in enumerate(outputs):
+            kernel, stride, dilation = (_entry(v, axis) for v in (self.kernel_size, self.stride, self.dilation))
+            before, after = (0, 0) if isinstance(self.padding, str) else _pair(self.padding, axis)
+            lengths.append((number - 1) * stride - before - after + dilation * (kernel - 1) + 1)
+        return tuple(lengths)
 
 
 @dataclass(frozen=True)
@@ -309,6 +327,10 @@ class Adaptive(Window):
     @property
     def rank(self) -> int | None:
         return len(self.output_size) if isinstance(self.output_size, tuple) else None
+
+    @property
+    def default_rank(self) -> int:
+        return self.rank or 2
 
     def axis_plan(self, axis: int, length: Any) -> AxisPlan:
         wanted = _entry(self.output_size, axis)

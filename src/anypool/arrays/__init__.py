@@ -1,0 +1,92 @@
+"""On which array: one adapter per framework, loaded only when an array of that framework comes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from anypool import definition
+from anypool.definition import Pooling
+from anypool.operators import Defaults
+
+IMPLEMENTATIONS = ("kernel", "framework", "definition")
+
+
+class Adapter:
+    """What anypool knows of one framework; a subclass and a namespace of functions make the whole package serve it.
+
+    The namespace (`namespace(x)`) holds what operators and the definition call, with NumPy's names and meanings:
+    abs, any, arange, asarray, astype (to a dtype's name), concat, expand_dims, is_floating, isnan, max, min, moveaxis, reshape, round, shape,
+    squeeze, sum, take, transpose, where; and `constant` (no gradient flows through it), `highest` and `lowest` (of the dtype of an array),
+    `latest` (for unpooling: the last source of every place), `take_along_last`, `zero` and `zeros` (in the dtype of an array).
+    """
+
+    name: str
+    defaults = Defaults()
+    order: tuple[str, ...] = ("definition",)
+    """The implementations that `impl="auto"` tries, in this order."""
+
+    def array(self, x: Any) -> Any:
+        """x as an array of the framework; TypeError for kinds that have no windows (ragged, sparse, masked)."""
+        return x
+
+    def shape(self, x: Any) -> tuple[Any, ...]:
+        """The lengths, integers where known."""
+        return tuple(x.shape)
+
+    def dtype(self, x: Any) -> str:
+        """The name of the dtype, NumPy's."""
+        return x.dtype.name
+
+    def namespace(self, x: Any) -> Any:
+        """The functions for arrays like x."""
+        raise NotImplementedError
+
+    def refusal(self, implementation: str, x: Any, pooling: Pooling) -> str | None:
+        """Why this implementation cannot run; None if it can."""
+        if implementation == "definition":
+            return None
+        return f"{self.name} arrays have no {implementation} implementation"
+
+    def run(self, implementation: str, x: Any, pooling: Pooling) -> Any:
+        """The values, or (values, indices), by an implementation that does not refuse."""
+        return definition.pool(x, pooling, self.namespace(x))
+
+    def run_into(self, out: Any, implementation: str, x: Any, pooling: Pooling) -> Any:
+        """As `run`, with the values written into `out`, which is returned in their place."""
+        raise TypeError(f"out= needs an array that can be written into; {self.name} arrays cannot")
+
+    def choose(self, impl: str, x: Any, pooling: Pooling) -> str:
+        """The implementation to run; ValueError where the one asked for cannot."""
+        if impl == "auto":
+            return next(name for name in self.order if self.refusal(name, x, pooling) is None)
+        if impl not in IMPLEMENTATIONS:
+            raise ValueError(f"impl must be one of 'auto', {', '.join(map(repr, IMPLEMENTATIONS))}, got {impl!r}")
+        reason = self.refusal(impl, x, pooling)
+        if reason is not None:
+            raise ValueError(f"impl={impl!r} cannot run here: {reason}")
+        return impl
+
+    def unpool(self, x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int]) -> Any:
+        """Zeros with x at the flat positions `indices` within the axes."""
+        return definition.unpool(x, indices, axes, lengths, self.namespace(x))
+
+    def largest(self, indices: Any) -> tuple[int, int] | None:
+        """The least and the greatest of an array of indices; None where values are not known yet, or there are none."""
+        raise NotImplementedError
+
+
+_MODULES = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax", "tensorflow": "tensorflow", "keras": "keras"}
+_ADAPTERS: dict[type, Adapter] = {}
+
+
+def adapter_for(x: Any) -> Adapter:
+    """The adapter of the framework that x belongs to; whatever NumPy can read is NumPy's."""
+    kind = type(x)
+    adapter = _ADAPTERS.get(kind)
+    if adapter is None:
+        roots = (cls.__module__.partition(".")[0] for cls in kind.__mro__)
+        module = next((_MODULES[root] for root in roots if root in _MODULES), "numpy")
+        adapter = _ADAPTERS[kind] = importlib.import_module(f"anypool.arrays.{module}").ADAPTER
+    return adapter
