@@ -104,6 +104,11 @@ class NumPy(Adapter):
     def namespace(self, x: Any) -> type[Namespace]:
         return Namespace
 
+    def run(self, implementation: str, x: Any, pooling: Pooling) -> Any:
+        # NaN and infinities are data: they pass without NumPy's warnings, as they do in compiled code.
+        with np.errstate(all="ignore"):
+            return super().run(implementation, x, pooling)
+
     def run_into(self, out: Any, implementation: str, x: Any, pooling: Pooling) -> Any:
         if not isinstance(out, np.ndarray) or not out.flags.writeable:
             raise TypeError(f"out must be a NumPy array that can be written into, got {type(out).__name__}")
