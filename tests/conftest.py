@@ -7,6 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+from adapters import ADAPTERS
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -17,3 +18,9 @@ settings.load_profile("tests")
 def rng():
     """Random numbers, the same in every run."""
     return np.random.default_rng(20_241)
+
+
+@pytest.fixture
+def adapter(request):
+    """The array kind of that name; see adapters.EVERY_ADAPTER."""
+    return ADAPTERS[request.param]()

@@ -1,0 +1,253 @@
+"""One pooling in plain words, from which both the package's call and the reference's are made, and how they must agree."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import reference
+from adapters import FLOATS, dtype
+
+import anypool as ap
+
+HALF = ("float16", "bfloat16")
+OPERATORS = ("max", "min", "average", "sum", "lp")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pooling; kernel_size, stride, padding and dilation have one entry per axis. `padding` is pairs or a name."""
+
+    operator: str = "max"
+    window: str = "sliding"
+    axes: tuple = (-2, -1)
+    kernel_size: tuple = (2, 2)
+    stride: tuple | None = None
+    padding: tuple | str = "valid"
+    dilation: tuple | None = None
+    ceil_mode: bool = False
+    output_size: tuple = (2, 2)
+    count_include_pad: bool = False
+    divisor_override: int | None = None
+    p: float = 2.0
+    dtype: str | None = None
+
+    def package_window(self):
+        if self.window == "global":
+            return ap.Global()
+        if self.window == "adaptive":
+            return ap.Adaptive(self.output_size)
+        return ap.Sliding(self.kernel_size, self.stride, self.padding, self.dilation or 1, self.ceil_mode)
+
+    def package_operator(self):
+        if self.operator == "average":
+            return ap.Average(self.count_include_pad, self.divisor_override)
+        return ap.Lp(self.p) if self.operator == "lp" else {"max": ap.Max, "min": ap.Min, "sum": ap.Sum}[self.operator]()
+
+    def package(self, x, **options):
+        """What anypool gives."""
+        if self.dtype is not None:
+            options["dtype"] = self.dtype
+        return ap.pool(x, self.package_operator(), self.package_window(), self.axes, **options)
+
+    def windows(self, shape):
+        """The reference's windows along each axis."""
+        lengths = [shape[axis] for axis in self.axes]
+        if self.window == "global":
+            return [reference.whole(n) for n in lengths]
+        if self.window == "adaptive":
+            return [reference.adaptive(n, m) for n, m in zip(lengths, self.output_size, strict=True)]
+        stride, dilation = self.stride or self.kernel_size, self.dilation or (1,) * len(self.axes)
+        padding = (self.padding,) * len(self.axes) if isinstance(self.padding, str) else self.padding
+        settings = zip(lengths, self.kernel_size, stride, padding, dilation, strict=True)
+        return [reference.sliding(*setting, self.ceil_mode) for setting in settings]
+
+    def options(self):
+        return {"count_include_pad": self.count_include_pad, "divisor_override": self.divisor_override, "p": self.p}
+
+    def expected(self, x, **options):
+        """What the reference gives."""
+        return reference.pool(x, self.operator, self.windows(x.shape), self.axes, **self.options(), **options)
+
+    def expected_gradient(self, x, upstream):
+        return reference.gradient(x, upstream, self.operator, self.windows(x.shape), self.axes, **self.options())
+
+    def fits(self, shape):
+        """Whether every axis has a window, and every window what the operator needs."""
+        windows = self.windows(shape)
+        if not all(windows):
+            return False
+        needs = self.operator in ("max", "min") or (
+            self.operator == "average" and not self.count_include_pad and self.divisor_override is None
+        )
+        return not needs or all(any(cell is not None for cell in window) for along in windows for window in along)
+
+
+def check(case, x, adapter, call=None, **options):
+    """The package's values, and for max and min without dtype its indices, on this kind of array against the reference."""
+    call = call or case.package
+    selects = case.operator in ("max", "min")
+    got = call(adapter.make(x), **options)
+    assert_close(case, x, adapter.numpy(got), adapter)
+    if selects and options.get("impl") != "framework":
+        values, indices = call(adapter.make(x), return_indices=True, **options)
+        assert_close(case, x, adapter.numpy(values), adapter)
+        indices = adapter.numpy(indices)
+        assert indices.dtype == adapter.index, indices.dtype
+        np.testing.assert_array_equal(indices, case.expected(x, return_indices=True)[1], err_msg=f"indices of {case}")
+
+
+def assert_close(case, x, got, adapter):
+    """Values of the right shape and dtype; max and min exact, the others within the error that the package promises."""
+    assert got.dtype == expected_dtype(case, x, adapter), (case, got.dtype)
+    if case.operator in ("max", "min"):
+        expected = case.expected(x)
+        assert got.shape == expected.shape, case
+        np.testing.assert_array_equal(comparable(got), comparable(expected), err_msg=str(case))
+        return
+    if got.dtype.name not in FLOATS:
+        np.testing.assert_array_equal(got, case.expected(x, dtype=got.dtype), err_msg=str(case))
+        return
+    expected = case.expected(x, dtype="float64")
+    assert got.shape == expected.shape, case
+    finite = np.isfinite(expected)
+    same = np.where(finite, 0, expected)
+    np.testing.assert_array_equal(np.where(finite, 0, got.astype(np.float64)), same, err_msg=str(case))
+    error = np.abs(got.astype(np.float64)[finite] - expected[finite])
+    allowed = error_bound(case, x, got.dtype)[finite]
+    assert (error <= allowed).all(), f"{case}: {(error / allowed).max():.2f} of the allowed error, {got[finite]}, {expected[finite]}"
+
+
+def comparable(x):
+    """Halves as float32, where NumPy knows equal NaN from unequal."""
+    return x.astype(np.float32) if x.dtype.name in HALF else x
+
+
+def error_bound(case, x, kind):
+    """(2 + log₂ n)·eps·mean|x| for averages, n times that for sums; (2 + p + log₂ n)·eps·y for p-norms."""
+    windows = case.windows(x.shape)
+    count = reference.pool(np.ones(x.shape), "sum", windows, case.axes)
+    steps = 2 + np.log2(np.maximum(count, 1))
+    number = finfo(kind)
+    smallest = float(number.smallest_subnormal)
+    sizes = np.abs(np.where(np.isfinite(x.astype(np.float64)), x.astype(np.float64), 0))
+    scale = np.abs(reference.pool(sizes, case.operator, windows, case.axes, **case.options()))
+    return (steps + (case.p if case.operator == "lp" else 0)) * float(number.eps) * scale + smallest
+
+
+def finfo(kind):
+    import ml_dtypes
+
+    return ml_dtypes.finfo(kind)
+
+
+def expected_dtype(case, x, adapter):
+    name = x.dtype.newbyteorder("=").name
+    if case.operator in ("max", "min") or (case.dtype is None and name in FLOATS):
+        return dtype(name)
+    if case.dtype is not None:
+        return dtype(case.dtype)
+    if case.operator == "sum":
+        return dtype(adapter.unsigned if name.startswith("u") else adapter.signed)
+    return dtype(adapter.floating)
+
+
+def check_gradient(case, x, adapter, **options):
+    """The framework's gradient through the package against the reference's."""
+    upstream = np.asarray(np.random.default_rng(7).normal(size=case.expected(x).shape), x.dtype)
+    got = adapter.gradient(lambda a: case.package(a, **options), x, upstream)
+    assert got.dtype == x.dtype and got.shape == x.shape
+    expected = case.expected_gradient(x, upstream)
+    eps = float(finfo(x.dtype).eps)
+    np.testing.assert_allclose(got.astype(np.float64), expected, rtol=16 * eps, atol=16 * eps, err_msg=str(case))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Random poolings and arrays
+
+
+def random_case(rng, rank=None, window=None, operator=None):
+    """A pooling, and the shape of an array it may or may not fit."""
+    rank = rank or int(rng.integers(1, 4))
+    ndim = rank + int(rng.integers(0, 3)) if rank < 3 else rank + int(rng.integers(0, 2))
+    longest = {1: 12, 2: 8, 3: 5}[rank]
+    axes = tuple(int(axis) for axis in rng.permutation(ndim)[:rank])
+    shape = [int(n) for n in rng.integers(1, 4, ndim)]
+    for axis in axes:
+        shape[axis] = int(rng.integers(1, longest + 1))
+    if rng.random() < 0.05 and ndim > rank:
+        shape[next(axis for axis in range(ndim) if axis not in axes)] = 0
+    window = window or str(rng.choice(["sliding", "sliding", "sliding", "adaptive", "global"]))
+    operator = operator or str(rng.choice(OPERATORS))
+
+    def sizes(high):
+        return tuple(int(n) for n in rng.integers(1, high + 1, rank))
+
+    padding = rng.choice(["valid", "same", "same_lower", "pairs"])
+    case = Case(
+        operator=operator,
+        window=window,
+        axes=tuple(axis - ndim if rng.random() < 0.5 else axis for axis in axes),
+        kernel_size=sizes(4),
+        stride=None if rng.random() < 0.3 else sizes(3),
+        padding=tuple((int(a), int(b)) for a, b in rng.integers(0, 3, (rank, 2))) if padding == "pairs" else str(padding),
+        dilation=None if rng.random() < 0.6 else sizes(3),
+        ceil_mode=bool(padding == "pairs" and rng.random() < 0.5),
+        output_size=tuple(None if rng.random() < 0.1 else n for n in sizes(longest + 2)),
+        count_include_pad=bool(operator == "average" and rng.random() < 0.4),
+        divisor_override=int(rng.choice([-3, 2, 7])) if operator == "average" and rng.random() < 0.2 else None,
+        p=float(rng.choice([1, 1.5, 2, 3, 7])),
+    )
+    return case, tuple(shape)
+
+
+def fitting_case(rng, **fixed):
+    """As random_case, until one fits."""
+    while True:
+        case, shape = random_case(rng, **fixed)
+        if case.fits(shape):
+            return case, shape
+
+
+def random_array(rng, shape, name, specials=False):
+    """Numbers with ties, the extremes of the dtype, and with `specials` NaN and infinities."""
+    kind = dtype(name)
+    if name == "bool":
+        return rng.random(shape) < 0.5
+    if name not in FLOATS:
+        low, high = np.iinfo(kind).min, np.iinfo(kind).max
+        small = rng.integers(max(low, -4), 5, shape)
+        large = rng.integers(low, high, shape, dtype=kind, endpoint=True)
+        return np.where(rng.random(shape) < 0.8, small.astype(kind), large)
+    ties = rng.integers(-3, 4, shape)
+    x = np.where(rng.random(shape) < 0.5, ties, rng.normal(size=shape) * 4).astype(kind)
+    if specials:
+        x = np.where(rng.random(shape) < 0.15, rng.choice([np.nan, np.inf, -np.inf], shape), x).astype(kind)
+    return x
+
+
+def laid_out(rng, x):
+    """The same elements in another layout: Fortran's, strided, reversed, transposed, read-only or big-endian."""
+    layout = str(rng.choice(["C", "F", "strided", "reversed", "transposed", "read-only", "big-endian"]))
+    if layout == "F":
+        return np.asfortranarray(x)
+    if layout == "strided":
+        wide = np.zeros(tuple(2 * n for n in x.shape), x.dtype)
+        wide[tuple(slice(None, None, 2) for _ in x.shape)] = x
+        return wide[tuple(slice(None, None, 2) for _ in x.shape)]
+    if layout == "reversed":
+        reverse = tuple(slice(None, None, -1) for _ in x.shape)
+        return x[reverse].copy()[reverse]
+    if layout == "transposed":
+        order = rng.permutation(x.ndim)
+        return np.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order))
+    if layout == "read-only":
+        x = x.copy()
+        x.flags.writeable = False
+        return x
+    if layout == "big-endian" and x.dtype.kind in "iuf":
+        return x.astype(x.dtype.newbyteorder(">"))
+    return x
+
+
+def without(case, **changes):
+    """The case with some fields changed."""
+    return replace(case, **changes)
