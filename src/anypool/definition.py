@@ -26,7 +26,8 @@ WINDOWS_AT_ONCE = 256 * 2**20
 class Pooling:
     """One pooling, decided: checked arguments for arrays of one shape and dtype.
 
-    `axes` are not negative and in the caller's order, as `plan` is; `dtype`, `accumulator` and `result` are the names of the dtypes of
+    `axes` are not negative and in the caller's order, as `plan` is; `dtype`, `accumulator` and `result` are the
+    names of the dtypes of
     the elements, the arithmetic and the output. `empty` says that some window holds no element.
     """
 
@@ -49,8 +50,10 @@ class Pooling:
 def pool(x: Any, pooling: Pooling, xp: Any) -> Any:
     """The values, and with `return_indices` the flat positions of the winners within the pooled axes."""
     operator = pooling.operator
-    groups = [(i,) for i in reversed(range(len(pooling.axes)))] if operator.separable else [tuple(range(len(pooling.axes)))]
-    state = (xp.astype(x, pooling.accumulator),)
+    groups = (
+        [(i,) for i in reversed(range(len(pooling.axes)))] if operator.separable else [tuple(range(len(pooling.axes)))]
+    )
+    state: tuple[Any, ...] = (xp.astype(x, pooling.accumulator),)
     inner = 1  # positions within the axes already pooled, for the flat index
     for group in groups:
         plans = tuple(pooling.plan[i] for i in group)
@@ -70,7 +73,8 @@ def pool(x: Any, pooling: Pooling, xp: Any) -> Any:
 
 
 def unpool(x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int], xp: Any) -> Any:
-    """Zeros with x at flat positions within the `axes` of the output; of equal positions the last in row-major order wins."""
+    """Zeros with x at flat positions within the `axes` of the output; of equal positions the last in row-major order
+    wins."""
     last = tuple(range(-len(axes), 0))
     values, places = (xp.moveaxis(array, tuple(axes), last) for array in (x, indices))
     lead, inputs, outputs = values.shape[: -len(axes)], math.prod(values.shape[-len(axes) :]), math.prod(lengths)
@@ -104,7 +108,8 @@ class _Values:
 
 @dataclass(frozen=True)
 class _Winners:
-    """Values and flat indices along one axis; the second array, if any, holds the indices of the axes already pooled."""
+    """Values and flat indices along one axis; the second array, if any, holds the indices of the axes already
+    pooled."""
 
     operator: Operator
     plans: Plan
@@ -114,7 +119,7 @@ class _Winners:
     def __call__(self, arrays: Sequence[Any], ranges: Sequence[Range]) -> tuple[Any, ...]:
         (plan,), xp = self.plans, self.xp
         windows, valid = _windows(arrays[0], self.operator, self.plans, ranges, xp)
-        winner = self.operator.winner(windows, valid, xp)[..., None]  # type: ignore[attr-defined]
+        winner = self.operator.winner(windows, valid, xp)[..., None]
         index = plan.positions(xp.asarray(_numbers(ranges[1], xp)), winner[..., 0]) * self.inner
         if len(arrays) > 1:
             within, _ = _windows(arrays[1], self.operator, self.plans, ranges, xp)
@@ -191,7 +196,8 @@ def _take(x: Any, grid: _Grid, axis: int, xp: Any) -> Any:
 
 
 class _Grid:
-    """The elements of a range of windows along one axis, shape (outputs, elements): NumPy arrays where lengths are known."""
+    """The elements of a range of windows along one axis, shape (outputs, elements): NumPy arrays where lengths are
+    known."""
 
     def __init__(self, plan: AxisPlan, outputs: Range, xp: Any) -> None:
         i, j = _numbers(outputs, xp)[:, None], _numbers((0, plan.width), xp)[None, :]
@@ -199,7 +205,9 @@ class _Grid:
         self.inside = plan.valid(i, j)
         self.padded = plan.padded(i, j)
         position = plan.positions(i, j)
-        self.positions = np.where(self.inside, position, 0) if _is_numpy(position) else xp.where(self.inside, position, 0)
+        self.positions = (
+            np.where(self.inside, position, 0) if _is_numpy(position) else xp.where(self.inside, position, 0)
+        )
         if _is_numpy(self.positions):
             self.positions = xp.asarray(self.positions)
 

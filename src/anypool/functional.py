@@ -40,24 +40,29 @@ def pool(
     y[…, o₁, …, oᵣ] = operator of x[…, elements of window o₁, …, elements of window oᵣ]
 
     Args:
-        x: an array of any framework, shape (…, n₁, …, nᵣ) with any number of other axes anywhere; float16, bfloat16, float32, float64,
+        x: an array of any framework, shape (…, n₁, …, nᵣ) with any number of other axes anywhere; float16, bfloat16,
+            float32, float64,
             integers or bool.
-        operator: what to keep: `Max()`, `Min()`, `Average()`, `Sum()`, `Lp(p)`, or a name: "max", "min", "average", "sum", "lp".
+        operator: what to keep: `Max()`, `Min()`, `Average()`, `Sum()`, `Lp(p)`, or a name: "max", "min", "average",
+            "sum", "lp".
         window: where to look: `Sliding(…)`, `Adaptive(…)` or `Global()`.
         axes: the pooled axes, in the order of the window's entries; default: as many trailing axes as the window has
             entries, two where it was given integers for all.
-        return_indices: also return the flat positions of the winners within the pooled axes, row-major in the order of `axes`
+        return_indices: also return the flat positions of the winners within the pooled axes, row-major in the order
+            of `axes`
             (operators that select an element: max and min).
         dtype: the dtype of the result, for averages and sums.
         out: an array to write into, of the output's shape and dtype (NumPy and torch).
         impl: "auto", or by hand "kernel" (compiled), "framework" (the framework's own operations), "definition".
 
     Returns:
-        The values, shape (…, o₁, …, oᵣ) with oₐ = window.output_shape(nₐ); with `return_indices` the pair (values, indices).
+        The values, shape (…, o₁, …, oᵣ) with oₐ = window.output_shape(nₐ); with `return_indices` the pair (values,
+        indices).
 
     Raises:
         TypeError: x is no real-valued array, or an argument has the wrong type.
-        ValueError: an argument is out of range, a window does not fit, or `impl` cannot run here (the message says why).
+        ValueError: an argument is out of range, a window does not fit, or `impl` cannot run here (the message says
+        why).
 
     >>> import numpy as np
     >>> pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1], [8, 5, 2, 4], [3, 1, 2, 6]]), "max", Sliding(2))
@@ -97,7 +102,9 @@ def run(adapter: Adapter, x: Any, pooling: Pooling, impl: str = "auto", out: Any
     if out is None:
         return adapter.run(implementation, x, pooling)
     if tuple(getattr(out, "shape", ())) != pooling.output_shape:
-        raise ValueError(f"out must have the output's shape {pooling.output_shape}, got {tuple(getattr(out, 'shape', ()))}")
+        raise ValueError(
+            f"out must have the output's shape {pooling.output_shape}, got {tuple(getattr(out, 'shape', ()))}"
+        )
     if type(out) is type(x) and adapter.dtype(out) != pooling.result:
         raise TypeError(f"out must have the output's dtype {pooling.result}, got {adapter.dtype(out)}")
     return adapter.run_into(out, implementation, x, pooling)
@@ -120,7 +127,9 @@ def _decide(
     if given not in DTYPES:
         raise TypeError(f"x must hold booleans, integers or real floats ({', '.join(DTYPES)}), got dtype {given}")
     if return_indices and not operator.selects:
-        raise ValueError(f"return_indices=True: {type(operator).__name__} makes a new number and has no index; max and min have")
+        raise ValueError(
+            f"return_indices=True: {type(operator).__name__} makes a new number and has no index; max and min have"
+        )
     accumulator, result = operator.dtypes(given, None if dtype is None else dtype_name(dtype), defaults)
     pooled = pooled_axes(axes, len(shape), window)
     plan = window.plan([shape[axis] for axis in pooled])
@@ -149,7 +158,9 @@ def pooled_axes(axes: Any, ndim: int, window: Window) -> tuple[int, ...]:
             raise ValueError("axes must say which axes Global() reduces, got None")
         rank = window.default_rank
         if rank > ndim:
-            raise ValueError(f"x must have at least the {rank} axes that {window} pools, got {ndim}; for fewer, give axes=")
+            raise ValueError(
+                f"x must have at least the {rank} axes that {window} pools, got {ndim}; for fewer, give axes="
+            )
         return tuple(range(ndim - rank, ndim))
     given = axes if isinstance(axes, Sequence | np.ndarray) and not isinstance(axes, str) else (axes,)
     if len(given) == 0:
@@ -213,9 +224,11 @@ def max_pool(
     out: Any = None,
     impl: str = "auto",
 ) -> Any:
-    """The greatest element of every window: `pool` with `Max()` and `Sliding(kernel_size, stride, padding, dilation, ceil_mode)`.
+    """The greatest element of every window: `pool` with `Max()` and `Sliding(kernel_size, stride, padding, dilation,
+    ceil_mode)`.
 
-    y = max xᵢ over the elements of the window; padding is never one. Ties go to the first, NaN wins. See `pool` for shapes, dtypes and errors.
+    y = max xᵢ over the elements of the window; padding is never one. Ties go to the first, NaN wins.
+    See `pool` for shapes, dtypes and errors.
 
     >>> import numpy as np
     >>> max_pool(np.array([[1.0, 5.0, 2.0, 0.0]]), (1, 2), return_indices=True)
@@ -238,9 +251,11 @@ def min_pool(
     out: Any = None,
     impl: str = "auto",
 ) -> Any:
-    """The least element of every window: `pool` with `Min()` and `Sliding(kernel_size, stride, padding, dilation, ceil_mode)`.
+    """The least element of every window: `pool` with `Min()` and `Sliding(kernel_size, stride, padding, dilation,
+    ceil_mode)`.
 
-    y = min xᵢ over the elements of the window; padding is never one. Ties go to the first, NaN wins. See `pool` for shapes, dtypes and errors.
+    y = min xᵢ over the elements of the window; padding is never one. Ties go to the first, NaN wins.
+    See `pool` for shapes, dtypes and errors.
 
     >>> import numpy as np
     >>> min_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), 2)
@@ -267,15 +282,17 @@ def avg_pool(
 ) -> Any:
     """The average of every window: `pool` with `Average(count_include_pad, divisor_override)` and `Sliding(…)`.
 
-    y = Σ xᵢ / n, with n the elements of the window; `count_include_pad` counts explicit padding too (torch's default, not ours), and
-    `divisor_override` replaces n. See `pool` for shapes, dtypes and errors.
+    y = Σ xᵢ / n, with n the elements of the window; `count_include_pad` counts explicit padding too (torch's default,
+    not ours), and `divisor_override` replaces n. See `pool` for shapes, dtypes and errors.
 
     >>> import numpy as np
     >>> avg_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), 2)
     array([[4.25, 4.25]])
     """
     window = _sliding(kernel_size, stride, padding, dilation, ceil_mode)
-    return pool(x, _remembered_average(count_include_pad, divisor_override), window, axes, dtype=dtype, out=out, impl=impl)
+    return pool(
+        x, _remembered_average(count_include_pad, divisor_override), window, axes, dtype=dtype, out=out, impl=impl
+    )
 
 
 def sum_pool(
@@ -299,13 +316,15 @@ def sum_pool(
     >>> sum_pool(np.ones((2, 4), dtype=np.uint8), 2)
     array([[4, 4]], dtype=uint64)
     """
-    return pool(x, _SUM, _sliding(kernel_size, stride, padding, dilation, ceil_mode), axes, dtype=dtype, out=out, impl=impl)
+    return pool(
+        x, _SUM, _sliding(kernel_size, stride, padding, dilation, ceil_mode), axes, dtype=dtype, out=out, impl=impl
+    )
 
 
 def adaptive_pool(
     x: Any,
     operator: Operator | str,
-    output_size: int | None | Sequence[int | None],
+    output_size: int | Sequence[int | None] | None,
     *,
     axes: Axes = None,
     return_indices: bool = False,
@@ -336,7 +355,8 @@ def global_pool(
     out: Any = None,
     impl: str = "auto",
 ) -> Any:
-    """One number for all of the pooled axes: `pool` with `Global()`; the axes go, or stay with length 1 where `keepdims`.
+    """One number for all of the pooled axes: `pool` with `Global()`; the axes go, or stay with length 1 where
+    `keepdims`.
 
     See `pool` for shapes, dtypes and errors.
 
@@ -368,7 +388,8 @@ def max_unpool(
     *,
     axes: Axes = None,
 ) -> Any:
-    """Put pooled values back where they came from, zeros elsewhere: the inverse of max and min pooling, as far as there is one.
+    """Put pooled values back where they came from, zeros elsewhere: the inverse of max and min pooling, as far as
+    there is one.
 
     y[indices[o]] = x[o], flat within the pooled axes; where positions repeat, the last in row-major order wins.
 
@@ -416,5 +437,7 @@ def _unpooled_lengths(window: Sliding, outputs: Sequence[int], output_size: Any)
         return sizes
     lengths = window.unpooled_shape(outputs)
     if min(lengths) < 1:
-        raise ValueError(f"{window} over {tuple(outputs)} outputs leaves an output of shape {lengths}: give output_size")
+        raise ValueError(
+            f"{window} over {tuple(outputs)} outputs leaves an output of shape {lengths}: give output_size"
+        )
     return lengths

@@ -50,6 +50,14 @@ class Operator:
         """The reduction of every window: shape (…, k) to (…)."""
         raise NotImplementedError
 
+    def winner(self, windows: Any, valid: Any, xp: Any) -> Any:
+        """The place of the winner in every window, where the operator selects one: shape (…, k) to (…), integers."""
+        raise NotImplementedError
+
+    def loser(self, windows: Any, xp: Any) -> Any:
+        """What loses against every element, where the operator selects one; in the dtype of `windows`."""
+        raise NotImplementedError
+
     def finish(self, reduced: Any, count: Any, xp: Any) -> Any:
         """The value from the whole reduction and the number of valid elements, of shapes that broadcast."""
         return reduced
@@ -72,15 +80,12 @@ class _Extreme(Operator):
     selects = True
 
     def winner(self, windows: Any, valid: Any, xp: Any) -> Any:
-        """The place of the winner in every window: shape (…, k) to (…), integers."""
+        contest = xp.where(valid, windows, self.loser(windows, xp))
+        wins = valid & (contest == self.best(contest, xp))
         if xp.is_floating(windows):
             nan = valid & xp.isnan(windows)
-            contest = xp.where(valid, windows, self.loser(windows, xp))
-            wins = xp.where(xp.any(nan, axis=-1, keepdims=True), nan, valid & (contest == self.best(contest, xp)))
-        else:
-            contest = xp.where(valid, windows, self.loser(windows, xp))
-            wins = valid & (contest == self.best(contest, xp))
-        width = windows.shape[-1]
+            wins = xp.where(xp.any(nan, axis=-1, keepdims=True), nan, wins)
+        width = xp.shape(windows)[-1]
         return xp.min(xp.where(wins, xp.arange(width), width - 1), axis=-1)
 
     def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
@@ -89,12 +94,11 @@ class _Extreme(Operator):
     def best(self, contest: Any, xp: Any) -> Any:
         raise NotImplementedError
 
-    def loser(self, windows: Any, xp: Any) -> Any:
-        raise NotImplementedError
-
     def dtypes(self, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
         if requested not in (None, dtype):
-            raise ValueError(f"dtype={requested!r}: {type(self).__name__} keeps the dtype of its elements, {dtype!r}; cast the result")
+            raise ValueError(
+                f"dtype={requested!r}: {type(self).__name__} keeps the dtype of its elements, {dtype!r}; cast the result"
+            )
         return ("uint8" if dtype == "bool" else dtype), dtype
 
 
@@ -189,7 +193,7 @@ class Average(Operator):
 
 @dataclass(frozen=True)
 class Lp(Operator):
-    """y = (Σ |xᵢ|ᵖ)^(1/p), p ≥ 1: the p-norm of the window, the largest element factored out so that no power overflows.
+    """y = (Σ |xᵢ|ᵖ)^(1/p), p ≥ 1: the p-norm of the window, its largest element factored out against overflow.
 
     Gradient: sgn(xᵢ)·(|xᵢ|/y)^(p−1), 0 where y = 0. Source: Gulcehre et al. 2014, arXiv 1311.1780.
 

@@ -1,6 +1,7 @@
 """Where: windows over an array. All the geometry of pooling lives here, once.
 
-A window (`Sliding`, `Adaptive`, `Global`) and an array's lengths make a plan: one `AxisPlan` per pooled axis, in closed form.
+A window (`Sliding`, `Adaptive`, `Global`) and an array's lengths make a plan: one `AxisPlan` per pooled axis, in
+closed form.
 Everything is arithmetic on positions, in Python integers where a length is known and in a framework's own
 integers where it is not, so lengths may also be symbolic (JAX export) or scalar tensors (TensorFlow graphs).
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,7 +188,9 @@ class Window:
     def plan(self, lengths: Sequence[Any]) -> Plan:
         """One `AxisPlan` per pooled axis of an array with these lengths."""
         if self.rank not in (None, len(lengths)):
-            raise ValueError(f"{self} is written for {self.rank} axes, but {len(lengths)} axes are pooled: give one entry per axis")
+            raise ValueError(
+                f"{self} is written for {self.rank} axes, but {len(lengths)} axes are pooled: give one entry per axis"
+            )
         return tuple(self.axis_plan(axis, length) for axis, length in enumerate(lengths))
 
     def output_shape(self, lengths: int | Sequence[int | None]) -> tuple[int | None, ...]:
@@ -220,13 +223,15 @@ class Sliding(Window):
     Args:
         kernel_size: elements per window; an int, or one per axis.
         stride: distance between windows; an int, or one per axis; default: kernel_size.
-        padding: positions added around the array, which are never data; an int, one per axis, ((before, after), …) per axis, or
+        padding: positions added around the array, which are never data; an int, one per axis, ((before, after), …)
+            per axis, or
             "valid" (none), "same" (⌈n/s⌉ outputs, the odd cell at the end) or "same_lower" (the odd cell at the start).
         dilation: distance between the elements of a window; an int, or one per axis.
         ceil_mode: round the number of outputs up, so that a last, partial window counts.
 
     Raises:
-        TypeError: an entry is no integer. ValueError: an entry is out of range, or entries are for different numbers of axes.
+        TypeError: an entry is no integer. ValueError: an entry is out of range, or entries are for different numbers
+        of axes.
 
     >>> Sliding(2).output_shape((5, 7))
     (2, 3)
@@ -284,7 +289,7 @@ class Sliding(Window):
         room = length + before + after - span
         if is_known(length) and room < 0 and not (self.ceil_mode and room > -stride and length + before > 0):
             raise ValueError(
-                f"kernel_size {kernel} with dilation {dilation} spans {span} positions, but axis {axis} of the pooled axes "
+                f"kernel_size {kernel} with dilation {dilation} spans {span} positions, but pooled axis {axis} "
                 f"has length {length} and padding ({before}, {after}): a window must fit"
             )
         outputs = room // stride + 1
@@ -318,7 +323,7 @@ class Adaptive(Window):
     (1, 7)
     """
 
-    output_size: int | None | tuple[int | None, ...]
+    output_size: int | tuple[int | None, ...] | None
 
     def __post_init__(self) -> None:
         if self.output_size is not None:

@@ -17,9 +17,12 @@ class Adapter:
     """What anypool knows of one framework; a subclass and a namespace of functions make the whole package serve it.
 
     The namespace (`namespace(x)`) holds what operators and the definition call, with NumPy's names and meanings:
-    abs, any, arange, asarray, astype (to a dtype's name), concat, expand_dims, is_floating, isnan, max, min, moveaxis, reshape, round, shape,
-    squeeze, sum, take, transpose, where; and `constant` (no gradient flows through it), `highest` and `lowest` (of the dtype of an array),
-    `latest` (for unpooling: the last source of every place), `take_along_last`, `zero` and `zeros` (in the dtype of an array).
+    abs, any, arange, asarray, astype (to a dtype's name), concat, expand_dims, is_floating, isnan, max, min,
+    moveaxis, reshape, round, shape,
+    squeeze, sum, take, transpose, where; and `constant` (no gradient flows through it), `highest` and `lowest` (of
+    the dtype of an array),
+    `latest` (for unpooling: the last source of every place), `take_along_last`, `zero` and `zeros` (in the dtype of
+    an array).
     """
 
     name: str
@@ -77,7 +80,14 @@ class Adapter:
         raise NotImplementedError
 
 
-_MODULES = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax", "tensorflow": "tensorflow", "keras": "keras"}
+_MODULES = {
+    "numpy": "numpy",
+    "torch": "torch",
+    "jax": "jax",
+    "jaxlib": "jax",
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+}
 _ADAPTERS: dict[type, Adapter] = {}
 
 

@@ -98,7 +98,9 @@ class NumPy(Adapter):
         try:
             array = np.asarray(x)
         except ValueError as error:
-            raise ValueError(f"x must be an array with rows of equal length, got a ragged {type(x).__name__}: {error}") from None
+            raise ValueError(
+                f"x must be an array with rows of equal length, got a ragged {type(x).__name__}: {error}"
+            ) from None
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
     def namespace(self, x: Any) -> type[Namespace]:

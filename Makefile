@@ -1,0 +1,45 @@
+# make compare   see what each pooling does to real digits, and to a network trained on them
+# make test      lint, types and tests
+# make bench     anypool beside what a user would use instead; writes benchmarks/README.md
+#
+# Everything happens in .venv. PIP_ARGS goes to pip: where a machine finds only builds of torch with CUDA,
+#   make test PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# takes the CPU build.
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || echo python3)
+PIP_ARGS ?=
+BIN := .venv/bin
+NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*)
+
+.PHONY: compare test test-all lint bench bench-quick clean
+
+compare: .venv/lab
+	$(BIN)/anypool compare --out anypool-report
+
+test: .venv/test lint
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-all: .venv/test lint
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow or not slow"
+
+lint: .venv/test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/bench
+	$(BIN)/python -m benchmarks
+
+bench-quick: .venv/bench
+	$(BIN)/python -m benchmarks --quick
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+# One stamp per set of dependencies; the package is installed in place, so only its compiled part makes it stale.
+.venv/%: .venv/bin/python $(NATIVE)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable ".[$*]"
+	@touch $@
+
+clean:
+	rm -rf .venv build dist
