@@ -88,11 +88,9 @@ def decide(
     """The pooling of arrays like x, checked; remembered per window, shape and dtype."""
     shape, given = adapter.shape(x), adapter.dtype(x)
     arguments = (operator, window, axes, shape, given, dtype, return_indices, allow_empty, adapter.defaults)
-    if not all(map(is_known, shape)):
-        return _decide(*arguments)
     try:
         return _remembered(*arguments)
-    except TypeError:  # an argument cannot be hashed, or is wrong: the checks will tell
+    except TypeError:  # an argument is wrong, or cannot be hashed, as lengths not yet known: the checks will tell
         return _decide(*arguments)
 
 
@@ -101,13 +99,17 @@ def run(adapter: Adapter, x: Any, pooling: Pooling, impl: str = "auto", out: Any
     implementation = adapter.choose(impl, x, pooling)
     if out is None:
         return adapter.run(implementation, x, pooling)
-    if tuple(getattr(out, "shape", ())) != pooling.output_shape:
-        raise ValueError(
-            f"out must have the output's shape {pooling.output_shape}, got {tuple(getattr(out, 'shape', ()))}"
-        )
-    if type(out) is type(x) and adapter.dtype(out) != pooling.result:
-        raise TypeError(f"out must have the output's dtype {pooling.result}, got {adapter.dtype(out)}")
+    _check_out(adapter, out, pooling.output_shape, pooling.result)
     return adapter.run_into(out, implementation, x, pooling)
+
+
+def _check_out(adapter: Adapter, out: Any, shape: tuple[Any, ...], dtype: str) -> None:
+    if adapter_for(out) is not adapter or not hasattr(out, "shape"):
+        raise TypeError(f"out must be an array to write into, of x's kind, {adapter.name}; got {type(out).__name__}")
+    if tuple(out.shape) != shape:
+        raise ValueError(f"out must have the output's shape {shape}, got {tuple(out.shape)}")
+    if adapter.dtype(out) != dtype:
+        raise TypeError(f"out must have the output's dtype {dtype}, got {adapter.dtype(out)}")
 
 
 def _decide(
@@ -126,6 +128,8 @@ def _decide(
         raise TypeError(f"window must be anypool's Sliding(…), Adaptive(…) or Global(), got {window!r}")
     if given not in DTYPES:
         raise TypeError(f"x must hold booleans, integers or real floats ({', '.join(DTYPES)}), got dtype {given}")
+    if not isinstance(return_indices, bool | np.bool_):
+        raise TypeError(f"return_indices must be True or False, got {return_indices!r}")
     if return_indices and not operator.selects:
         raise ValueError(
             f"return_indices=True: {type(operator).__name__} makes a new number and has no index; max and min have"
@@ -364,15 +368,20 @@ def global_pool(
     >>> global_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), "max", axes=(0, 1))
     array(9)
     """
+    if not isinstance(keepdims, bool | np.bool_):
+        raise TypeError(f"keepdims must be True or False, got {keepdims!r}")
     adapter = adapter_for(x)
     x = adapter.array(x)
     pooling = decide(adapter, x, operator, Global(), axes, return_indices, dtype)
     if keepdims:
         return run(adapter, x, pooling, impl, out)
-    xp = adapter.namespace(x)
-    into = None if out is None else xp.expand_dims(out, tuple(sorted(pooling.axes)))
+    xp, pooled = adapter.namespace(x), tuple(sorted(pooling.axes))
+    into = None
+    if out is not None:
+        kept = tuple(length for axis, length in enumerate(pooling.shape) if axis not in pooled)
+        _check_out(adapter, out, kept, pooling.result)
+        into = xp.expand_dims(out, pooled)
     result = run(adapter, x, pooling, impl, into)
-    pooled = tuple(sorted(pooling.axes))
     values, *indices = result if return_indices else (result,)
     values = xp.squeeze(values, pooled) if out is None else out
     return (values, xp.squeeze(indices[0], pooled)) if return_indices else values
@@ -425,6 +434,9 @@ def max_unpool(
             f"indices must lie within [0, {math.prod(lengths)}), the {' × '.join(map(str, lengths))} positions of the "
             f"output, got values from {extremes[0]} to {extremes[1]}"
         )
+    others = math.prod(length for axis, length in enumerate(shape) if axis not in pooled)
+    if is_known(others) and others * math.prod(lengths) >= 2**60:
+        raise ValueError(f"output_size {lengths} gives an output which no memory holds")
     return adapter.unpool(x, indices, pooled, lengths)
 
 

@@ -21,9 +21,12 @@ INTEGERS = ("int8", "int16", "int32", "int64", *UNSIGNED)
 DTYPES = ("bool", *INTEGERS, *FLOATS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Defaults:
-    """The dtypes a framework gives where the operand does not say: averages of integers, sums of small integers."""
+    """The dtypes a framework gives where the operand does not say: averages of integers, sums of small integers.
+
+    Part of every call's key, so a framework keeps one object for each of its settings.
+    """
 
     floating: str = "float64"
     signed: str = "int64"
@@ -97,7 +100,7 @@ class _Extreme(Operator):
     def dtypes(self, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
         if requested not in (None, dtype):
             raise ValueError(
-                f"dtype={requested!r}: {type(self).__name__} keeps the dtype of its elements, {dtype!r}; cast the result"
+                f"dtype={requested!r}: {type(self).__name__} keeps its elements' dtype, {dtype!r}; cast the result"
             )
         return ("uint8" if dtype == "bool" else dtype), dtype
 

@@ -28,7 +28,7 @@ class Adapter:
     name: str
     defaults = Defaults()
     order: tuple[str, ...] = ("definition",)
-    """The implementations that `impl="auto"` tries, in this order."""
+    """The implementations that `impl="auto"` tries, in this order; the last refuses nothing."""
 
     def array(self, x: Any) -> Any:
         """x as an array of the framework; TypeError for kinds that have no windows (ragged, sparse, masked)."""
@@ -63,7 +63,10 @@ class Adapter:
     def choose(self, impl: str, x: Any, pooling: Pooling) -> str:
         """The implementation to run; ValueError where the one asked for cannot."""
         if impl == "auto":
-            return next(name for name in self.order if self.refusal(name, x, pooling) is None)
+            for name in self.order[:-1]:
+                if self.refusal(name, x, pooling) is None:
+                    return name
+            return self.order[-1]
         if impl not in IMPLEMENTATIONS:
             raise ValueError(f"impl must be one of 'auto', {', '.join(map(repr, IMPLEMENTATIONS))}, got {impl!r}")
         reason = self.refusal(impl, x, pooling)

@@ -11,6 +11,17 @@ from anypool.definition import Pooling
 from anypool.operators import FLOATS
 
 
+_NAMES: dict[np.dtype, str] = {}
+
+
+def name_of(dtype: np.dtype) -> str:
+    """The name of a dtype, remembered: NumPy spells it out anew every time, which takes longer than a small pooling."""
+    name = _NAMES.get(dtype)
+    if name is None:
+        name = _NAMES[dtype] = dtype.name
+    return name
+
+
 def dtype_of(name: str) -> np.dtype:
     """The NumPy dtype of a name; bfloat16 is ml_dtypes'."""
     if name == "bfloat16":
@@ -103,6 +114,9 @@ class NumPy(Adapter):
             ) from None
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
+    def dtype(self, x: Any) -> str:
+        return name_of(x.dtype)
+
     def namespace(self, x: Any) -> type[Namespace]:
         return Namespace
 
@@ -112,8 +126,12 @@ class NumPy(Adapter):
             return super().run(implementation, x, pooling)
 
     def run_into(self, out: Any, implementation: str, x: Any, pooling: Pooling) -> Any:
-        if not isinstance(out, np.ndarray) or not out.flags.writeable:
-            raise TypeError(f"out must be a NumPy array that can be written into, got {type(out).__name__}")
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"out must be a NumPy array to write into, got {type(out).__name__}")
+        if not out.flags.writeable:
+            raise ValueError("out must be an array that can be written into, got a read-only one")
+        if np.may_share_memory(out, x):
+            raise ValueError("out must not overlap x in memory: windows would read what was written")
         result = self.run(implementation, x, pooling)
         values, indices = result if pooling.return_indices else (result, None)
         np.copyto(out, values)
