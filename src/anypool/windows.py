@@ -390,7 +390,7 @@ def as_integer(name: str, value: Any, least: int) -> int:
 
 def per_axis(name: str, value: Any, least: int, optional: bool = False) -> Any:
     """An int for every axis, or a tuple with one per axis, checked; with `optional` an entry may be None."""
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or np.shape(value) == ():
         return as_integer(name, value, least)
     if len(value) == 0:
         raise ValueError(f"{name} must have one entry per pooled axis, got {value!r}")
