@@ -6,7 +6,7 @@
 #   make test PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # takes the CPU build.
 
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || echo python3)
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 PIP_ARGS ?=
 BIN := .venv/bin
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*)

@@ -16,13 +16,11 @@ IMPLEMENTATIONS = ("kernel", "framework", "definition")
 class Adapter:
     """What anypool knows of one framework; a subclass and a namespace of functions make the whole package serve it.
 
-    The namespace (`namespace(x)`) holds what operators and the definition call, with NumPy's names and meanings:
-    abs, any, arange, asarray, astype (to a dtype's name), concat, expand_dims, is_floating, isnan, max, min,
-    moveaxis, reshape, round, shape,
-    squeeze, sum, take, transpose, where; and `constant` (no gradient flows through it), `highest` and `lowest` (of
-    the dtype of an array),
-    `latest` (for unpooling: the last source of every place), `take_along_last`, `zero` and `zeros` (in the dtype of
-    an array).
+    The namespace (`namespace(x)`) holds what operators and the definition call. With NumPy's names and meanings: abs,
+    any, arange, asarray, astype (to a dtype's name), concat, expand_dims, isnan, max, min, moveaxis, reshape, round,
+    shape, squeeze, sum, take, transpose, where. Beside them: is_floating, constant (no gradient flows through it),
+    highest and lowest (for the dtype of an array), zero and zeros (in the dtype of an array), take_along_last, and
+    latest (for unpooling: the last source of every place).
     """
 
     name: str
