@@ -124,4 +124,6 @@ class TensorFlow(NumPy):
 
 ADAPTERS = {kind.name: kind for kind in (NumPy, Torch, Jax, TensorFlow)}
 EVERY_ADAPTER = pytest.mark.parametrize("adapter", ADAPTERS, indirect=True)
-DIFFERENTIABLE = pytest.mark.parametrize("adapter", [n for n, kind in ADAPTERS.items() if kind.differentiates], indirect=True)
+DIFFERENTIABLE = pytest.mark.parametrize(
+    "adapter", [n for n, kind in ADAPTERS.items() if kind.differentiates], indirect=True
+)

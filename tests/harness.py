@@ -40,7 +40,9 @@ class Case:
     def package_operator(self):
         if self.operator == "average":
             return ap.Average(self.count_include_pad, self.divisor_override)
-        return ap.Lp(self.p) if self.operator == "lp" else {"max": ap.Max, "min": ap.Min, "sum": ap.Sum}[self.operator]()
+        return (
+            ap.Lp(self.p) if self.operator == "lp" else {"max": ap.Max, "min": ap.Min, "sum": ap.Sum}[self.operator]()
+        )
 
     def package(self, x, **options):
         """What anypool gives."""
@@ -113,7 +115,9 @@ def assert_close(case, x, got, adapter):
     np.testing.assert_array_equal(np.where(finite, 0, got.astype(np.float64)), same, err_msg=str(case))
     error = np.abs(got.astype(np.float64)[finite] - expected[finite])
     allowed = error_bound(case, x, got.dtype)[finite]
-    assert (error <= allowed).all(), f"{case}: {(error / allowed).max():.2f} of the allowed error, {got[finite]}, {expected[finite]}"
+    assert (error <= allowed).all(), (
+        f"{case}: {(error / allowed).max():.2f} of the allowed error, {got[finite]}, {expected[finite]}"
+    )
 
 
 def comparable(x):
@@ -188,7 +192,9 @@ def random_case(rng, rank=None, window=None, operator=None):
         axes=tuple(axis - ndim if rng.random() < 0.5 else axis for axis in axes),
         kernel_size=sizes(4),
         stride=None if rng.random() < 0.3 else sizes(3),
-        padding=tuple((int(a), int(b)) for a, b in rng.integers(0, 3, (rank, 2))) if padding == "pairs" else str(padding),
+        padding=tuple((int(a), int(b)) for a, b in rng.integers(0, 3, (rank, 2)))
+        if padding == "pairs"
+        else str(padding),
         dilation=None if rng.random() < 0.6 else sizes(3),
         ceil_mode=bool(padding == "pairs" and rng.random() < 0.5),
         output_size=tuple(None if rng.random() < 0.1 else n for n in sizes(longest + 2)),

@@ -18,7 +18,9 @@ def run_tests(*arguments, timeout=540, **environment):
             run_tests("tests/test_jax.py", "-m", "x64", JAX_ENABLE_X64="1")
     """
     done = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, timeout=timeout, **environment)
-    assert done.returncode == 0 and " passed" in done.stdout, f"{environment}\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
+    assert done.returncode == 0 and " passed" in done.stdout, (
+        f"{environment}\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
+    )
 
 
 def run_python(*arguments, timeout=300, **environment):

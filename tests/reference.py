@@ -98,7 +98,9 @@ def pool(
             value = reduce(elements, cells, operator, count_include_pad, divisor_override, p)
             values[place] = stored(value, values.dtype)
     if not keepdims:
-        values, indices = (a.reshape([n for axis, n in enumerate(a.shape) if axis not in axes]) for a in (values, indices))
+        values, indices = (
+            a.reshape([n for axis, n in enumerate(a.shape) if axis not in axes]) for a in (values, indices)
+        )
     return (values, indices) if return_indices else values
 
 

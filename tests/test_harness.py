@@ -139,7 +139,10 @@ def test_random_poolings_are_varied(rng):
     assert {case.window for case, _ in cases} == {"sliding", "adaptive", "global"}
     assert {len(case.axes) for case, _ in cases} == {1, 2, 3}
     assert any(case.ceil_mode for case, _ in cases) and any(0 in shape for _, shape in cases)
-    assert any(tuple(a % len(shape) for a in case.axes) != tuple(sorted(a % len(shape) for a in case.axes)) for case, shape in cases)
+    assert any(
+        tuple(a % len(shape) for a in case.axes) != tuple(sorted(a % len(shape) for a in case.axes))
+        for case, shape in cases
+    )
     assert np.isnan(random_array(rng, 100, "float16", specials=True)).any()
 
 
@@ -223,7 +226,9 @@ def test_reference_gradients():
     assert reference.gradient(x, one, "sum", windows, (0,)).tolist() == [1, 2, 2, 1]
     assert reference.gradient(x, one, "average", windows, (0,)).tolist() == [0.5, 1, 1, 0.5]
     whole = [reference.whole(2)]
-    assert reference.gradient(np.array([3.0, -4.0]), np.ones(1), "lp", whole, (0,)).tolist() == pytest.approx([0.6, -0.8])
+    assert reference.gradient(np.array([3.0, -4.0]), np.ones(1), "lp", whole, (0,)).tolist() == pytest.approx(
+        [0.6, -0.8]
+    )
 
 
 def test_reference_unpools_the_last_of_duplicates():

@@ -35,7 +35,9 @@ def check_plan(plan, expected):
     first, count = plan.clipped()
     assert count.tolist() == [len(window) for window in elements]
     assert plan.padded_counts().tolist() == [len(window) for window in expected]
-    assert all(plan.positions(i, j) == window[0] for i, (j, window) in enumerate(zip(first, elements, strict=True)) if window)
+    assert all(
+        plan.positions(i, j) == window[0] for i, (j, window) in enumerate(zip(first, elements, strict=True)) if window
+    )
     assert bool(plan.has_empty_window) == any(not window for window in elements)
     assert all(len(window) <= plan.width for window in expected)
 
@@ -162,7 +164,10 @@ def test_output_shape_refuses_what_pooling_refuses():
 def test_windows_compare_hash_and_do_not_change():
     assert Sliding(2) == Sliding(2, stride=2) == Sliding(np.int64(2), padding="valid")
     assert Sliding(2) != Sliding(3) and Sliding((2, 2)) != Sliding(2)
-    assert len({Sliding(2), Sliding(2, 2), Sliding([2, 2]), Sliding((2, 2)), Adaptive(2), Adaptive(2), Global(), Global()}) == 4
+    assert (
+        len({Sliding(2), Sliding(2, 2), Sliding([2, 2]), Sliding((2, 2)), Adaptive(2), Adaptive(2), Global(), Global()})
+        == 4
+    )
     with pytest.raises(dataclasses.FrozenInstanceError):
         Sliding(2).kernel_size = 3
     window = Sliding([3, 2], padding=[[1, 0], [0, 1]])
@@ -179,7 +184,9 @@ def test_sizes_are_torch_s():
                     for dilation in (1, 2):
                         for ceil_mode in (False, True):
                             try:
-                                size = pooling(torch.zeros(1, 1, n), kernel, stride, padding, dilation, ceil_mode).shape[2]
+                                size = pooling(
+                                    torch.zeros(1, 1, n), kernel, stride, padding, dilation, ceil_mode
+                                ).shape[2]
                             except RuntimeError:
                                 continue
                             assert Sliding(kernel, stride, padding, dilation, ceil_mode).output_shape(n) == (size,)
