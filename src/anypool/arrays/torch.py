@@ -1,0 +1,196 @@
+"""PyTorch tensors, on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anypool import definition
+from anypool.arrays import Adapter
+from anypool.definition import Pooling
+from anypool.operators import DTYPES, Defaults
+
+NAMES = {getattr(torch, name): name for name in DTYPES}
+"""The dtypes that pool, and their names."""
+
+SAME_BITS = {"uint16": torch.int16, "uint32": torch.int32, "uint64": torch.int64}
+"""The dtypes that torch stores but hardly computes in, and the signed ones of their size."""
+
+
+class Namespace:
+    """torch's functions for tensors on one device, under NumPy's names."""
+
+    abs = staticmethod(torch.abs)
+    isnan = staticmethod(torch.isnan)
+    moveaxis = staticmethod(torch.movedim)
+    reshape = staticmethod(torch.reshape)
+    round = staticmethod(torch.round)
+    squeeze = staticmethod(torch.squeeze)
+    transpose = staticmethod(torch.permute)
+    where = staticmethod(torch.where)
+    constant = staticmethod(torch.detach)
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def arange(self, n: Any) -> Tensor:
+        return torch.arange(n, device=self.device)
+
+    def asarray(self, x: Any) -> Tensor:
+        if isinstance(x, Tensor):
+            return x
+        return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+
+    @staticmethod
+    def any(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
+        return torch.any(x, axis, keepdim=keepdims)
+
+    @staticmethod
+    def max(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
+        return torch.amax(x, axis, keepdim=keepdims)
+
+    @staticmethod
+    def min(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
+        return torch.amin(x, axis, keepdim=keepdims)
+
+    @staticmethod
+    def sum(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
+        return torch.sum(x, axis, keepdim=keepdims, dtype=x.dtype)
+
+    @staticmethod
+    def astype(x: Tensor, dtype: str) -> Tensor:
+        return x.to(getattr(torch, dtype))
+
+    @staticmethod
+    def concat(parts: Sequence[Tensor], axis: int) -> Tensor:
+        return torch.cat(list(parts), axis)
+
+    @staticmethod
+    def expand_dims(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
+        for place in (axis,) if isinstance(axis, int) else sorted(axis):
+            x = torch.unsqueeze(x, place)
+        return x
+
+    @staticmethod
+    def is_floating(x: Tensor) -> bool:
+        return x.dtype.is_floating_point
+
+    def lowest(self, x: Tensor) -> Tensor:
+        return torch.full((), _lowest(x.dtype), dtype=x.dtype, device=self.device)
+
+    def highest(self, x: Tensor) -> Tensor:
+        return torch.full((), _highest(x.dtype), dtype=x.dtype, device=self.device)
+
+    def zero(self, x: Tensor) -> Tensor:
+        return torch.zeros((), dtype=x.dtype, device=self.device)
+
+    def zeros(self, shape: tuple[Any, ...], x: Tensor) -> Tensor:
+        return torch.zeros(shape, dtype=x.dtype, device=self.device)
+
+    @staticmethod
+    def shape(x: Tensor) -> tuple[Any, ...]:
+        return tuple(x.shape)
+
+    @staticmethod
+    def take(x: Tensor, places: Tensor, axis: int) -> Tensor:
+        return torch.index_select(x, axis, places)
+
+    @staticmethod
+    def take_along_last(x: Tensor, places: Tensor) -> Tensor:
+        return torch.gather(x, -1, places)
+
+    def latest(self, places: Tensor, size: int) -> Tensor:
+        """For places (rows, sources): the last source of each of `size` places in its row, −1 where there is none."""
+        rows, sources = places.shape
+        latest = torch.full((rows, size), -1, dtype=torch.int64, device=self.device)
+        numbers = torch.arange(sources, device=self.device).expand(rows, sources)
+        return latest.scatter_reduce(1, places.to(torch.int64), numbers, "amax")
+
+
+def _lowest(dtype: torch.dtype) -> float | int:
+    return -float("inf") if dtype.is_floating_point else torch.iinfo(dtype).min
+
+
+def _highest(dtype: torch.dtype) -> float | int:
+    return float("inf") if dtype.is_floating_point else torch.iinfo(dtype).max
+
+
+_namespace = lru_cache(maxsize=64)(Namespace)
+_DEFAULTS = {dtype: Defaults(floating=name) for dtype, name in NAMES.items() if dtype.is_floating_point}
+
+
+class Torch(Adapter):
+    name = "PyTorch"
+    order = ("definition",)
+
+    @property
+    def defaults(self) -> Defaults:  # type: ignore[override]
+        return _DEFAULTS[torch.get_default_dtype()]
+
+    def array(self, x: Any) -> Tensor:
+        if x.layout is not torch.strided or x.is_nested:
+            kind = "nested" if x.is_nested else str(x.layout).removeprefix("torch.")
+            raise TypeError(f"x must be a dense tensor, got a {kind} one, which has no windows: use x.to_dense()")
+        if x.is_quantized:
+            raise TypeError(f"x must hold plain numbers, got a quantized tensor ({x.dtype}): pool x.dequantize()")
+        return x
+
+    def shape(self, x: Tensor) -> tuple[Any, ...]:
+        return x.shape
+
+    def dtype(self, x: Tensor) -> str:
+        return NAMES.get(x.dtype) or str(x.dtype).removeprefix("torch.")
+
+    def namespace(self, x: Tensor) -> Namespace:
+        return _namespace(x.device)
+
+    def run(self, implementation: str, x: Tensor, pooling: Pooling) -> Any:
+        if pooling.accumulator in SAME_BITS:
+            return self._run_unsigned(x, pooling)
+        return definition.pool(x, pooling, self.namespace(x))
+
+    def _run_unsigned(self, x: Tensor, pooling: Pooling) -> Any:
+        """Max, min and sums of unsigned integers, in int64: extremes by a map that keeps order, sums modulo 2⁶⁴."""
+        flip = torch.iinfo(torch.int64).min if pooling.operator.selects and pooling.dtype == "uint64" else 0
+        signed = (x.view(torch.int64) if x.dtype is torch.uint64 else x.to(torch.int64)) ^ flip
+        inner = replace(pooling, dtype="int64", accumulator="int64", result="int64")
+        result = definition.pool(signed, inner, self.namespace(x))
+        values, *indices = result if pooling.return_indices else (result,)
+        values = values ^ flip
+        values = values.view(torch.uint64) if pooling.result == "uint64" else values.to(getattr(torch, pooling.result))
+        return (values, *indices) if pooling.return_indices else values
+
+    def run_into(self, out: Any, implementation: str, x: Tensor, pooling: Pooling) -> Any:
+        if not isinstance(out, Tensor):
+            raise TypeError(f"out must be a tensor, as x is, got {type(out).__name__}")
+        if out.device != x.device:
+            raise ValueError(f"out must be on x's device, {x.device}, got {out.device}")
+        if torch.is_grad_enabled() and (x.requires_grad or out.requires_grad):
+            raise ValueError("out= has no gradient, but x or out requires one: use torch.no_grad(), or leave out= away")
+        result = self.run(implementation, x, pooling)
+        values, indices = result if pooling.return_indices else (result, None)
+        out.copy_(values)
+        return (out, indices) if pooling.return_indices else out
+
+    def unpool(self, x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
+        if indices.device != x.device:
+            raise ValueError(f"indices must be on x's device, {x.device}, got {indices.device}")
+        name = self.dtype(x)
+        if name in SAME_BITS:
+            return definition.unpool(x.view(SAME_BITS[name]), indices, axes, lengths, self.namespace(x)).view(x.dtype)
+        return definition.unpool(x, indices, axes, lengths, self.namespace(x))
+
+    def largest(self, indices: Tensor) -> tuple[int, int] | None:
+        if indices.numel() == 0 or indices.is_meta or torch.compiler.is_compiling():
+            return None
+        least, greatest = torch.aminmax(indices)
+        return int(least), int(greatest)
+
+
+ADAPTER = Torch()
