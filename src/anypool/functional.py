@@ -69,6 +69,10 @@ def pool(
     array([[9, 7],
            [8, 6]])
     """
+    return adapter_for(x).call(_pool, x, operator, window, axes, return_indices, dtype, out, impl)
+
+
+def _pool(x: Any, operator: Any, window: Any, axes: Any, return_indices: bool, dtype: Any, out: Any, impl: str) -> Any:
     adapter = adapter_for(x)
     x = adapter.array(x)
     pooling = decide(adapter, x, operator, window, axes, return_indices, dtype)
@@ -215,6 +219,14 @@ def _sliding(*arguments: Any) -> Sliding:
         return Sliding(*arguments)
 
 
+def _pool_sliding(x: Any, operator: Operator, window: tuple[Any, ...], *arguments: Any) -> Any:
+    return _pool(x, operator, _sliding(*window), *arguments)
+
+
+def _pool_average(x: Any, average: tuple[Any, ...], window: tuple[Any, ...], *arguments: Any) -> Any:
+    return _pool(x, _remembered_average(*average), _sliding(*window), *arguments)
+
+
 def max_pool(
     x: Any,
     kernel_size: int | Sequence[int],
@@ -238,8 +250,8 @@ def max_pool(
     >>> max_pool(np.array([[1.0, 5.0, 2.0, 0.0]]), (1, 2), return_indices=True)
     (array([[5., 2.]]), array([[1, 2]]))
     """
-    window = _sliding(kernel_size, stride, padding, dilation, ceil_mode)
-    return pool(x, _MAX, window, axes, return_indices=return_indices, out=out, impl=impl)
+    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    return adapter_for(x).call(_pool_sliding, x, _MAX, window, axes, return_indices, None, out, impl)
 
 
 def min_pool(
@@ -265,8 +277,8 @@ def min_pool(
     >>> min_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), 2)
     array([[2, 1]])
     """
-    window = _sliding(kernel_size, stride, padding, dilation, ceil_mode)
-    return pool(x, _MIN, window, axes, return_indices=return_indices, out=out, impl=impl)
+    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    return adapter_for(x).call(_pool_sliding, x, _MIN, window, axes, return_indices, None, out, impl)
 
 
 def avg_pool(
@@ -293,10 +305,8 @@ def avg_pool(
     >>> avg_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), 2)
     array([[4.25, 4.25]])
     """
-    window = _sliding(kernel_size, stride, padding, dilation, ceil_mode)
-    return pool(
-        x, _remembered_average(count_include_pad, divisor_override), window, axes, dtype=dtype, out=out, impl=impl
-    )
+    average, window = (count_include_pad, divisor_override), (kernel_size, stride, padding, dilation, ceil_mode)
+    return adapter_for(x).call(_pool_average, x, average, window, axes, False, dtype, out, impl)
 
 
 def sum_pool(
@@ -320,9 +330,8 @@ def sum_pool(
     >>> sum_pool(np.ones((2, 4), dtype=np.uint8), 2)
     array([[4, 4]], dtype=uint64)
     """
-    return pool(
-        x, _SUM, _sliding(kernel_size, stride, padding, dilation, ceil_mode), axes, dtype=dtype, out=out, impl=impl
-    )
+    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    return adapter_for(x).call(_pool_sliding, x, _SUM, window, axes, False, dtype, out, impl)
 
 
 def adaptive_pool(
@@ -368,6 +377,12 @@ def global_pool(
     >>> global_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), "max", axes=(0, 1))
     array(9)
     """
+    return adapter_for(x).call(_pool_global, x, operator, axes, keepdims, return_indices, dtype, out, impl)
+
+
+def _pool_global(
+    x: Any, operator: Any, axes: Any, keepdims: bool, return_indices: bool, dtype: Any, out: Any, impl: str
+) -> Any:
     if not isinstance(keepdims, bool | np.bool_):
         raise TypeError(f"keepdims must be True or False, got {keepdims!r}")
     adapter = adapter_for(x)
@@ -416,6 +431,10 @@ def max_unpool(
     >>> max_unpool(values, indices, (1, 2))
     array([[0, 5, 2, 0]])
     """
+    return adapter_for(x).call(_unpool, x, indices, kernel_size, stride, padding, output_size, axes)
+
+
+def _unpool(x: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any, axes: Any) -> Any:
     adapter = adapter_for(x)
     x, indices = adapter.array(x), adapter.array(indices)
     window = _sliding(kernel_size, stride, padding)

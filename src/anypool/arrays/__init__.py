@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anypool import definition
@@ -27,6 +27,10 @@ class Adapter:
     defaults = Defaults()
     order: tuple[str, ...] = ("definition",)
     """The implementations that `impl="auto"` tries, in this order; the last refuses nothing."""
+
+    def call(self, function: Callable[..., Any], x: Any, *arguments: Any) -> Any:
+        """`function(x, *arguments)`; where a compiler reads Python as it runs, it meets this call and no more."""
+        return function(x, *arguments)
 
     def array(self, x: Any) -> Any:
         """x as an array of the framework; TypeError for kinds that have no windows (ragged, sparse, masked)."""
@@ -99,5 +103,13 @@ def adapter_for(x: Any) -> Adapter:
     if adapter is None:
         roots = (cls.__module__.partition(".")[0] for cls in kind.__mro__)
         module = next((_MODULES[root] for root in roots if root in _MODULES), "numpy")
-        adapter = _ADAPTERS[kind] = importlib.import_module(f"anypool.arrays.{module}").ADAPTER
+        adapter = _ADAPTERS[kind] = _load(module)
     return adapter
+
+
+def _load(module: str) -> Adapter:
+    if module == "torch":  # a statement, because torch.compile can trace one but not import_module
+        from anypool.arrays.torch import ADAPTER
+
+        return ADAPTER
+    return importlib.import_module(f"anypool.arrays.{module}").ADAPTER
