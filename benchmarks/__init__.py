@@ -1,0 +1,1 @@
+"""What pooling costs: anypool beside what a user would use instead. `python -m benchmarks`, or `make bench`."""

@@ -1,0 +1,134 @@
+"""The group "kernels": every row of the table of cases, by anypool and by every peer."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cases import BACKWARD, Row
+from benchmarks.contenders import ANYPOOL, Clone, Contender
+from benchmarks.tasks import Refused, Task, bytes_moved
+from benchmarks.timing import Call, copy_moving, interleave, median, once
+
+COPY, CLONE = "two-thread copy", "fresh clone"
+PATIENCE = 4.0  # seconds a peer may take for the whole of a case that has a share
+
+Record = dict[str, Any]
+
+
+def measure(rows: Iterable[Row], peers: Sequence[Contender], report: Callable[[Record], None]) -> list[Record]:
+    """One record per row; `report` gets each as it is done."""
+    records = []
+    for row in rows:
+        records.append(measure_row(row, peers))
+        report(records[-1])
+        gc.collect()
+    return records
+
+
+def measure_row(row: Row, peers: Sequence[Contender], budget: float = 1.5) -> Record:
+    """Everyone's time for a row, once their values are found equal; who could not, and why."""
+    entry = Entry(row)
+    for contender in (*ANYPOOL, *peers):
+        entry.admit(contender)
+    calls = dict(entry.whole)
+    if row.case.floor_is_memory:
+        calls[COPY] = copy_moving(bytes_moved(row))
+        if row.direction != BACKWARD:
+            calls[CLONE] = Clone().forward(entry.task)
+    times = {name: median(taken) for name, taken in interleave(calls, budget).items()}
+    if entry.shared:
+        scale = math.prod(row.case.shape) / math.prod(row.case.share or row.case.shape)
+        shared = interleave(entry.shared, budget, least=1)
+        times |= {name: median(taken) * scale for name, taken in shared.items()}
+    case = row.case
+    return {
+        "name": row.name,
+        "what": case.what,
+        "shape": list(case.shape),
+        "window": case.window_name,
+        "dtype": case.dtype,
+        "operator": row.operator,
+        "layout": row.layout,
+        "direction": row.direction,
+        "family": row.family,
+        "bytes moved": bytes_moved(row),
+        "memory bound": case.floor_is_memory,
+        "overlaps little": case.overlaps_little,
+        "seconds": times,
+        "scaled from a share": sorted(entry.shared),
+        "refused": entry.refused,
+        "beside": {peer.name: peer.beside for peer in peers if peer.name in times},
+    }
+
+
+class Entry:
+    """Who takes part in a row: on the whole case, or on its share, or not at all."""
+
+    def __init__(self, row: Row) -> None:
+        self.row, self.task = row, Task(row)
+        self.whole: dict[str, Call] = {}
+        self.shared: dict[str, Call] = {}
+        self.refused: dict[str, str] = {}
+        self._references: dict[int, np.ndarray] = {}
+
+    def admit(self, contender: Contender) -> None:
+        """Have a contender make its call, check what it gives, and take it or write down why not."""
+        try:
+            if contender.beside is not None and self.row.case.share is not None and self._is_slow(contender):
+                return
+            self.whole[contender.name] = self._checked(contender, self.task)
+        except Refused as reason:
+            self.refused[contender.name] = str(reason)
+        except ImportError as error:
+            self.refused[contender.name] = f"is not installed: {error}"
+        except Exception as error:
+            if contender.beside is None:
+                raise
+            self.refused[contender.name] = f"{type(error).__name__}: {_gist(str(error))}"
+
+    def _is_slow(self, contender: Contender) -> bool:
+        """Whether the whole would take too long; then the share's call is taken."""
+        share = Task(self.row, self.row.case.share)
+        call = self._checked(contender, share)
+        if once(call) * math.prod(self.task.shape) / math.prod(share.shape) <= PATIENCE:
+            return False
+        self.shared[contender.name] = call
+        return True
+
+    def _checked(self, contender: Contender, task: Task) -> Call:
+        call = contender.call(task)
+        values = contender.values(task, call())
+        size = math.prod(task.shape)
+        if size not in self._references:
+            self._references[size] = np.array(values if contender.beside is None else self._reference(task))
+        if not task.equal(values, self._references[size]):
+            if contender.beside is None:
+                raise AssertionError(f"{contender.name} differs from anypool's other forms in: {self.row.name}")
+            raise Refused("gives other values than anypool")
+        return call
+
+    def _reference(self, task: Task) -> np.ndarray:
+        for contender in ANYPOOL:
+            try:
+                return contender.values(task, contender.call(task)())
+            except Refused:
+                continue
+        raise Refused("nothing of anypool to compare with")
+
+
+def ratios(record: Record) -> dict[str, float]:
+    """How many times faster than each peer the form of anypool beside it is."""
+    seconds = record["seconds"]
+    return {peer: seconds[peer] / seconds[form] for peer, form in record["beside"].items() if form in seconds}
+
+
+def _gist(message: str) -> str:
+    """The first line that says something other than where in the source it was raised."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith("Exception from")]
+    return (said or lines or ["no reason given"])[0][:160]

@@ -1,0 +1,100 @@
+"""A row made ready: the arrays that everyone is given, and what it takes to be right."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import ml_dtypes
+import numpy as np
+
+from anypool import Average, Max, Operator, Sliding
+from benchmarks.cases import ITEM_SIZE, LAST, MAX, Row
+
+DTYPES = {
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "uint8": np.dtype(np.uint8),
+}
+TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 2e-2, "uint8": 1e-5}
+"""Of averages and gradients of numbers up to 1; maxima must be equal."""
+
+
+class Refused(Exception):
+    """A contender cannot do what is asked; the message says why, for the page."""
+
+
+class Task:
+    """The arrays of a row, or of its case's share, in the layout of the user's data."""
+
+    def __init__(self, row: Row, shape: tuple[int, ...] | None = None) -> None:
+        self.row, self.case = row, row.case
+        self.shape = shape or row.case.shape
+        self.last = row.layout == LAST
+        self.rank = row.case.rank
+        self.axes = tuple(range(1, self.rank + 1)) if self.last else tuple(range(2, self.rank + 2))
+        self.is_max = row.operator == MAX
+        self.operator: Operator = Max() if self.is_max else Average()
+        self.window = row.case.window
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        return self._random(self.shape, 0)
+
+    @cached_property
+    def grad(self) -> np.ndarray:
+        return self._random(self.output_shape, 1)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return (*self.shape[:2], *self.window.output_shape(self.shape[2:]))
+
+    def _random(self, shape: tuple[int, ...], seed: int) -> np.ndarray:
+        shape = self.laid_out(shape)
+        random = np.random.default_rng(seed)
+        if self.case.dtype == "uint8":
+            return random.integers(0, 256, shape, dtype=np.uint8)
+        return random.random(shape, dtype=np.float32).astype(DTYPES[self.case.dtype], copy=False)
+
+    def laid_out(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A channels-first shape in the layout of the user's data."""
+        return (shape[0], *shape[2:], shape[1]) if self.last else tuple(shape)
+
+    @property
+    def sliding(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Kernel, stride and padding, one entry per axis."""
+        if not isinstance(self.window, Sliding):
+            raise Refused("no adaptive or global form of this operation")
+        each = (self.window.kernel_size, self.window.stride, self.window.padding)
+        kernel, stride, padding = ((v,) * self.rank if isinstance(v, int) else v for v in each)
+        return kernel, stride, padding  # type: ignore[return-value]
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the windows cut the map into blocks with nothing left over."""
+        kernel, stride, padding = self.sliding
+        return (
+            kernel == stride
+            and not any(padding)
+            and all(n % k == 0 for n, k in zip(self.shape[2:], kernel, strict=True))
+        )
+
+    def equal(self, values: np.ndarray, reference: np.ndarray) -> bool:
+        """Whether a contender's values are right."""
+        if values.shape != reference.shape:
+            return False
+        if np.array_equal(values, reference):
+            return True
+        if self.is_max and self.row.direction == "forward":
+            return False
+        error = np.abs(values.astype(np.float32) - reference.astype(np.float32)).max()
+        return bool(error <= TOLERANCE[self.case.dtype])
+
+
+def bytes_moved(row: Row) -> int:
+    """What the row must read and write at least: input and output; backward also one byte per output for a max."""
+    case, item = row.case, ITEM_SIZE[row.case.dtype]
+    outputs = math.prod(case.output_shape)
+    offsets = outputs if row.direction == "backward" and row.operator == MAX else 0
+    return case.bytes + outputs * item + offsets

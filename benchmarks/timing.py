@@ -1,0 +1,93 @@
+"""Fair times: everyone in one process, in turns, so that a busy moment of the machine strikes all alike."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+THREADS = 2
+"""For everyone."""
+
+Call = Callable[[], object]
+
+_PAUSE = 0.003  # seconds between turns, in which the last one's worker threads fall asleep
+_TURN = 0.002  # seconds a turn lasts at least: faster calls are repeated within it
+_AGAIN = 0.05  # seconds; a faster call is made once, untimed, before its turn is timed
+
+
+def once(call: Call) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def interleave(calls: Mapping[str, Call], budget: float = 2.0, most: int = 9, least: int = 3) -> dict[str, list[float]]:
+    """Seconds per call, one for each round, where in each round everyone has a turn and the order rotates.
+
+    `budget` is about how many seconds all rounds take together; there are at least `least` rounds and at most `most`.
+    """
+    names = list(calls)
+    estimates = {name: once(call) for name, call in calls.items()}
+    turn = {name: max(1, math.ceil(_TURN / max(seconds, 1e-7))) for name, seconds in estimates.items()}
+    a_round = sum(max(seconds, _TURN) + _PAUSE for seconds in estimates.values())
+    rounds = min(most, max(least, int(budget / max(a_round, 1e-9))))
+    times: dict[str, list[float]] = {name: [] for name in names}
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for number in range(rounds):
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                times[name].append(_turn(calls[name], turn[name], estimates[name]))
+    finally:
+        if collecting:
+            gc.enable()
+    return times
+
+
+def _turn(call: Call, repeats: int, estimate: float) -> float:
+    time.sleep(_PAUSE)
+    if estimate < _AGAIN:
+        call()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def median(times: Sequence[float]) -> float:
+    return statistics.median(times)
+
+
+def geometric_mean(ratios: Sequence[float]) -> float:
+    return math.exp(statistics.fmean(map(math.log, ratios)))
+
+
+_HELPER = ThreadPoolExecutor(THREADS - 1)
+
+
+def copy_moving(number_of_bytes: int) -> Call:
+    """The floor: a two-thread copy into touched memory that reads and writes so many bytes in all."""
+    half = max(number_of_bytes // 2, THREADS)
+    source, target = np.ones(half, np.uint8), np.ones(half, np.uint8)
+    middle = half // THREADS
+
+    def copy() -> None:
+        other = _HELPER.submit(np.copyto, target[:middle], source[:middle])
+        np.copyto(target[middle:], source[middle:])
+        other.result()
+
+    return copy
+
+
+def use_two_processors() -> None:
+    """Keep this process, and those it starts, to as many processors as everyone has threads."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
