@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from anypool.operators import FLOATS, INTEGERS, Operator
-from anypool.windows import AxisPlan, Plan, is_known
+from anypool.windows import AxisPlan, Plan, Window, is_known
 
 WINDOWS_AT_ONCE = 256 * 2**20
 """Bytes of windows laid out at once, at most; more outputs than fit are computed in blocks."""
@@ -32,6 +32,7 @@ class Pooling:
     """
 
     operator: Operator
+    window: Window
     axes: tuple[int, ...]
     plan: Plan
     shape: tuple[Any, ...]
@@ -77,10 +78,11 @@ def unpool(x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int], xp
     wins."""
     last = tuple(range(-len(axes), 0))
     values, places = (xp.moveaxis(array, tuple(axes), last) for array in (x, indices))
-    lead, inputs, outputs = values.shape[: -len(axes)], math.prod(values.shape[-len(axes) :]), math.prod(lengths)
+    shape, outputs = xp.shape(values), math.prod(lengths)
+    lead, inputs = shape[: -len(axes)], math.prod(shape[-len(axes) :])
     values = xp.reshape(values, (math.prod(lead), inputs))
     source = xp.latest(xp.reshape(places, (math.prod(lead), inputs)), outputs)
-    if inputs:
+    if not is_known(inputs) or inputs:
         taken = xp.take_along_last(values, xp.where(source < 0, 0, source))
         result = xp.where(source < 0, xp.zero(values), taken)
     else:

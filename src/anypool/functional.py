@@ -93,7 +93,7 @@ def decide(
     shape, given = adapter.shape(x), adapter.dtype(x)
     arguments = (operator, window, axes, shape, given, dtype, return_indices, allow_empty, adapter.defaults)
     try:
-        return _remembered(*arguments)
+        return _remembered(_types(axes), *arguments)
     except TypeError:  # an argument is wrong, or cannot be hashed, as lengths not yet known: the checks will tell
         return _decide(*arguments)
 
@@ -150,13 +150,20 @@ def _decide(
                     f"{window} leaves a window without any element along axis {axis} of length {along.length}, where "
                     f"{operator} has no value: use less padding or dilation"
                 )
-    pooling = Pooling(operator, pooled, plan, shape, given, accumulator, result, return_indices, empty)
+    pooling = Pooling(operator, window, pooled, plan, shape, given, accumulator, result, return_indices, empty)
     if all(map(is_known, pooling.output_shape)) and math.prod(pooling.output_shape) >= 2**60:
         raise ValueError(f"{window} gives an output of shape {pooling.output_shape}, which no memory holds")
     return pooling
 
 
-_remembered = lru_cache(maxsize=4096, typed=True)(_decide)
+@lru_cache(maxsize=4096, typed=True)
+def _remembered(types: Any, *arguments: Any) -> Pooling:
+    return _decide(*arguments)
+
+
+def _types(value: Any) -> Any:
+    """The types within nested tuples, for keys of caches: (1, 2) and (True, 2.0) are equal, but only one is right."""
+    return tuple(map(_types, value)) if type(value) is tuple else type(value)
 
 
 def pooled_axes(axes: Any, ndim: int, window: Window) -> tuple[int, ...]:
@@ -206,15 +213,20 @@ def dtype_name(dtype: Any) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # Named forms
 
-_remembered_sliding = lru_cache(maxsize=4096, typed=True)(Sliding)
 _remembered_average = lru_cache(maxsize=64, typed=True)(Average)
 _MAX, _MIN, _SUM = Max(), Min(), Sum()
 
 
+@lru_cache(maxsize=4096, typed=True)
+def _remembered_sliding(types: Any, *arguments: Any) -> Sliding:
+    return Sliding(*arguments)
+
+
 def _sliding(*arguments: Any) -> Sliding:
     """The window, built once per arguments: building one takes longer than a small pooling."""
+    types = _types(arguments) if tuple in map(type, arguments) else None
     try:
-        return _remembered_sliding(*arguments)
+        return _remembered_sliding(types, *arguments)
     except TypeError:  # a list among the arguments, or a wrong one: the checks will tell
         return Sliding(*arguments)
 
