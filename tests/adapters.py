@@ -37,6 +37,10 @@ class NumPy:
     def is_own(self, y):
         return isinstance(y, np.ndarray)
 
+    def compiled(self, function):
+        """The function as one compilation, where meeting new shapes operation by operation would take long."""
+        return function
+
 
 class Torch(NumPy):
     name = "torch"
@@ -90,8 +94,11 @@ class Jax(NumPy):
     def is_own(self, y):
         return isinstance(y, self.jax.Array)
 
+    def compiled(self, function):
+        return self.jax.jit(function)
+
     def gradient(self, function, x, upstream):
-        _, pull = self.jax.vjp(function, self.make(x))
+        _, pull = self.jax.vjp(self.compiled(function), self.make(x))
         return self.numpy(pull(self.make(upstream))[0])
 
 

@@ -1,4 +1,4 @@
-"""One pooling in plain words, from which both the package's call and the reference's are made, and how they must agree."""
+"""One pooling in plain words, from which the package's call and the reference's are made, and how they must agree."""
 
 from dataclasses import dataclass, replace
 
@@ -83,22 +83,22 @@ class Case:
         return not needs or all(any(cell is not None for cell in window) for along in windows for window in along)
 
 
-def check(case, x, adapter, call=None, **options):
-    """The package's values, and for max and min without dtype its indices, on this kind of array against the reference."""
+def check(case, x, adapter, call=None, compiled=False, **options):
+    """The package's values, and indices where there are, on this kind of array against the reference."""
     call = call or case.package
-    selects = case.operator in ("max", "min")
-    got = call(adapter.make(x), **options)
-    assert_close(case, x, adapter.numpy(got), adapter)
-    if selects and options.get("impl") != "framework":
-        values, indices = call(adapter.make(x), return_indices=True, **options)
-        assert_close(case, x, adapter.numpy(values), adapter)
+    wrapped = adapter.compiled if compiled else lambda function: function
+    if case.operator in ("max", "min"):
+        values, indices = wrapped(lambda a: call(a, return_indices=True, **options))(adapter.make(x))
         indices = adapter.numpy(indices)
         assert indices.dtype == adapter.index, indices.dtype
         np.testing.assert_array_equal(indices, case.expected(x, return_indices=True)[1], err_msg=f"indices of {case}")
+        assert_close(case, x, adapter.numpy(values), adapter)
+    got = wrapped(lambda a: call(a, **options))(adapter.make(x))
+    assert_close(case, x, adapter.numpy(got), adapter)
 
 
 def assert_close(case, x, got, adapter):
-    """Values of the right shape and dtype; max and min exact, the others within the error that the package promises."""
+    """Values of the right shape and dtype; max and min exact, the others within the promised error."""
     assert got.dtype == expected_dtype(case, x, adapter), (case, got.dtype)
     if case.operator in ("max", "min"):
         expected = case.expected(x)
@@ -158,7 +158,8 @@ def check_gradient(case, x, adapter, **options):
     """The framework's gradient through the package against the reference's."""
     upstream = np.asarray(np.random.default_rng(7).normal(size=case.expected(x).shape), x.dtype)
     got = adapter.gradient(lambda a: case.package(a, **options), x, upstream)
-    assert got.dtype == x.dtype and got.shape == x.shape
+    assert got.dtype == x.dtype
+    assert got.shape == x.shape
     expected = case.expected_gradient(x, upstream)
     eps = float(finfo(x.dtype).eps)
     np.testing.assert_allclose(got.astype(np.float64), expected, rtol=16 * eps, atol=16 * eps, err_msg=str(case))

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_tests(*arguments, timeout=540, **environment):
-    """Run pytest with these arguments (paths under tests/, `-k`, …) and environment, and fail with its output if it fails.
+    """Run pytest with these arguments (paths under tests/, `-k`, …) and environment; fail with its output if it fails.
 
     A variable of None is removed. A run that collects or passes no test fails too. Tests meant for such a process skip
     elsewhere, and are named by the test that runs it:
@@ -18,13 +18,13 @@ def run_tests(*arguments, timeout=540, **environment):
             run_tests("tests/test_jax.py", "-m", "x64", JAX_ENABLE_X64="1")
     """
     done = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, timeout=timeout, **environment)
-    assert done.returncode == 0 and " passed" in done.stdout, (
+    assert (done.returncode, " passed" in done.stdout) == (0, True), (
         f"{environment}\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
     )
 
 
 def run_python(*arguments, timeout=300, **environment):
-    """Run Python with these arguments, for example ("-c", code), in the root of the repository; the completed process."""
+    """Run Python with these arguments, such as "-c", code, in the root of the repository; the completed process."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,

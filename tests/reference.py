@@ -1,4 +1,4 @@
-"""Pooling by slow loops, written from its definition and sharing no code with the package: what every test compares with.
+"""Pooling by slow loops, written from its definition and sharing no code with the package: what tests compare with.
 
 A window along one axis is a list of cells: a position in the array, or None for explicit padding. What hangs over
 the end in ceil mode is no cell at all. `sliding`, `adaptive` and `whole` give the windows along an axis; `pool`,
@@ -20,7 +20,10 @@ INTEGER_KINDS = "iu"
 
 
 def sliding(n, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
-    """The windows of `kernel` cells along an axis of n elements; padding is an int, a pair, "valid", "same" or "same_lower"."""
+    """The windows of `kernel` cells along an axis of n elements.
+
+    Padding is an int, a pair (before, after), "valid", "same" or "same_lower".
+    """
     stride = kernel if stride is None else stride
     before, after = padding_around(n, kernel, stride, padding, dilation)
     reach = dilation * (kernel - 1)
@@ -128,7 +131,10 @@ def gradient(x, upstream, operator, windows, axes, *, count_include_pad=False, d
 
 
 def unpool(values, indices, axes, lengths):
-    """Zeros of `lengths` along `axes`, with every value at its index; of two at one place the last, row-major in `axes`, stays."""
+    """Zeros of `lengths` along `axes`, with every value at its index.
+
+    Of two values at one place the last stays, in row-major order of `axes`.
+    """
     values, indices = np.asarray(values), np.asarray(indices)
     axes = tuple(axis % values.ndim for axis in axes)
     shape = list(values.shape)
@@ -157,7 +163,7 @@ def output_shape(shape, windows, axes):
 
 
 def window_at(x, windows, axes, place):
-    """The elements of the window at `place` of the output, their flat positions in the pooled axes, and its number of cells."""
+    """The elements of the window at `place` of the output, their flat positions, and its number of cells."""
     elements, flat, cells = [], [], 0
     for position in itertools.product(*(along[place[axis]] for along, axis in zip(windows, axes, strict=True))):
         cells += 1
@@ -225,7 +231,7 @@ def result_dtype(dtype, operator, requested):
         return dtype
     if requested is not None:
         return np.dtype(requested)
-    if operator == "sum" and (dtype.kind in INTEGER_KINDS or dtype == bool):
+    if operator == "sum" and (dtype.kind in INTEGER_KINDS or dtype.kind == "b"):
         return np.sum(np.zeros(1, dtype)).dtype
     return np.dtype(np.float64)
 

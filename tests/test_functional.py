@@ -35,14 +35,10 @@ def test_each_window_and_operator(adapter, case, impl, rng):
 
 @EVERY_ADAPTER
 @pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize(
-    "name", [*FLOATS, "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
-)
-def test_each_dtype(adapter, operator, name, rng):
-    if name not in adapter.dtypes:
-        pytest.skip(f"{adapter.name} has no {name} here")
+def test_each_dtype(adapter, operator, rng):
     case = Case(operator=operator, axes=(0, 1), kernel_size=(3, 2), stride=(2, 1), padding=((1, 1), (0, 1)))
-    check(case, random_array(rng, (4, 5), name), adapter)
+    for name in adapter.dtypes:
+        check(case, random_array(rng, (4, 5), name), adapter, compiled=True)
 
 
 @EVERY_ADAPTER
@@ -52,7 +48,7 @@ def test_random_poolings(adapter, operator, rng):
         case, shape = fitting_case(rng, operator=operator, rank=1 + number % 3)
         name = adapter.dtypes[number % len(adapter.dtypes)]
         specials = name in FLOATS and number % 2 == 0
-        check(case, laid_out(rng, random_array(rng, shape, name, specials)), adapter, impl="definition")
+        check(case, laid_out(rng, random_array(rng, shape, name, specials)), adapter, compiled=True, impl="definition")
 
 
 @EVERY_ADAPTER
@@ -61,7 +57,7 @@ def test_random_poolings_by_what_auto_chooses(adapter, rng):
         case, shape = fitting_case(rng, rank=1 + number % 3)
         name = adapter.dtypes[number % len(adapter.dtypes)]
         specials = adapter.exact_specials and name in FLOATS and number % 2 == 0
-        check(case, laid_out(rng, random_array(rng, shape, name, specials)), adapter)
+        check(case, laid_out(rng, random_array(rng, shape, name, specials)), adapter, compiled=True)
 
 
 def test_what_the_reference_cannot_pool_is_refused(rng):
@@ -74,7 +70,7 @@ def test_what_the_reference_cannot_pool_is_refused(rng):
             assert case.package(x).shape == case.expected(x).shape
         else:
             refused += 1
-            with pytest.raises(ValueError, match="must fit|without any element"):
+            with pytest.raises(ValueError, match=r"must fit|without any element"):
                 case.package(x)
     assert refused > 20
 
@@ -120,12 +116,18 @@ def test_nan_and_infinities_by_the_definition(adapter):
     x = np.array([[nan, 1, 2, 3], [1, nan, nan, 0], [-inf, -inf, inf, 0], [-inf, inf, 1, 1]], np.float32)
     for operator in OPERATORS:
         for axes in [(0,), (1,), (0, 1), (1, 0)]:
-            check(Case(operator=operator, window="global", axes=axes), x, adapter, impl="definition")
+            check(Case(operator=operator, window="global", axes=axes), x, adapter, compiled=True, impl="definition")
             ones = (1,) * len(axes)
             sliding = Case(
                 operator=operator, axes=axes, kernel_size=(2,) * len(axes), stride=ones, padding=(ones,) * len(axes)
             )
-            check(sliding if len(axes) == 2 else without(sliding, padding=((1, 1),)), x, adapter, impl="definition")
+            check(
+                sliding if len(axes) == 2 else without(sliding, padding=((1, 1),)),
+                x,
+                adapter,
+                compiled=True,
+                impl="definition",
+            )
 
 
 @EVERY_ADAPTER
@@ -147,7 +149,8 @@ def test_halves_accumulate_in_float32(adapter, name):
     for operator, value in (("average", 1), ("sum", 4096), ("lp", 64)):
         case = Case(operator=operator, window="global")
         y = adapter.numpy(case.package(adapter.make(x)))
-        assert y.dtype == x.dtype and y.astype(float) == value
+        assert y.dtype == x.dtype
+        assert y.astype(float) == value
         check(case, x, adapter)
 
 
@@ -156,7 +159,8 @@ def test_integers_average_to_the_default_float_or_to_dtype(adapter):
     x = np.array([[0, 1], [1, 2], [2, 3], [-1, 0], [-2, -1]], np.int32)
     average = Case(operator="average", window="global", axes=(1,))
     y = adapter.numpy(average.package(adapter.make(x)))
-    assert y.dtype == adapter.floating and y[:, 0].tolist() == [0.5, 1.5, 2.5, -0.5, -1.5]
+    assert y.dtype == adapter.floating
+    assert y[:, 0].tolist() == [0.5, 1.5, 2.5, -0.5, -1.5]
     for name in ("int32", "int8", "float16", "float32"):
         check(without(average, dtype=name), x, adapter)
     assert adapter.numpy(without(average, dtype="int32").package(adapter.make(x)))[:, 0].tolist() == [0, 2, 2, 0, -2]

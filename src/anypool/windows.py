@@ -364,7 +364,9 @@ class Global(Window):
     def rank(self) -> int | None:
         return None
 
-    def axis_plan(self, axis: int, length: Any) -> WholeAxis:
+    def axis_plan(self, axis: int, length: Any) -> AxisPlan:
+        if is_known(length) and length == 0:  # one window without an element, but no reduction of no columns
+            return AdaptiveAxis(0, 1, 1)
         return WholeAxis(length, 1, length)
 
     def _outputs(self, axis: int, length: int | None) -> int:

@@ -123,7 +123,8 @@ class NumPy(Adapter):
     def run(self, implementation: str, x: Any, pooling: Pooling) -> Any:
         # NaN and infinities are data: they pass without NumPy's warnings, as they do in compiled code.
         with np.errstate(all="ignore"):
-            return super().run(implementation, x, pooling)
+            result = super().run(implementation, x, pooling)
+        return tuple(_in_order_of(x, array) for array in result) if pooling.return_indices else _in_order_of(x, result)
 
     def run_into(self, out: Any, implementation: str, x: Any, pooling: Pooling) -> Any:
         if not isinstance(out, np.ndarray):
@@ -139,6 +140,15 @@ class NumPy(Adapter):
 
     def largest(self, indices: Any) -> tuple[int, int] | None:
         return (int(indices.min()), int(indices.max())) if indices.size else None
+
+
+def _in_order_of(x: np.ndarray, result: np.ndarray) -> np.ndarray:
+    """The result with the axis that varies fastest in x varying fastest."""
+    ordered = np.empty_like(x, dtype=result.dtype, shape=result.shape)
+    if ordered.strides == result.strides:
+        return result
+    ordered[...] = result
+    return ordered
 
 
 ADAPTER = NumPy()
