@@ -11,7 +11,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: compare test test-all lint bench bench-quick clean
+.PHONY: compare test test-all lint bench bench-quick kernels clean
 
 compare: .venv/lab
 	$(BIN)/anypool compare --out anypool-report
@@ -40,6 +40,13 @@ bench-quick: .venv/bench
 .venv/%: .venv/bin/python $(NATIVE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable ".[$*]"
 	@touch $@
+
+# The compiled part beside its source, replaced at once, for work with PYTHONPATH=src.
+kernels: .venv/bin/python
+	PATH=$(CURDIR)/$(BIN):$$PATH cmake -S . -B build/kernels -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
+	PATH=$(CURDIR)/$(BIN):$$PATH cmake --build build/kernels --parallel
+	cp build/kernels/_kernels*.so src/anypool/.kernels.new
+	mv src/anypool/.kernels.new src/anypool/$$(basename build/kernels/_kernels*.so)
 
 clean:
 	rm -rf .venv build dist

@@ -1,0 +1,318 @@
+// The kernels as Python calls them. Everything that Python passes is checked here, once per call; nothing behind this file knows of Python.
+#define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+#include <numpy/arrayobject.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "allocate.h"
+#include "isa.h"
+#include "layout.h"
+#include "threads.h"
+
+namespace nb = nanobind;
+using namespace anypool;
+
+namespace {
+
+const Kernels *kernels = nullptr;
+
+struct NamedType {
+    const char *name;
+    Type type;
+    int bytes, numpy;
+};
+const NamedType types[] = {
+    {"bool", Type::u8, 1, NPY_BOOL},      {"int8", Type::i8, 1, NPY_INT8},       {"uint8", Type::u8, 1, NPY_UINT8},
+    {"int16", Type::i16, 2, NPY_INT16},   {"uint16", Type::u16, 2, NPY_UINT16},  {"int32", Type::i32, 4, NPY_INT32},
+    {"uint32", Type::u32, 4, NPY_UINT32}, {"int64", Type::i64, 8, NPY_INT64},    {"uint64", Type::u64, 8, NPY_UINT64},
+    {"float16", Type::f16, 2, NPY_HALF},  {"bfloat16", Type::bf16, 2, -1},       {"float32", Type::f32, 4, NPY_FLOAT},
+    {"float64", Type::f64, 8, NPY_DOUBLE},
+};
+const NamedType &named(const std::string &name) {
+    for (const auto &t : types)
+        if (name == t.name) return t;
+    throw nb::value_error(("no kernel knows the dtype " + name).c_str());
+}
+
+[[noreturn]] void fail(PyObject *kind, const std::string &message) {
+    PyErr_SetString(kind, message.c_str());
+    throw nb::python_error();
+}
+
+// An array of whatever framework: where it lies, its shape, its strides in elements.
+struct View {
+    char *data = nullptr;
+    std::vector<int64_t> shape, strides;
+    std::string dtype;
+    bool writable = true;
+    std::optional<nb::ndarray<nb::ro>> held;  // keeps a DLPack capsule alive
+};
+
+std::string text(const std::vector<int64_t> &values) {
+    std::string s = "(";
+    for (size_t i = 0; i < values.size(); i++) s += (i ? ", " : "") + std::to_string(values[i]);
+    return s + (values.size() == 1 ? ",)" : ")");
+}
+
+std::string numpy_name(PyArray_Descr *d) {
+    for (const auto &t : types)
+        if (t.numpy == d->type_num) return t.name;
+    if (PyTypeNum_ISINTEGER(d->type_num)) {  // long and long long of the same size
+        const bool is_signed = PyTypeNum_ISSIGNED(d->type_num);
+        return (is_signed ? "int" : "uint") + std::to_string(8 * PyDataType_ELSIZE(d));
+    }
+    const char *dot = std::strrchr(d->typeobj->tp_name, '.');
+    const char *name = dot ? dot + 1 : d->typeobj->tp_name;
+    return name;
+}
+
+View view_numpy(const char *argument, PyArrayObject *a) {
+    View v;
+    PyArray_Descr *d = PyArray_DESCR(a);
+    v.dtype = numpy_name(d);
+    if (PyArray_ISBYTESWAPPED(a)) fail(PyExc_ValueError, std::string(argument) + " must have native byte order: use x.astype(x.dtype.newbyteorder('='))");
+    v.data = PyArray_BYTES(a);
+    v.writable = PyArray_ISWRITEABLE(a);
+    const int n = PyArray_NDIM(a);
+    const int64_t bytes = PyDataType_ELSIZE(d);
+    v.shape.assign(PyArray_DIMS(a), PyArray_DIMS(a) + n);
+    v.strides.resize(n);
+    for (int i = 0; i < n; i++) {
+        if (PyArray_STRIDE(a, i) % bytes) fail(PyExc_ValueError, std::string(argument) + " must have strides that are whole elements: copy it first");
+        v.strides[i] = PyArray_STRIDE(a, i) / bytes;
+    }
+    return v;
+}
+
+View view(const char *argument, nb::handle object) {
+    if (PyArray_Check(object.ptr())) return view_numpy(argument, (PyArrayObject *)object.ptr());
+    View v;
+    nb::ndarray<nb::ro> a;
+    if (!nb::try_cast(object, a))
+        fail(PyExc_TypeError, std::string(argument) + " must be a NumPy array or an array that offers DLPack, got " + nb::type_name(object.type()).c_str());
+    if (a.device_type() != nb::device::cpu::value) fail(PyExc_ValueError, std::string(argument) + " must be in the memory of the CPU");
+    const auto d = a.dtype();
+    const char *kind = d.code == uint8_t(nb::dlpack::dtype_code::Int) ? "int" : d.code == uint8_t(nb::dlpack::dtype_code::UInt) ? "uint"
+                     : d.code == uint8_t(nb::dlpack::dtype_code::Float) ? "float" : d.code == uint8_t(nb::dlpack::dtype_code::Bfloat) ? "bfloat" : "";
+    v.dtype = d.code == uint8_t(nb::dlpack::dtype_code::Bool) ? "bool" : kind + std::to_string(d.bits);
+    v.data = (char *)a.data();
+    for (size_t i = 0; i < a.ndim(); i++) v.shape.push_back(a.shape(i)), v.strides.push_back(a.stride(i));
+    v.held = std::move(a);
+    return v;
+}
+
+void check(const char *argument, const View &v, const std::vector<int64_t> &shape, const std::string &dtype, bool written) {
+    if (v.dtype != dtype) fail(PyExc_TypeError, std::string(argument) + " must have dtype " + dtype + ", got " + v.dtype);
+    if (v.shape != shape) fail(PyExc_ValueError, std::string(argument) + " must have shape " + text(shape) + ", got " + text(v.shape));
+    bool empty = false;
+    for (int64_t n : shape) empty |= n == 0;
+    if (!written || empty) return;
+    if (!v.writable) fail(PyExc_ValueError, std::string(argument) + " must be writable");
+    for (size_t i = 0; i < shape.size(); i++)
+        if (shape[i] > 1 && v.strides[i] == 0) fail(PyExc_ValueError, std::string(argument) + " must not be broadcast: its elements share memory");
+}
+
+// The bytes between which an array's elements lie.
+std::pair<const char *, const char *> extent(const View &v, int64_t bytes) {
+    const char *lo = v.data, *hi = v.data + bytes;
+    for (size_t i = 0; i < v.shape.size(); i++) {
+        if (v.shape[i] == 0) return {v.data, v.data};
+        const int64_t reach = (v.shape[i] - 1) * v.strides[i] * bytes;
+        (reach < 0 ? lo : hi) += reach;
+    }
+    return {lo, hi};
+}
+void check_apart(const char *written, const View &a, int64_t a_bytes, const char *read, const View &b, int64_t b_bytes) {
+    const auto [a_lo, a_hi] = extent(a, a_bytes);
+    const auto [b_lo, b_hi] = extent(b, b_bytes);
+    if (a_lo != a_hi && b_lo != b_hi && a_lo < b_hi && b_lo < a_hi) fail(PyExc_ValueError, std::string(written) + " must not share memory with " + read);
+}
+
+nb::object numpy_array(const NamedType &type, nb::handle bfloat16, const std::vector<int64_t> &shape, const std::vector<int64_t> &strides) {
+    const int n = int(shape.size());
+    npy_intp dims[most_dimensions], steps[most_dimensions];
+    int64_t bytes = type.bytes;
+    for (int i = 0; i < n; i++) dims[i] = shape[i], steps[i] = strides[i] * type.bytes, bytes *= shape[i];
+    PyArray_Descr *descr = type.numpy < 0 ? (PyArray_Descr *)Py_NewRef(bfloat16.ptr()) : PyArray_DescrFromType(type.numpy);
+    if (bytes < huge_from) {
+        PyObject *a = PyArray_NewFromDescr(&PyArray_Type, descr, n, dims, steps, nullptr, 0, nullptr);
+        if (!a) throw nb::python_error();
+        return nb::steal(a);
+    }
+    void *memory = allocate_huge(size_t(bytes));
+    if (!memory) {
+        Py_DECREF(descr);
+        fail(PyExc_MemoryError, "no memory for an output of " + std::to_string(bytes) + " bytes");
+    }
+    nb::capsule owner(memory, [](void *p) noexcept { std::free(p); });
+    PyObject *a = PyArray_NewFromDescr(&PyArray_Type, descr, n, dims, steps, memory, NPY_ARRAY_WRITEABLE, nullptr);
+    if (!a) throw nb::python_error();
+    nb::object array = nb::steal(a);
+    if (PyArray_SetBaseObject((PyArrayObject *)a, owner.release().ptr()) < 0) throw nb::python_error();
+    return array;
+}
+
+struct AxisSpec {
+    Axis axis;
+    std::vector<Window> table;
+    std::vector<int64_t> counts;
+};
+
+// One pooling, decided: all that does not depend on where the arrays lie.
+class Kernel {
+  public:
+    Kernel(const std::string &operation, const std::string &dtype, const std::string &accumulator, const std::string &result, std::vector<int64_t> shape,
+           std::vector<int64_t> output_shape, std::vector<int64_t> pooled, nb::list axes, int64_t divisor, nb::object bfloat16)
+        : type_(named(dtype)), result_(named(result)), shape_(std::move(shape)), output_(std::move(output_shape)), pooled_(std::move(pooled)), bfloat16_(bfloat16) {
+        static const char *names[] = {"max", "min", "sum", "average"};
+        int found = -1;
+        for (int i = 0; i < 4; i++)
+            if (operation == names[i]) found = i;
+        if (found < 0) throw nb::value_error("unknown operation");
+        operation_ = Operation(found);
+        accumulator_ = named(accumulator).type;
+        divisor_ = divisor;
+        if (pooled_.empty() || pooled_.size() > most_pooled || pooled_.size() != nb::len(axes) || shape_.size() > size_t(most_dimensions) || shape_.size() != output_.size())
+            throw nb::value_error("a kernel pools one to three axes");
+        unsigned __int128 weight = 1;
+        axes_.resize(pooled_.size());
+        for (size_t k = pooled_.size(); k-- > 0;) {
+            read_axis(nb::cast<nb::tuple>(axes[k]), axes_[k], pooled_[k]);
+            axes_[k].axis.weight = int64_t(weight);
+            weight *= uint64_t(axes_[k].axis.width > 0 ? axes_[k].axis.width : 1);
+            if (weight > (uint64_t(1) << 32)) weight = (uint64_t(1) << 32) + 1;
+        }
+        offset_bytes_ = weight <= 256 ? 1 : weight <= 65536 ? 2 : weight <= (uint64_t(1) << 32) ? 4 : 0;
+        for (size_t i = 0; i < shape_.size(); i++) {
+            bool is_pooled = false;
+            for (int64_t a : pooled_) is_pooled |= a == int64_t(i);
+            if (!is_pooled && shape_[i] != output_[i]) throw nb::value_error("axes that are not pooled must keep their length");
+        }
+    }
+
+    nb::object forward(nb::handle x, nb::object out) { return run(x, out, nb::none(), false).first; }
+    nb::object forward_with_offsets(nb::handle x, nb::object out, nb::object offsets) {
+        auto [values, places] = run(x, out, offsets, true);
+        return nb::make_tuple(values, places);
+    }
+    const char *offset_dtype() const { return offset_bytes_ == 1 ? "uint8" : offset_bytes_ == 2 ? "uint16" : "uint32"; }
+
+  private:
+    void read_axis(nb::tuple t, AxisSpec &spec, int64_t where) {
+        if (where < 0 || where >= int64_t(shape_.size())) throw nb::value_error("pooled axes must be axes of the array");
+        Axis &a = spec.axis;
+        a.length = shape_[where];
+        a.outputs = output_[where];
+        a.width = nb::cast<int64_t>(t[0]);
+        a.step = nb::cast<int64_t>(t[1]);
+        a.stride = nb::cast<int64_t>(t[2]);
+        a.before = nb::cast<int64_t>(t[3]);
+        const auto begins = nb::cast<std::vector<int64_t>>(t[4]), counts = nb::cast<std::vector<int64_t>>(t[5]), firsts = nb::cast<std::vector<int64_t>>(t[6]);
+        spec.counts = nb::cast<std::vector<int64_t>>(t[7]);
+        constexpr int64_t limit = int64_t(1) << 62;
+        if (a.step < 1 || a.stride < 1 || a.width < 0 || a.outputs < 0 || a.before > limit / 2 || a.before < -limit / 2 ||
+            (a.outputs > 0 && a.stride > limit / a.outputs) || (a.width > 0 && a.step > limit / a.width))
+            throw nb::value_error("a plan must have positive steps, within 62 bits");
+        if (!begins.empty()) {
+            if (int64_t(begins.size()) != a.outputs || begins.size() != counts.size() || begins.size() != firsts.size()) throw nb::value_error("a plan must have one window per output");
+            for (size_t i = 0; i < begins.size(); i++) {
+                const Window w{begins[i], counts[i], firsts[i]};
+                if (w.count < 0 || w.first < 0 || w.first > a.width - w.count || (w.count && (w.begin < 0 || w.begin >= a.length || (a.length - 1 - w.begin) / a.step < w.count - 1)))
+                    throw nb::value_error("a plan's windows must lie inside the array");
+                spec.table.push_back(w);
+            }
+            a.table = spec.table.data();
+        }
+        if (!spec.counts.empty()) {
+            if (int64_t(spec.counts.size()) != a.outputs) throw nb::value_error("a plan must have one count per output");
+            a.counts = spec.counts.data();
+        }
+    }
+
+    std::pair<nb::object, nb::object> run(nb::handle x_object, nb::object out, nb::object offsets, bool marked) {
+        if (marked && (operation_ == Operation::sum || operation_ == Operation::average)) fail(PyExc_ValueError, "sums and averages have no offsets");
+        if (marked && !offset_bytes_) fail(PyExc_ValueError, "offsets in windows of more than 2**32 elements do not fit 32 bits");
+        const View x = view("x", x_object);
+        check("x", x, shape_, type_.name, false);
+        const std::vector<int> order = memory_order(x.shape, x.strides);
+        View to, places;
+        if (out.is_none()) {
+            if (!PyArray_Check(x_object.ptr())) fail(PyExc_TypeError, "out must be given where x is not a NumPy array");
+            out = numpy_array(result_, bfloat16_, output_, strides_in_order(output_, order));
+        }
+        to = view("out", out);
+        check("out", to, output_, result_.name, true);
+        check_apart("out", to, result_.bytes, "x", x, type_.bytes);
+        if (marked) {
+            if (offsets.is_none()) {
+                if (!PyArray_Check(x_object.ptr())) fail(PyExc_TypeError, "offsets_out must be given where x is not a NumPy array");
+                offsets = numpy_array(named(offset_dtype()), bfloat16_, output_, strides_in_order(output_, order));
+            }
+            places = view("offsets_out", offsets);
+            check("offsets_out", places, output_, offset_dtype(), true);
+            check_apart("offsets_out", places, offset_bytes_, "x", x, type_.bytes);
+            check_apart("offsets_out", places, offset_bytes_, "out", to, result_.bytes);
+        }
+        Problem p;
+        p.operation = operation_;
+        p.type = type_.type;
+        p.accumulator = accumulator_;
+        p.result = result_.type;
+        p.divisor = divisor_;
+        p.offset_bytes = marked ? offset_bytes_ : 0;
+        p.x.data = x.data;
+        p.out.data = to.data;
+        p.offsets.data = places.data;
+        Axis axes[most_pooled];
+        for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
+        arrange(p, shape_, pooled_, axes, order, {{&p.x, &x.strides}, {&p.out, &to.strides}, {&p.offsets, marked ? &places.strides : &to.strides}});
+        p.threads = threads();
+        bool enough;
+        {
+            nb::gil_scoped_release release;
+            enough = operation_ == Operation::max || operation_ == Operation::min ? kernels->extreme(p) : kernels->total(p);
+        }
+        if (!enough) fail(PyExc_MemoryError, "no memory for the rows that a kernel keeps");
+        return {out, offsets};
+    }
+
+    const NamedType &type_, &result_;
+    Operation operation_;
+    Type accumulator_;
+    int64_t divisor_;
+    int offset_bytes_;
+    std::vector<int64_t> shape_, output_, pooled_;
+    std::vector<AxisSpec> axes_;
+    nb::object bfloat16_;
+};
+
+int import_numpy() {
+    import_array1(-1);
+    return 0;
+}
+
+}  // namespace
+
+NB_MODULE(_kernels, m) {
+    if (import_numpy() < 0) throw nb::python_error();
+    nb::set_leak_warnings(false);
+    kernels = choose_kernels(std::getenv("ANYPOOL_ISA"));
+    m.attr("isa") = kernels ? nb::cast(kernels->name) : nb::none();
+    m.def("get_num_threads", [] { return threads(); });
+    m.def("set_num_threads", [](int n) { set_threads(n); });
+    nb::class_<Kernel>(m, "Kernel")
+        .def(nb::init<const std::string &, const std::string &, const std::string &, const std::string &, std::vector<int64_t>, std::vector<int64_t>, std::vector<int64_t>, nb::list, int64_t, nb::object>(),
+             nb::arg("operation"), nb::arg("dtype"), nb::arg("accumulator"), nb::arg("result"), nb::arg("shape"), nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"), nb::arg("bfloat16").none())
+        .def("forward", &Kernel::forward, nb::arg("x"), nb::arg("out").none() = nb::none())
+        .def("forward_with_offsets", &Kernel::forward_with_offsets, nb::arg("x"), nb::arg("out").none() = nb::none(), nb::arg("offsets_out").none() = nb::none())
+        .def_prop_ro("offset_dtype", &Kernel::offset_dtype);
+}

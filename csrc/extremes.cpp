@@ -1,0 +1,34 @@
+// Max and min, with and without offsets, for one instruction set.
+#include "forward.h"
+
+namespace anypool::ANYPOOL_ISA {
+namespace {
+
+template <class T, class K> bool run(const Problem &p) {
+    if (!p.offset_bytes) return Forward<Extreme<T, K>>(p).run();
+    if constexpr (sizeof(K) < 4)
+        if (p.offset_bytes > int(sizeof(K))) return Forward<MarkedExtreme<T, int32_t>>(p).run();
+    return Forward<MarkedExtreme<T, K>>(p).run();
+}
+
+}  // namespace
+
+bool run_extreme(const Problem &p) {
+    switch (p.type) {
+        case Type::i8:
+        case Type::u8: return run<int8_t, int8_t>(p);
+        case Type::i16:
+        case Type::u16: return run<int16_t, int16_t>(p);
+        case Type::i32:
+        case Type::u32: return run<int32_t, int32_t>(p);
+        case Type::i64:
+        case Type::u64: return run<int64_t, int64_t>(p);
+        case Type::f16:
+        case Type::bf16: return run<Half, int16_t>(p);
+        case Type::f32: return run<float, float>(p);
+        case Type::f64: return run<double, double>(p);
+    }
+    return false;
+}
+
+}  // namespace anypool::ANYPOOL_ISA

@@ -1,0 +1,16 @@
+// The kernels as compiled for each instruction set, and the choice between them.
+#pragma once
+#include "problem.h"
+
+namespace anypool {
+
+struct Kernels {
+    const char *name;
+    bool (*extreme)(const Problem &);
+    bool (*total)(const Problem &);
+};
+
+// The best this machine can run, or the one that ANYPOOL_ISA names; null where it cannot run any.
+const Kernels *choose_kernels(const char *wanted);
+
+}  // namespace anypool

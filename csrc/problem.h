@@ -1,0 +1,48 @@
+// What a kernel is told: arrays as pointers and strides, windows as arithmetic. Plain data, shared by all instruction sets.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace anypool {
+
+enum class Type { i8, u8, i16, u16, i32, u32, i64, u64, f16, bf16, f32, f64 };
+enum class Operation { max, min, sum, average };
+
+constexpr int most_pooled = 3;
+constexpr int most_dimensions = 64;
+
+// Elements begin, begin + step, … of an axis, `count` of them, all inside the array; the first is element `first` of the unclipped window.
+struct Window {
+    int64_t begin, count, first;
+};
+
+// The windows along one axis. Sliding ones in closed form; any others in a table.
+struct Axis {
+    int64_t length = 1, outputs = 1, width = 1, step = 1;
+    int64_t stride = 1, before = 0;
+    const Window *table = nullptr;
+    const int64_t *counts = nullptr;  // elements that an average counts, per output; null: one
+    int64_t weight = 1;               // what one element along this axis adds to an offset
+};
+
+// An array as the kernel walks it: strides in elements, over outer axes, pooled axes and inner elements.
+struct Array {
+    char *data = nullptr;
+    int64_t outer[most_dimensions], axis[most_pooled], inner;
+};
+
+struct Problem {
+    Operation operation;
+    Type type, accumulator, result;
+    int rank;        // pooled axes, in memory order
+    int outer_rank;  // axes that are not pooled and lie outside of one that is
+    int64_t outer_shape[most_dimensions];
+    Axis axes[most_pooled];
+    int64_t inner;  // elements behind the last pooled axis
+    Array x, out, offsets;
+    int offset_bytes = 0;  // 0: no offsets wanted
+    int64_t divisor = 0;   // divides every sum; 0: the product of the axes' counts does
+    int threads = 1;
+};
+
+}  // namespace anypool

@@ -1,0 +1,80 @@
+// Vectors of the width the instruction set has, in GCC's vector extensions: comparisons give masks of −1 and 0.
+#pragma once
+#include <cstdint>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#ifndef ANYPOOL_ISA
+#define ANYPOOL_ISA plain
+#endif
+
+namespace anypool::ANYPOOL_ISA {
+
+#if defined(__AVX512BW__)
+constexpr int vector_bytes = 64;
+#elif defined(__AVX2__)
+constexpr int vector_bytes = 32;
+#else
+constexpr int vector_bytes = 16;
+#endif
+
+template <class T, int N> struct VectorOf {
+    typedef T type __attribute__((vector_size(N * sizeof(T))));
+};
+template <class T, int N> using Vec = typename VectorOf<T, N>::type;
+template <class T> constexpr int lanes = vector_bytes / int(sizeof(T));
+
+template <int Bytes> struct IntOf;
+template <> struct IntOf<1> { using type = int8_t; using natural = uint8_t; };
+template <> struct IntOf<2> { using type = int16_t; using natural = uint16_t; };
+template <> struct IntOf<4> { using type = int32_t; using natural = uint32_t; };
+template <> struct IntOf<8> { using type = int64_t; using natural = uint64_t; };
+template <class T> using SignedOf = typename IntOf<sizeof(T)>::type;
+template <class T> using UnsignedOf = typename IntOf<sizeof(T)>::natural;
+
+template <class T> constexpr bool is_float = T(0.5) != T(0);
+
+template <class V, class T> inline V load(const T *p) {
+    V v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+template <class V, class T> inline void store(T *p, V v) { __builtin_memcpy(p, &v, sizeof v); }
+
+// The first m elements only; the other lanes are 0. Nothing behind them is touched.
+template <class V, class T> inline V load(const T *p, int64_t m) {
+#if defined(__AVX512BW__)
+    const uint64_t keep = ~0ull >> (64 - m * sizeof(T));
+    if constexpr (sizeof(V) == 64) return (V)_mm512_maskz_loadu_epi8(keep, p);
+    if constexpr (sizeof(V) == 32) return (V)_mm256_maskz_loadu_epi8(keep, p);
+    if constexpr (sizeof(V) == 16) return (V)_mm_maskz_loadu_epi8(keep, p);
+#endif
+    T lane[sizeof(V) / sizeof(T)] = {};
+    for (int64_t i = 0; i < m; i++) lane[i] = p[i];
+    return load<V>(lane);
+}
+template <class V, class T> inline void store(T *p, V v, int64_t m) {
+#if defined(__AVX512BW__)
+    const uint64_t keep = ~0ull >> (64 - m * sizeof(T));
+    if constexpr (sizeof(V) == 64) return _mm512_mask_storeu_epi8(p, keep, (__m512i)v);
+    if constexpr (sizeof(V) == 32) return _mm256_mask_storeu_epi8(p, keep, (__m256i)v);
+    if constexpr (sizeof(V) == 16) return _mm_mask_storeu_epi8(p, keep, (__m128i)v);
+#endif
+    T lane[sizeof(V) / sizeof(T)];
+    store(lane, v);
+    for (int64_t i = 0; i < m; i++) p[i] = lane[i];
+}
+
+template <class V> inline V broadcast(auto value) { return V{} + value; }
+
+// f(i, m) for every vector of `step` elements in n: m of them from i. The last one overlaps where that is possible, so that m < step only if n is.
+template <class F> inline void each_vector(int64_t n, int64_t step, F f) {
+    int64_t i = 0;
+    for (; i + step <= n; i += step) f(i, step);
+    if (i == n) return;
+    if (n >= step) f(n - step, step);
+    else f(int64_t(0), n);
+}
+
+}  // namespace anypool::ANYPOOL_ISA

@@ -1,0 +1,34 @@
+// Windows of an axis, clipped to the array.
+#pragma once
+#include "problem.h"
+#include "simd.h"
+
+namespace anypool::ANYPOOL_ISA {
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+// Rounded up; b > 0.
+inline int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a - 1) / b + 1 : -(-a / b); }
+
+inline Window window(const Axis &axis, int64_t i) {
+    if (axis.table) return axis.table[i];
+    const int64_t start = i * axis.stride - axis.before;
+    const int64_t first = start >= 0 ? 0 : smaller(ceil_div(-start, axis.step), axis.width);
+    const int64_t stop = larger(smaller(ceil_div(axis.length - start, axis.step), axis.width), first);
+    return {start + first * axis.step, stop - first, first};
+}
+
+// Windows from `lo` on that lie inside the array whole, up to the returned one; {lo, lo} where there is none.
+struct Range {
+    int64_t lo, hi;
+};
+inline Range unclipped(const Axis &axis) {
+    if (axis.table || axis.width < 1) return {0, 0};
+    const int64_t span = (axis.width - 1) * axis.step + 1;
+    const int64_t lo = smaller(larger(ceil_div(axis.before, axis.stride), 0), axis.outputs);
+    const int64_t room = axis.length + axis.before - span;
+    const int64_t hi = room < 0 ? lo : smaller(room / axis.stride + 1, axis.outputs);
+    return {lo, larger(lo, hi)};
+}
+
+}  // namespace anypool::ANYPOOL_ISA

@@ -1,0 +1,166 @@
+"""The compiled kernels as Python sees them: run, or say why not.
+
+They serve max, min, sum and average over one to three axes of NumPy arrays and torch CPU tensors. A `Pooling` gets its
+kernel once; a call then checks the arrays and runs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from anypool.definition import Pooling
+from anypool.operators import FLOATS, Average, Max, Min, Operator, Sum
+from anypool.windows import AxisPlan, SlidingAxis, WholeAxis, is_known
+
+try:
+    from anypool import _kernels
+except ImportError as error:
+    _kernels = None
+    why_not_built: str | None = f"anypool was installed without compiled kernels ({error})"
+else:
+    why_not_built = None
+    if _kernels.isa is None:
+        wanted = os.environ.get("ANYPOOL_ISA")
+        why_not_built = (
+            f"ANYPOOL_ISA={wanted!r}: this machine cannot run such kernels"
+            if wanted
+            else "this processor lacks x86-64-v2"
+        )
+
+NAMES: dict[type[Operator], str] = {Max: "max", Min: "min", Sum: "sum", Average: "average"}
+MOST_AXES = 3
+
+
+def available() -> bool:
+    """Whether there are kernels for this machine; `why_not_built` says why not."""
+    return why_not_built is None
+
+
+def set_num_threads(n: int) -> None:
+    """How many threads a kernel uses, at most; 0 for the default (ANYPOOL_NUM_THREADS, else what OpenMP is set to)."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer):
+        raise TypeError(f"n must be an integer, got {n!r}")
+    if not 0 <= n <= 4096:
+        raise ValueError(f"n must be between 0 and 4096, got {n}")
+    if _kernels is not None:
+        _kernels.set_num_threads(int(n))
+
+
+def get_num_threads() -> int:
+    """How many threads a kernel may use."""
+    return _kernels.get_num_threads() if _kernels is not None else 1
+
+
+def refusal(pooling: Pooling) -> str | None:
+    """Why the kernels cannot run this pooling; None if they can."""
+    known = vars(pooling)
+    if "refusal" not in known:
+        known["refusal"] = _refusal(pooling)
+    return known["refusal"]
+
+
+def forward(x: Any, pooling: Pooling, out: Any = None) -> Any:
+    """The values, in `out` if given, else in a NumPy array in the memory order of x."""
+    return _kernel(pooling).forward(x, out)
+
+
+def forward_with_offsets(x: Any, pooling: Pooling, out: Any = None, offsets_out: Any = None) -> tuple[Any, Any]:
+    """The values of a max or min, and of each the number of its element in the unclipped window, row-major over `axes`.
+
+    Offsets are uint8 where windows have up to 256 elements, uint16 up to 65,536, else uint32: see `offset_dtype`.
+    """
+    return _kernel(pooling).forward_with_offsets(x, out, offsets_out)
+
+
+def offset_dtype(pooling: Pooling) -> str:
+    """The name of the dtype of this pooling's offsets."""
+    return _kernel(pooling).offset_dtype
+
+
+def indices(offsets: Any, pooling: Pooling) -> np.ndarray:
+    """Offsets as flat positions within the pooled axes, row-major in the order of `axes` (int64)."""
+    rest = np.asarray(offsets).astype(np.int64)
+    flat, inner = np.zeros_like(rest), 1
+    for axis, plan in zip(reversed(pooling.axes), reversed(pooling.plan), strict=True):
+        rest, element = np.divmod(rest, plan.width)
+        i = np.arange(plan.outputs, dtype=np.int64).reshape((-1,) + (1,) * (rest.ndim - 1 - axis))
+        flat += plan.positions(i, element) * inner
+        inner *= plan.length
+    return flat
+
+
+def _kernel(pooling: Pooling) -> Any:
+    known = vars(pooling)
+    if "kernel" not in known:
+        reason = refusal(pooling)
+        if reason is not None:
+            raise ValueError(f"impl='kernel': {reason}")
+        known["kernel"] = _build(pooling)
+    return known["kernel"]
+
+
+def _refusal(pooling: Pooling) -> str | None:
+    if why_not_built is not None:
+        return why_not_built
+    if type(pooling.operator) not in NAMES:
+        return f"there is no kernel for {type(pooling.operator).__name__}, only for max, min, sum and average"
+    if len(pooling.axes) > MOST_AXES:
+        return f"kernels pool at most {MOST_AXES} axes, not {len(pooling.axes)}"
+    if len(pooling.shape) > 64:
+        return f"kernels take at most 64 axes, not {len(pooling.shape)}"
+    if not all(is_known(n) for n in (*pooling.shape, *pooling.output_shape)):
+        return "kernels need lengths that are known"
+    if pooling.dtype in FLOATS and pooling.result not in FLOATS:
+        return f"there is no kernel from {pooling.dtype} to {pooling.result}"
+    return None
+
+
+def _build(pooling: Pooling) -> Any:
+    operator = pooling.operator
+    divisor = operator.divisor_override if isinstance(operator, Average) else None
+    counted = isinstance(operator, Average) and divisor is None
+    bfloat16 = None
+    if "bfloat16" in (pooling.dtype, pooling.result):
+        import ml_dtypes
+
+        bfloat16 = np.dtype(ml_dtypes.bfloat16)
+    return _kernels.Kernel(
+        NAMES[type(operator)],
+        pooling.dtype,
+        _accumulator(pooling),
+        pooling.result,
+        list(pooling.shape),
+        list(pooling.output_shape),
+        list(pooling.axes),
+        [_axis(plan, counted and operator.counts_padding, counted) for plan in pooling.plan],
+        divisor or 0,
+        bfloat16,
+    )
+
+
+def _accumulator(pooling: Pooling) -> str:
+    """What sums accumulate in: integers exactly wherever they cannot overflow."""
+    dtype = pooling.dtype
+    if isinstance(pooling.operator, Max | Min) or dtype in FLOATS:
+        return pooling.accumulator
+    if dtype in ("int64", "uint64"):
+        return "float64" if pooling.accumulator in FLOATS else "int64"
+    bits = 8 * (1 if dtype == "bool" else np.dtype(dtype).itemsize)
+    elements = int(np.prod([plan.width for plan in pooling.plan], dtype=object))
+    return "int32" if bits <= 16 and elements << bits <= 2**31 else "int64"
+
+
+def _axis(plan: AxisPlan, padding_counts: bool, counted: bool) -> tuple[Any, ...]:
+    counts: list[int] = []
+    if counted:
+        counts = (plan.padded_counts() if padding_counts else plan.clipped()[1]).tolist()
+    if isinstance(plan, SlidingAxis):
+        return plan.width, plan.step, plan.stride, plan.before, [], [], [], counts
+    if isinstance(plan, WholeAxis):
+        return plan.width, 1, 1, 0, [], [], [], counts
+    first, inside = plan.clipped()
+    begin = plan.start(np.arange(plan.outputs, dtype=np.int64)) + first * plan.step
+    return plan.width, plan.step, 1, 0, begin.tolist(), inside.tolist(), first.tolist(), counts
