@@ -13,7 +13,7 @@ from anypool import definition
 from anypool.arrays import Adapter
 from anypool.definition import Pooling
 from anypool.operators import FLOATS, INTEGERS, Average, Defaults, Max, Min, Sum
-from anypool.windows import Adaptive, Global, Sliding, SlidingAxis, is_known
+from anypool.windows import Global, Sliding, SlidingAxis, is_known
 
 POOLED_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16")
 """The integers that tf.nn.max_pool knows."""
