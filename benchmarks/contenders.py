@@ -19,6 +19,7 @@ from benchmarks.tasks import DTYPES, Refused, Task
 from benchmarks.timing import THREADS, Call
 
 INTO, NUMPY, TORCH = "anypool out=", "anypool NumPy", "anypool torch"
+NO_GRADIENTS = "has no gradients"
 MANY_WINDOW_ELEMENTS = 3e8
 """What a peer that visits every element of every window one by one is still asked to visit."""
 
@@ -41,7 +42,7 @@ class Contender:
         raise Refused("has no gradient apart from the forward pass")
 
     def training(self, task: Task) -> Call:
-        raise Refused("has no gradients")
+        raise Refused(NO_GRADIENTS)
 
     def values(self, task: Task, result: Any) -> np.ndarray:
         """The result as a NumPy array in the layout of the user's data."""
@@ -56,6 +57,9 @@ class Anypool(Contender):
     """The functions on NumPy arrays, as a user calls them."""
 
     name = NUMPY
+
+    def backward(self, task: Task) -> Call:
+        raise Refused(NO_GRADIENTS)
 
     def forward(self, task: Task, **into: Any) -> Call:
         x, axes, window = task.x, task.axes, task.window
@@ -335,7 +339,7 @@ class OpenVINO(Contender):
             y = (ops.reduce_max if task.is_max else ops.reduce_mean)(x, axes, keep_dims=True).output(0)
         elif not isinstance(task.window, Sliding):
             size = ops.constant([task.window.output_size] * task.rank)
-            y = (ops.adaptive_max_pool(x, size) if task.is_max else ops.adaptive_avg_pool(x, size)).output(0)
+            y = (ops.adaptive_max_pool(x, size, "i32") if task.is_max else ops.adaptive_avg_pool(x, size)).output(0)
         else:
             kernel, stride, padding = map(list, task.sliding)
             if task.is_max:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import platform
 import time
@@ -74,26 +75,78 @@ def _processor() -> str:
     return named.get("model name", platform.processor() or "unknown")
 
 
-def kernels(quick: bool, only: str) -> list[pooling.Record]:
+Records = list[dict[str, Any]]
+
+
+def kernels(quick: bool, only: str) -> Records:
     """Every row of the table of cases."""
-    anypool.set_num_threads(THREADS)
-    logging.getLogger("torch").setLevel(logging.CRITICAL)
+    logging.getLogger("torch").setLevel(logging.CRITICAL)  # what torch.compile cannot do is written in the row
     rows = [row for row in cases.rows(quick=quick) if only in row.name]
     peers = contenders.CORE_PEERS if quick else contenders.PEERS
-    return pooling.measure(rows, peers, _print_row)
+    return pooling.measure(rows, contenders.ANYPOOL, peers, _print_row)
+
+
+def torch_networks(quick: bool, only: str) -> Records:
+    """Whole networks in torch."""
+    from benchmarks import torch_networks
+
+    return torch_networks.measure(quick, only, _print_network)
+
+
+def jax_gradients(quick: bool, only: str) -> Records:
+    """JAX arrays."""
+    from benchmarks import jax_gradients
+
+    return jax_gradients.measure(quick, only, _print_row)
+
+
+def keras_course(quick: bool, only: str) -> Records:
+    """The course network in Keras."""
+    from benchmarks import keras_course
+
+    return keras_course.measure(quick, only, _print_keras)
 
 
 def _print_row(record: pooling.Record) -> None:
     seconds = record["seconds"]
-    ours = min(seconds[c.name] for c in contenders.ANYPOOL if c.name in seconds)
-    line = f"{record['name']:<72} {ours * 1e3:9.3f} ms"
-    if pooling.COPY in seconds and contenders.INTO in seconds:
+    ours = min((time for name, time in seconds.items() if name.startswith("anypool")), default=math.nan)
+    line = f"{record['name']:<68} {ours * 1e3:9.3f} ms"
+    if pooling.COPY in seconds:
         line += f"  [cyan]{seconds[pooling.COPY] / seconds[contenders.INTO]:4.2f} of copy[/]"
     for peer, ratio in pooling.ratios(record).items():
-        colour = "green" if ratio >= 1 else "yellow" if ratio >= 0.95 else "red"
-        line += f"  [{colour}]{peer} {ratio:.2f}×[/]"
+        line += f"  {_coloured(f'{peer} {ratio:.2f}×', ratio)}"
+    for name, reason in record["refused"].items():
+        if name.startswith("anypool") and reason != contenders.NO_GRADIENTS:
+            line += f"  [bold red]{name}: {reason}[/]"
     CONSOLE.print(line, soft_wrap=True)
 
 
-GROUPS: dict[str, Callable[[bool, str], list[dict[str, Any]]]] = {"kernels": kernels}
-NAMES = tuple(GROUPS)
+def _print_network(record: dict[str, Any]) -> None:
+    seconds = record["seconds"]
+    gain, bound = (seconds["before"] / seconds[name] for name in ("after", "pooling free"))
+    name = f"{record['network']}, batch {record['batch']}, {record['direction']}, channels {record['layout']}"
+    before, after = (record["peak bytes"][name] / 2**20 for name in ("before", "after"))
+    CONSOLE.print(
+        f"{name:<52} {seconds['after'] * 1e3:9.2f} ms  {_coloured(f'{gain:.2f}×', gain)}  "
+        f"bound {bound:.2f}×  peak {before:.0f} → {after:.0f} MiB",
+        soft_wrap=True,
+    )
+
+
+def _print_keras(record: dict[str, Any]) -> None:
+    theirs, ours = record["seconds"].values()
+    name = f"Keras on {record['backend']}, {record['pooling']} pooling, {record['what']}"
+    CONSOLE.print(f"{name:<52} {ours:9.3f} s  {_coloured(f'{theirs / ours:.2f}×', theirs / ours)}", soft_wrap=True)
+
+
+def _coloured(text: str, ratio: float) -> str:
+    colour = "green" if ratio >= 1 else "yellow" if ratio >= 0.95 else "red"
+    return f"[{colour}]{text}[/]"
+
+
+GROUPS: dict[str, Callable[[bool, str], Records]] = {
+    "kernels": kernels,
+    "torch-networks": torch_networks,
+    "jax": jax_gradients,
+    "keras": keras_course,
+}

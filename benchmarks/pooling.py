@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import BACKWARD, Row
-from benchmarks.contenders import ANYPOOL, Clone, Contender
+from benchmarks.contenders import INTO, Clone, Contender
 from benchmarks.tasks import Refused, Task, bytes_moved
 from benchmarks.timing import Call, copy_moving, interleave, median, once
 
@@ -20,23 +20,25 @@ PATIENCE = 4.0  # seconds a peer may take for the whole of a case that has a sha
 Record = dict[str, Any]
 
 
-def measure(rows: Iterable[Row], peers: Sequence[Contender], report: Callable[[Record], None]) -> list[Record]:
+def measure(
+    rows: Iterable[Row], ours: Sequence[Contender], peers: Sequence[Contender], report: Callable[[Record], None]
+) -> list[Record]:
     """One record per row; `report` gets each as it is done."""
     records = []
     for row in rows:
-        records.append(measure_row(row, peers))
+        records.append(measure_row(row, ours, peers))
         report(records[-1])
         gc.collect()
     return records
 
 
-def measure_row(row: Row, peers: Sequence[Contender], budget: float = 1.5) -> Record:
+def measure_row(row: Row, ours: Sequence[Contender], peers: Sequence[Contender], budget: float = 1.5) -> Record:
     """Everyone's time for a row, once their values are found equal; who could not, and why."""
-    entry = Entry(row)
-    for contender in (*ANYPOOL, *peers):
+    entry = Entry(row, ours)
+    for contender in (*ours, *peers):
         entry.admit(contender)
     calls = dict(entry.whole)
-    if row.case.floor_is_memory:
+    if row.case.floor_is_memory and INTO in calls:
         calls[COPY] = copy_moving(bytes_moved(row))
         if row.direction != BACKWARD:
             calls[CLONE] = Clone().forward(entry.task)
@@ -69,8 +71,8 @@ def measure_row(row: Row, peers: Sequence[Contender], budget: float = 1.5) -> Re
 class Entry:
     """Who takes part in a row: on the whole case, or on its share, or not at all."""
 
-    def __init__(self, row: Row) -> None:
-        self.row, self.task = row, Task(row)
+    def __init__(self, row: Row, ours: Sequence[Contender]) -> None:
+        self.row, self.task, self.ours = row, Task(row), ours
         self.whole: dict[str, Call] = {}
         self.shared: dict[str, Call] = {}
         self.refused: dict[str, str] = {}
@@ -86,9 +88,7 @@ class Entry:
             self.refused[contender.name] = str(reason)
         except ImportError as error:
             self.refused[contender.name] = f"is not installed: {error}"
-        except Exception as error:
-            if contender.beside is None:
-                raise
+        except Exception as error:  # whatever it is, the others are measured and the page says so
             self.refused[contender.name] = f"{type(error).__name__}: {_gist(str(error))}"
 
     def _is_slow(self, contender: Contender) -> bool:
@@ -105,20 +105,19 @@ class Entry:
         values = contender.values(task, call())
         size = math.prod(task.shape)
         if size not in self._references:
-            self._references[size] = np.array(values if contender.beside is None else self._reference(task))
+            self._references[size] = self._reference(task)
         if not task.equal(values, self._references[size]):
-            if contender.beside is None:
-                raise AssertionError(f"{contender.name} differs from anypool's other forms in: {self.row.name}")
             raise Refused("gives other values than anypool")
         return call
 
     def _reference(self, task: Task) -> np.ndarray:
-        for contender in ANYPOOL:
+        """What all must agree with: the values of anypool's first form that can."""
+        for contender in self.ours:
             try:
-                return contender.values(task, contender.call(task)())
-            except Refused:
+                return np.array(contender.values(task, contender.call(task)()))
+            except Exception:  # said where that form is admitted
                 continue
-        raise Refused("nothing of anypool to compare with")
+        raise Refused("has nothing of anypool to agree with")
 
 
 def ratios(record: Record) -> dict[str, float]:
@@ -130,5 +129,5 @@ def ratios(record: Record) -> dict[str, float]:
 def _gist(message: str) -> str:
     """The first line that says something other than where in the source it was raised."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith("Exception from")]
+    said = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
     return (said or lines or ["no reason given"])[0][:160]

@@ -32,20 +32,22 @@ def once(call: Call) -> float:
 def interleave(calls: Mapping[str, Call], budget: float = 2.0, most: int = 9, least: int = 3) -> dict[str, list[float]]:
     """Seconds per call, one for each round, where in each round everyone has a turn and the order rotates.
 
-    `budget` is about how many seconds all rounds take together; there are at least `least` rounds and at most `most`.
+    Every call must have been made before, so that nothing is compiled in its turn. All rounds together take about
+    `budget` seconds; there are at least `least` of them and at most `most`.
     """
     names = list(calls)
     estimates = {name: once(call) for name, call in calls.items()}
-    turn = {name: max(1, math.ceil(_TURN / max(seconds, 1e-7))) for name, seconds in estimates.items()}
-    a_round = sum(max(seconds, _TURN) + _PAUSE for seconds in estimates.values())
-    rounds = min(most, max(least, int(budget / max(a_round, 1e-9))))
-    times: dict[str, list[float]] = {name: [] for name in names}
+    repeats = {name: max(1, math.ceil(_TURN / max(seconds, 1e-7))) for name, seconds in estimates.items()}
+    a_round = sum(max(2 * seconds if seconds < _AGAIN else seconds, _TURN) + _PAUSE for seconds in estimates.values())
+    rounds = min(most, max(least, int(budget / a_round)))
+    times: dict[str, list[float]] = {name: [s] if s >= _AGAIN else [] for name, s in estimates.items()}
     collecting = gc.isenabled()
     gc.disable()
     try:
         for number in range(rounds):
             for name in names[number % len(names) :] + names[: number % len(names)]:
-                times[name].append(_turn(calls[name], turn[name], estimates[name]))
+                if len(times[name]) < rounds:
+                    times[name].append(_turn(calls[name], repeats[name], estimates[name]))
     finally:
         if collecting:
             gc.enable()

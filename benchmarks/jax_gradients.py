@@ -1,0 +1,71 @@
+"""The group "jax": pooling of JAX arrays by anypool, and its gradient, beside reduce_window and jax.grad of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import anypool as ap
+from benchmarks.cases import BACKWARD, CASES, FIRST, FORWARD, LAST, MAX, Case, Row, same
+from benchmarks.contenders import Jax
+from benchmarks.pooling import Record
+from benchmarks.pooling import measure as measure_rows
+from benchmarks.tasks import Task
+
+OURS = "anypool JAX"
+LARGE = (2, 8, 512, 512)
+SHARE = (1, 2, 512, 512)
+
+JAX_CASES = (
+    *(case for case in CASES if case.what in ("plain", "ResNet stem", "VGG") and case.dtype == "float32"),
+    Case("course CNN 1", (64, 32, 26, 26), ap.Sliding(2), layouts=(LAST,), quick=True),
+    *(Case(f"large {k}", LARGE, same(k), layouts=(FIRST,), share=SHARE, quick=k == 7) for k in (7, 15, 31, 63)),
+)
+
+
+class AnypoolJax(Jax):
+    """anypool on JAX arrays, jitted."""
+
+    name, beside = OURS, None
+
+    def function(self, task: Task) -> Callable[[Any], Any]:
+        return lambda x: ap.pool(x, task.operator, task.window, task.axes)
+
+
+class JaxItself(Jax):
+    beside = OURS
+
+
+def measure(quick: bool, only: str, report: Callable[[Record], None]) -> list[Record]:
+    """One record per case, operator, layout and direction; "backward" is what jax.grad computes."""
+    rows = [
+        Row(case, operator, layout, direction)
+        for case in JAX_CASES
+        if case.quick or not quick
+        for layout in case.layouts[:1]
+        for operator in (MAX, "average")
+        for direction in (FORWARD, BACKWARD)
+    ]
+    return measure_rows([row for row in rows if only in row.name], (AnypoolJax(),), (JaxItself(),), report)
+
+
+def gradient_memory(gigabytes: float = 1.0) -> Record:
+    """What XLA sets aside for the gradient of a max pooling, 2 s2, of an array of so many gigabytes; nothing is run."""
+    import jax
+
+    side = 1024
+    images = int(gigabytes * 2**30) // (4 * 16 * side * side)
+    x = jax.ShapeDtypeStruct((images, 16, side, side), "float32")
+
+    def loss(x: Any) -> Any:
+        return (ap.max_pool(x, 2) ** 2).sum()
+
+    analysis = jax.jit(jax.grad(loss)).lower(x).compile().memory_analysis()
+    elements = math.prod(x.shape)
+    return {
+        "input bytes": 4 * elements,
+        "output bytes": elements,
+        "gradient bytes": analysis.output_size_in_bytes,
+        "temporary bytes": analysis.temp_size_in_bytes,
+    }

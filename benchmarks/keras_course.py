@@ -1,0 +1,99 @@
+"""The group "keras": the course network on each Keras backend, with keras.layers and with anypool.keras.
+
+A process per backend, since Keras has one for life; within it everything is interleaved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BACKENDS = ("jax", "torch", "tensorflow")
+IMAGES, BATCH = 6400, 64
+THEIRS, OURS = "keras.layers", "anypool.keras"
+LAYERS = {"max": "MaxPooling2D", "average": "AveragePooling2D"}
+
+Record = dict[str, Any]
+
+
+def measure(quick: bool, only: str, report: Callable[[Record], None]) -> list[Record]:
+    """One record per backend, pooling and thing done with the network."""
+    records = []
+    for backend in BACKENDS[:1] if quick else BACKENDS:
+        if only not in backend:
+            continue
+        command = [sys.executable, "-m", "benchmarks.keras_course", *(["--quick"] if quick else [])]
+        environment = os.environ | {"KERAS_BACKEND": backend}
+        root = Path(__file__).parents[1]
+        with subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("{"):
+                    records.append(json.loads(line))
+                    report(records[-1])
+        if process.returncode:
+            raise RuntimeError(f"the course network on Keras's {backend} backend ended with code {process.returncode}")
+    return records
+
+
+def _measure_here(quick: bool) -> None:
+    """In the process of one backend: print a record per line."""
+    import keras
+    import numpy as np
+
+    import anypool.keras
+    from anypool.lab.models import course_network
+    from benchmarks.timing import interleave, median
+
+    images = IMAGES // 10 if quick else IMAGES
+    random = np.random.default_rng(0)
+    x = random.random((images, 28, 28, 1), dtype=np.float32)
+    y = random.integers(0, 10, images)
+    models = {}
+    for pooling, layer in LAYERS.items():
+        for name, namespace in ((THEIRS, keras.layers), (OURS, anypool.keras)):
+            model = course_network(getattr(namespace, layer))
+            model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+            models[pooling, name] = model
+        models[pooling, OURS].set_weights(models[pooling, THEIRS].get_weights())
+        predicted = [models[pooling, name].predict(x[:BATCH], verbose=0) for name in (THEIRS, OURS)]
+        if not np.allclose(*predicted, rtol=1e-4, atol=1e-6):
+            raise AssertionError(f"{layer} predicts otherwise with {OURS} than with {THEIRS}")
+
+    def predict(model: Any, n: int) -> None:
+        model.predict(x[:n], batch_size=BATCH, verbose=0)
+
+    def evaluate(model: Any, n: int) -> None:
+        model.evaluate(x[:n], y[:n], batch_size=BATCH, verbose=0)
+
+    def epoch(model: Any, n: int) -> None:
+        model.fit(x[:n], y[:n], batch_size=BATCH, shuffle=False, verbose=0)
+
+    for what, do in (("epoch", epoch), ("predict", predict), ("evaluate", evaluate)):
+        calls = {f"{pooling} {name}": _bound(do, model, images) for (pooling, name), model in models.items()}
+        for model in models.values():
+            do(model, 2 * BATCH)
+        times = interleave(calls, budget=1.0 if quick else 6.0)
+        for pooling in LAYERS:
+            record = {
+                "backend": keras.backend.backend(),
+                "pooling": pooling,
+                "what": what,
+                "images": images,
+                "batch": BATCH,
+                "seconds": {name: median(times[f"{pooling} {name}"]) for name in (THEIRS, OURS)},
+            }
+            print(json.dumps(record), flush=True)
+
+
+def _bound(do: Callable[[Any, int], None], model: Any, n: int) -> Callable[[], None]:
+    return lambda: do(model, n)
+
+
+if __name__ == "__main__":
+    _measure_here("--quick" in sys.argv)

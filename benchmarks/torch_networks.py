@@ -1,0 +1,151 @@
+"""The group "torch-networks": whole networks before and after `anypool.torch.accelerate`, beside free pooling."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anypool.torch
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.cases import FIRST, FORWARD, LAST, TRAINING
+from benchmarks.networks import NETWORKS, Network
+from benchmarks.timing import Call, interleave, median
+
+BEFORE, AFTER, BOUND = "before", "after", "pooling free"
+BATCHES = (1, 16)
+
+Record = dict[str, Any]
+
+
+class _Prepared(torch.autograd.Function):
+    """A tensor that was there before, and a gradient that was there before."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, y: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        ctx.gradient = gradient
+        return y.detach()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return ctx.gradient, None, None
+
+
+class Free(nn.Module):
+    """A pooling that costs nothing: it answers with tensors of the right shape and layout, made on the first call."""
+
+    def __init__(self, pooling: nn.Module) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.answers: dict[tuple[torch.Size, bool], tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        key = (x.shape, x.is_contiguous(memory_format=torch.channels_last))
+        if key not in self.answers:
+            with torch.no_grad():
+                self.answers[key] = (self.pooling(x), torch.full_like(x, 1e-3))
+        return _Prepared.apply(x, *self.answers[key])
+
+
+def without_pooling(model: nn.Module) -> nn.Module:
+    """A copy of the model, on the same parameters, in which every pooling module is free."""
+    shared = {id(parameter): parameter for parameter in model.parameters()}
+    model = copy.deepcopy(model, shared)
+    if _pools(model):
+        return Free(model)
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if _pools(child):
+                setattr(parent, name, Free(child))
+    return model
+
+
+def _pools(module: nn.Module) -> bool:
+    return type(module).__module__ == "torch.nn.modules.pooling"
+
+
+def measure(quick: bool, only: str, report: Callable[[Record], None]) -> list[Record]:
+    """One record per network, layout, batch and direction."""
+    records = []
+    for network in NETWORKS:
+        if (quick and not network.quick) or only not in network.name:
+            continue
+        for layout in (FIRST,) if quick else (FIRST, LAST):
+            for record in _measure_network(network, layout, quick):
+                records.append(record)
+                report(record)
+        gc.collect()
+    return records
+
+
+def _measure_network(network: Network, layout: str, quick: bool) -> Iterator[Record]:
+    torch.manual_seed(0)
+    memory_format = torch.contiguous_format if layout == FIRST else torch.channels_last
+    before = network.build().to(memory_format=memory_format)
+    models = {BEFORE: before, AFTER: accelerated(before), BOUND: without_pooling(before)}
+    for batch in BATCHES[-1:] if quick else BATCHES:
+        x = torch.randn(batch, *network.image).to(memory_format=memory_format)
+        _check_equal(network, models, x)
+        for direction in (FORWARD, TRAINING):
+            x.requires_grad_(direction == TRAINING and network.inside)
+            steps = {name: _step(model, x, direction) for name, model in models.items()}
+            for step in steps.values():
+                step()
+            times = interleave(steps, budget=0.3 if quick else 1.5)
+            yield {
+                "network": network.name,
+                "image": list(network.image),
+                "layout": layout,
+                "batch": batch,
+                "direction": direction,
+                "seconds": {name: median(taken) for name, taken in times.items()},
+                "peak bytes": {name: peak_bytes(steps[name]) for name in (BEFORE, AFTER)},
+            }
+
+
+def accelerated(model: nn.Module) -> nn.Module:
+    """The model after the one line that this group is about."""
+    return anypool.torch.accelerate(model)
+
+
+def _check_equal(network: Network, models: dict[str, nn.Module], x: torch.Tensor) -> None:
+    with torch.no_grad():
+        expected, given = (models[name].eval()(x) for name in (BEFORE, AFTER))
+    if not torch.allclose(expected, given, rtol=1e-4, atol=1e-5):
+        raise AssertionError(f"{network.name} gives other outputs after accelerate")
+
+
+def _step(model: nn.Module, x: torch.Tensor, direction: str) -> Call:
+    """Forward in evaluation mode without gradients; or forward, loss and backward into fresh gradients."""
+    parameters = list(model.parameters())
+
+    def forward() -> torch.Tensor:
+        model.eval()
+        with torch.no_grad():
+            return model(x)
+
+    def training() -> None:
+        model.train()
+        for parameter in (*parameters, x):
+            parameter.grad = None
+        model(x).square().mean().backward()
+
+    return forward if direction == FORWARD else training
+
+
+def peak_bytes(step: Call) -> int:
+    """The most bytes of tensors that a step holds at a time, above what was there before it."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    changes = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = most = 0
+    for event in sorted(changes, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return most
