@@ -1,0 +1,109 @@
+"""What the lab measures beside accuracy; docs/measures.md has the definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+
+def shifted(images: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Every image moved by its own offset: result[i, r, c] = images[i, r − dy, c − dx].
+
+    Pixels that this leaves without a value take the background of their image: the median of its border, per channel.
+
+    Args:
+        images: shape (count, height, width, channels), floats.
+        offsets: shape (count, 2), integers: dy down and dx to the right.
+
+    >>> shifted(np.array([[[0., 0, 0], [0, 7, 0], [0, 0, 0]]])[..., None], np.array([[1, 0]]))[0, :, :, 0]
+    array([[0., 0., 0.],
+           [0., 0., 0.],
+           [0., 7., 0.]])
+    """
+    count, height, width = images.shape[:3]
+    rows = np.arange(height) - offsets[:, :1]
+    columns = np.arange(width) - offsets[:, 1:]
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    sides = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])
+    background = np.median(np.concatenate(sides, axis=1), axis=1).astype(images.dtype)
+    row, column = rows.clip(0, height - 1)[:, :, None], columns.clip(0, width - 1)[:, None, :]
+    moved = images[np.arange(count)[:, None, None], row, column]
+    return np.where(inside[..., None], moved, background[:, None, None, :])
+
+
+def moved_classes(
+    classify: Callable[[np.ndarray], np.ndarray], images: np.ndarray, max_shift: int = 2, draws: int = 8, seed: int = 0
+) -> np.ndarray:
+    """The predicted class of every image after a random move, `draws` times: shape (draws, count).
+
+    In every draw each image gets an offset of its own, uniform over the (2·max_shift + 1)² − 1 that move it by at most
+    `max_shift` pixels each way. The same seed draws the same offsets.
+
+    Args:
+        classify: images of shape (count, height, width, channels) to their predicted classes, shape (count,).
+
+    Raises:
+        ValueError: max_shift is below 1 or reaches across the image, or draws is below 1.
+
+    Source: the consistency of Zhang 2019, arXiv 1904.11486, with the still image as one of the two.
+    """
+    if not 1 <= max_shift < min(images.shape[1:3]):
+        rule = f"at least 1 and less than a side of the images, {images.shape[1:3]}"
+        raise ValueError(f"max_shift must be {rule}, got {max_shift}")
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, got {draws}")
+    steps = np.arange(-max_shift, max_shift + 1)
+    moves = np.array([(dy, dx) for dy in steps for dx in steps if dy or dx])
+    generator = np.random.default_rng(seed)
+    return np.stack([classify(shifted(images, generator.choice(moves, len(images)))) for _ in range(draws)])
+
+
+def shift_consistency(still: np.ndarray, moved: np.ndarray) -> float:
+    """The share of moves that leave the predicted class as it is. `still`: (count,); `moved`: (draws, count).
+
+    >>> shift_consistency(np.array([1, 2]), np.array([[1, 2], [1, 0]]))
+    0.75
+    """
+    return float(np.mean(moved == still))
+
+
+def fidelity(still: np.ndarray, moved: np.ndarray, labels: np.ndarray) -> float:
+    """The share of moves before and after which the predicted class is the right one.
+
+    A constant classifier is wholly consistent; its fidelity is the share of its favourite class.
+
+    >>> fidelity(np.array([1, 2]), np.array([[1, 2], [1, 0]]), np.array([1, 3]))
+    0.5
+    """
+    return float(np.mean((moved == still) & (still == labels)))
+
+
+@dataclass(frozen=True)
+class PoolingLayer:
+    """What one pooling layer does to an image: values before and after it, and parameters in the layers that follow."""
+
+    name: str
+    values_in: int
+    values_out: int
+    parameters_after: int
+
+
+def values_kept(model: Any) -> list[PoolingLayer]:
+    """For every pooling layer of a built `keras.Sequential`: values per image before and after, and parameters after.
+
+    A pooling layer is one whose class has "Pool" in its name, as all of Keras's and anypool's have.
+    """
+    return [
+        PoolingLayer(
+            name=type(layer).__name__,
+            values_in=prod(layer.input.shape[1:]),
+            values_out=prod(layer.output.shape[1:]),
+            parameters_after=sum(later.count_params() for later in model.layers[place + 1 :]),
+        )
+        for place, layer in enumerate(model.layers)
+        if "Pool" in type(layer).__name__
+    ]
