@@ -137,13 +137,12 @@ def _reduce_window(x: jax.Array, pooling: Pooling) -> jax.Array:
         padding[axis] = (before, max(overhang, 0))
     x = x.astype(pooling.accumulator)
     if isinstance(operator, Max | Min):
-        initial, combine = (
-            (Namespace.lowest(x), lax.max) if isinstance(operator, Max) else (Namespace.highest(x), lax.min)
-        )
+        limits = (-np.inf, np.inf) if x.dtype.name in FLOATS else (jnp.iinfo(x.dtype).min, jnp.iinfo(x.dtype).max)
+        initial, combine = (limits[0], lax.max) if isinstance(operator, Max) else (limits[1], lax.min)
     else:
-        initial, combine = np.zeros((), x.dtype), lax.add
+        initial, combine = 0, lax.add
     values = lax.reduce_window(
-        x, np.asarray(initial), combine, tuple(sizes), tuple(strides), padding, (1,) * rank, tuple(dilations)
+        x, np.asarray(initial, x.dtype), combine, tuple(sizes), tuple(strides), padding, (1,) * rank, tuple(dilations)
     )
     values = operator.finish(values, definition._counts(pooling, Namespace), Namespace)
     if pooling.result not in FLOATS and pooling.accumulator in FLOATS:
