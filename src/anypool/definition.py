@@ -203,6 +203,8 @@ class _Grid:
 
     def __init__(self, plan: AxisPlan, outputs: Range, xp: Any) -> None:
         i, j = _numbers(outputs, xp)[:, None], _numbers((0, plan.width), xp)[None, :]
+        if not is_known(plan.length):  # arithmetic with it is the framework's
+            i, j = xp.asarray(i), xp.asarray(j)
         self.shape = (outputs[1] - outputs[0], plan.width)
         self.inside = plan.valid(i, j)
         self.padded = plan.padded(i, j)
