@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from anypool import definition
-from anypool.arrays import Adapter
+from anypool.arrays import Adapter, torch_kernels, torch_native, torch_ops
 from anypool.definition import Pooling
 from anypool.operators import DTYPES, Defaults
 
@@ -125,13 +126,37 @@ _namespace = lru_cache(maxsize=64)(Namespace)
 _DEFAULTS = {dtype: Defaults(floating=name) for dtype, name in NAMES.items() if dtype.is_floating_point}
 
 
+def _transformed(x: Tensor) -> bool:
+    """Whether x is under a torch.func transform or carries a forward-mode tangent."""
+    if torch._C._are_functorch_transforms_active():
+        return True
+    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None
+
+
+def _traced(x: Tensor) -> bool:
+    """Whether what happens to x is watched by others: a tracer, a mode, or a subclass of Tensor."""
+    return (
+        type(x) not in _PLAIN or torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None
+    )
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
 class Torch(Adapter):
     name = "PyTorch"
-    order = ("definition",)
+    order = ("kernel", "framework", "definition")
 
     @property
     def defaults(self) -> Defaults:  # type: ignore[override]
         return _DEFAULTS[torch.get_default_dtype()]
+
+    def call(self, function: Callable[..., Any], x: Any, *arguments: Any) -> Any:
+        if torch.compiler.is_dynamo_compiling():
+            from anypool.arrays import torch_traced
+
+            return torch_traced.call(function, x, arguments)
+        return function(x, *arguments)
 
     def array(self, x: Any) -> Tensor:
         if x.layout is not torch.strided or x.is_nested:
@@ -150,7 +175,24 @@ class Torch(Adapter):
     def namespace(self, x: Tensor) -> Namespace:
         return _namespace(x.device)
 
+    def refusal(self, implementation: str, x: Tensor, pooling: Pooling) -> str | None:
+        if implementation == "framework":
+            return torch_native.refusal(x, pooling)
+        if implementation == "kernel":
+            if x.device.type != "cpu":
+                return f"kernels run on CPU tensors, x is on {x.device}"
+            if _transformed(x):
+                return "under torch.func transforms and in forward mode the definition is what differentiates"
+            if x.requires_grad and not hasattr(torch_kernels.kernels, "backward"):
+                return "kernels have no gradient yet"
+            return torch_kernels.refusal(pooling)
+        return super().refusal(implementation, x, pooling)
+
     def run(self, implementation: str, x: Tensor, pooling: Pooling) -> Any:
+        if implementation == "framework":
+            return torch_native.run(x, pooling)
+        if implementation == "kernel":
+            return torch_ops.run(x, pooling) if _traced(x) else torch_kernels.run(x, pooling)
         if pooling.accumulator in SAME_BITS:
             return self._run_unsigned(x, pooling)
         return definition.pool(x, pooling, self.namespace(x))

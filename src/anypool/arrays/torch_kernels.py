@@ -1,0 +1,184 @@
+"""The compiled kernels on torch's CPU tensors, differentiable: values, winners, and gradients of any order.
+
+A max or min saves for its gradient the offset of the winner within its window, one byte per output where windows have
+up to 256 elements; a sum or an average saves nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from anypool import kernels
+from anypool.definition import Pooling
+from anypool.operators import FLOATS
+from anypool.windows import SlidingAxis, is_known
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Runs of a kernel
+
+
+def refusal(pooling: Pooling) -> str | None:
+    """Why the kernels cannot run this pooling; lengths may be symbols, as in a traced program."""
+    if all(map(is_known, pooling.shape)) and all(map(is_known, pooling.output_shape)):
+        return kernels.refusal(pooling)
+    anyhow = replace(pooling, shape=(1,) * len(pooling.shape), plan=(SlidingAxis(1, 1, 1),) * len(pooling.plan))
+    return kernels.refusal(anyhow)
+
+
+Order = tuple[int, ...] | None
+"""The axes of a tensor as they lie in memory, outermost first; None where that is row-major."""
+
+
+def order(x: Tensor) -> Order:
+    if x.is_contiguous():
+        return None
+    strides = x.stride()
+    return tuple(sorted(range(x.dim()), key=lambda axis: -strides[axis]))
+
+
+def empty(layout: Order, shape: Sequence[Any], dtype: torch.dtype, device: Any = "cpu") -> Tensor:
+    """A fresh tensor in this memory order."""
+    if layout is None:
+        return torch.empty(shape, dtype=dtype, device=device)
+    places = sorted(range(len(layout)), key=layout.__getitem__)
+    return torch.empty([shape[axis] for axis in layout], dtype=dtype, device=device).permute(places)
+
+
+def values(x: Tensor, pooling: Pooling, out: Tensor | None = None) -> Tensor:
+    if out is None:
+        out = empty(order(x), pooling.output_shape, getattr(torch, pooling.result))
+    kernels.forward(x, pooling, out)
+    return out
+
+
+def selection(x: Tensor, pooling: Pooling) -> tuple[Tensor, Tensor]:
+    """The values of a max or min, and the offsets of the winners in their windows."""
+    layout = order(x)
+    found = empty(layout, pooling.output_shape, x.dtype)
+    offsets = empty(layout, pooling.output_shape, offset_dtype(pooling))
+    kernels.forward_with_offsets(x, pooling, found, offsets)
+    return found, offsets
+
+
+def offset_dtype(pooling: Pooling) -> torch.dtype:
+    elements = math.prod(plan.width for plan in pooling.plan)
+    return torch.uint8 if elements <= 2**8 else torch.uint16 if elements <= 2**16 else torch.uint32
+
+
+def indices(offsets: Tensor, pooling: Pooling) -> Tensor:
+    """Flat positions of the winners within the pooled axes, from their offsets."""
+    rest, flat, inner = offsets.to(torch.int64), torch.zeros((), dtype=torch.int64, device=offsets.device), 1
+    for axis, plan in zip(reversed(pooling.axes), reversed(pooling.plan), strict=True):
+        element = rest % plan.width
+        rest = rest // plan.width
+        window = torch.arange(plan.outputs, device=offsets.device).reshape((-1,) + (1,) * (offsets.dim() - 1 - axis))
+        flat = flat + plan.positions(window, element) * inner
+        inner = inner * plan.length
+    return flat
+
+
+def gathered(x: Tensor, offsets: Tensor, pooling: Pooling) -> Tensor:
+    """The elements of x at the places of the winners."""
+    last = tuple(range(-len(pooling.axes), 0))
+    places = torch.movedim(indices(offsets, pooling), pooling.axes, last)
+    lengths = torch.movedim(x, pooling.axes, last).flatten(-len(last))
+    taken = torch.gather(lengths, -1, places.flatten(-len(last)))
+    return torch.movedim(taken.reshape(places.shape), last, pooling.axes)
+
+
+def gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
+    """The gradient of x, laid out as x was, from that of the values."""
+    result = empty(layout, pooling.shape, getattr(torch, pooling.dtype))
+    kernels.backward(grad, pooling, offsets, result)
+    return result
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Differentiable, at once
+
+
+def run(x: Tensor, pooling: Pooling) -> Any:
+    """The values, or (values, indices)."""
+    learns = x.requires_grad and torch.is_grad_enabled() and pooling.result in FLOATS
+    if not pooling.operator.selects:
+        return _Linear.apply(x, pooling) if learns else values(x, pooling)
+    if learns:
+        return _Selection.apply(x, pooling)
+    if not pooling.return_indices:
+        return values(x, pooling)
+    found, offsets = selection(x, pooling)
+    return found, indices(offsets, pooling)
+
+
+class _Selection(Function):
+    """A max or min: an element of every window, and its gradient to that element."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pooling: Pooling) -> Any:
+        found, offsets = selection(x.detach(), pooling)
+        ctx.pooling, ctx.layout = pooling, order(x)
+        if not pooling.return_indices:
+            ctx.save_for_backward(offsets)
+            return found
+        places = indices(offsets, pooling)
+        ctx.mark_non_differentiable(places)
+        ctx.save_for_backward(
+            offsets, places
+        )  # the places only so that torch sees a change to them, as in its own pooling
+        return found, places
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> Any:
+        offsets = ctx.saved_tensors[0]
+        if torch.is_grad_enabled() and grad.requires_grad:
+            return _Scatter.apply(grad, offsets, ctx.pooling, ctx.layout), None
+        return gradient(grad, offsets, ctx.pooling, ctx.layout), None
+
+
+class _Scatter(Function):
+    """The gradient of a max or min, itself differentiable: linear in the gradient of the values."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, offsets: Tensor, pooling: Pooling, layout: Order) -> Tensor:
+        ctx.save_for_backward(offsets)
+        ctx.pooling = pooling
+        return gradient(grad.detach(), offsets, pooling, layout)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return gathered(grad, ctx.saved_tensors[0], ctx.pooling), None, None, None
+
+
+class _Linear(Function):
+    """A sum or an average: linear, so that its gradient needs no values."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pooling: Pooling) -> Tensor:
+        ctx.pooling, ctx.layout = pooling, order(x)
+        return values(x.detach(), pooling)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        if torch.is_grad_enabled() and grad.requires_grad:
+            return _Spread.apply(grad, ctx.pooling, ctx.layout), None
+        return gradient(grad, None, ctx.pooling, ctx.layout), None
+
+
+class _Spread(Function):
+    """The gradient of a sum or an average, itself differentiable."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, pooling: Pooling, layout: Order) -> Tensor:
+        ctx.pooling = pooling
+        return gradient(grad.detach(), None, pooling, layout)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _Linear.apply(grad, ctx.pooling), None, None

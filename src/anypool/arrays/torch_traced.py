@@ -1,0 +1,23 @@
+"""Where torch.compile reads Python as it runs: what it meets of this package. Loaded only then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch._dynamo import nonstrict_trace
+
+from anypool.arrays import torch_ops
+
+
+def call(function: Callable[..., Any], x: Tensor, arguments: tuple[Any, ...]) -> Any:
+    """`function(x, *arguments)`, which torch.compile traces by running it, without reading its Python."""
+    words = torch_ops.text(arguments)
+    tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
+    return _unread(f"{function.__module__}.{function.__name__}", words, x, *tensors)
+
+
+@nonstrict_trace
+def _unread(name: str, words: str, x: Tensor, *tensors: Tensor) -> Any:
+    return torch_ops.named(name)(x, *torch_ops.meaning(words, tensors))
