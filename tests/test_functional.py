@@ -192,11 +192,3 @@ def test_dtype_takes_the_framework_s_own(adapter):
     x = adapter.make(np.ones((4, 4), np.float32))
     y = ap.avg_pool(x, 2, dtype=ap.avg_pool(x, 2, dtype="float16").dtype)
     assert adapter.numpy(y).dtype == np.float16
-
-
-def test_64_bits_in_jax():
-    """JAX decides on 64 bits once per process."""
-    from processes import run_tests
-
-    pytest.importorskip("jax")
-    run_tests("tests/test_functional.py", "-k", "jax and not 64_bits and not random", JAX_ENABLE_X64="1")

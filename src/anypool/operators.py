@@ -216,12 +216,15 @@ class Lp(Operator):
             raise ValueError(f"p must be at least 1 and finite, got {self.p}")
 
     def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
-        size = xp.abs(xp.where(valid, windows, 0))
+        # A zero adds nothing and has no slope, whatever a framework says of |x| and its powers at 0; the branches that
+        # are not taken must be smooth.
+        counts = valid & (windows != 0)
+        size = xp.where(counts, xp.abs(windows), 0)
         largest = xp.constant(xp.max(size, axis=-1, keepdims=True))
         finite = (largest > 0) & (largest < float("inf"))
         scale = xp.where(finite, largest, 1)
-        total = xp.sum((size / scale) ** self.p, axis=-1)
-        # Where all is 0 the root has no slope: the branch that is not taken must be smooth.
+        power = xp.where(counts, size / scale, 1) ** self.p
+        total = xp.sum(xp.where(counts, power, 0), axis=-1)
         root = xp.where(total > 0, total, 1) ** (1 / self.p) * scale[..., 0]
         return xp.where(total > 0, root, total)
 
