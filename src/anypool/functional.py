@@ -455,8 +455,11 @@ def _unpool(x: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, o
         raise TypeError(f"x must hold booleans, integers or real floats ({', '.join(DTYPES)}), got dtype {given}")
     pooled = pooled_axes(axes, len(shape), window)
     lengths = _unpooled_lengths(window, [shape[axis] for axis in pooled], output_size)
-    if adapter.shape(indices) != shape:
-        raise ValueError(f"indices must have x's shape {shape}, got {adapter.shape(indices)}")
+    places = adapter.shape(indices)
+    if len(places) != len(shape) or any(
+        is_known(m) and is_known(n) and m != n for m, n in zip(places, shape, strict=True)
+    ):
+        raise ValueError(f"indices must have x's shape {shape}, got {places}")
     if "int" not in adapter.dtype(indices):
         raise TypeError(f"indices must be integers, got dtype {adapter.dtype(indices)}")
     extremes = adapter.largest(indices)
@@ -466,7 +469,8 @@ def _unpool(x: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, o
             f"output, got values from {extremes[0]} to {extremes[1]}"
         )
     others = math.prod(length for axis, length in enumerate(shape) if axis not in pooled)
-    if is_known(others) and others * math.prod(lengths) >= 2**60:
+    outputs = others * math.prod(lengths)
+    if is_known(outputs) and outputs >= 2**60:
         raise ValueError(f"output_size {lengths} gives an output which no memory holds")
     return adapter.unpool(x, indices, pooled, lengths)
 
@@ -479,7 +483,7 @@ def _unpooled_lengths(window: Sliding, outputs: Sequence[int], output_size: Any)
             raise ValueError(f"output_size must have one entry per pooled axis ({len(outputs)}), got {output_size!r}")
         return sizes
     lengths = window.unpooled_shape(outputs)
-    if min(lengths) < 1:
+    if any(is_known(length) and length < 1 for length in lengths):
         raise ValueError(
             f"{window} over {tuple(outputs)} outputs leaves an output of shape {lengths}: give output_size"
         )

@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from anypool.arrays.keras import Pool
 from anypool.functional import global_pool, pool
 from anypool.operators import Average, Max, Min, Operator, Sum, wide
 from anypool.windows import Adaptive, Global, Sliding, Window, per_axis
 
 _loadable = keras.saving.register_keras_serializable(package="anypool")
+_loadable(Pool)  # anypool's functions in functional models
 
 Shape = tuple[int | None, ...]
 
