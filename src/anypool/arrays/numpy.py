@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from anypool import kernels
 from anypool.arrays import Adapter
 from anypool.definition import Pooling
 from anypool.operators import FLOATS
-
 
 _NAMES: dict[np.dtype, str] = {}
 
@@ -99,7 +99,7 @@ class Namespace:
 
 class NumPy(Adapter):
     name = "NumPy"
-    order = ("definition",)
+    order = ("kernel", "definition")
 
     def array(self, x: Any) -> np.ndarray:
         if type(x) is np.ndarray and x.dtype.isnative:
@@ -120,7 +120,12 @@ class NumPy(Adapter):
     def namespace(self, x: Any) -> type[Namespace]:
         return Namespace
 
+    def refusal(self, implementation: str, x: Any, pooling: Pooling) -> str | None:
+        return kernels.refusal(pooling) if implementation == "kernel" else super().refusal(implementation, x, pooling)
+
     def run(self, implementation: str, x: Any, pooling: Pooling) -> Any:
+        if implementation == "kernel":
+            return _by_kernel(x, pooling)
         # NaN and infinities are data: they pass without NumPy's warnings, as they do in compiled code.
         with np.errstate(all="ignore"):
             result = super().run(implementation, x, pooling)
@@ -133,6 +138,8 @@ class NumPy(Adapter):
             raise ValueError("out must be an array that can be written into, got a read-only one")
         if np.may_share_memory(out, x):
             raise ValueError("out must not overlap x in memory: windows would read what was written")
+        if implementation == "kernel":
+            return _by_kernel(x, pooling, out)
         result = self.run(implementation, x, pooling)
         values, indices = result if pooling.return_indices else (result, None)
         np.copyto(out, values)
@@ -140,6 +147,13 @@ class NumPy(Adapter):
 
     def largest(self, indices: Any) -> tuple[int, int] | None:
         return (int(indices.min()), int(indices.max())) if indices.size else None
+
+
+def _by_kernel(x: np.ndarray, pooling: Pooling, out: np.ndarray | None = None) -> Any:
+    if not pooling.return_indices:
+        return kernels.forward(x, pooling, out)
+    values, offsets = kernels.forward_with_offsets(x, pooling, out)
+    return values, kernels.indices(offsets, pooling)
 
 
 def _in_order_of(x: np.ndarray, result: np.ndarray) -> np.ndarray:
