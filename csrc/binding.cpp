@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "isa.h"
 #include "layout.h"
 #include "threads.h"
+#include "windows.h"
 
 namespace nb = nanobind;
 using namespace anypool;
@@ -161,11 +163,41 @@ nb::object numpy_array(const NamedType &type, nb::handle bfloat16, const std::ve
     return array;
 }
 
+// An axis and the memory that it points to.
 struct AxisSpec {
     Axis axis;
     std::vector<Window> table;
     std::vector<int64_t> counts;
+    std::vector<double> scales;
 };
+
+// The windows that each position lies in, as the windows of an axis of outputs.
+AxisSpec transposed(const AxisSpec &from) {
+    const Axis &a = from.axis;
+    AxisSpec to;
+    to.axis = a;
+    to.axis.length = a.outputs;
+    to.axis.outputs = a.length;
+    to.axis.counts = nullptr;
+    if (a.kind == Windows::sliding && a.step == 1) {
+        to.axis.kind = Windows::covering;
+        return to;
+    }
+    to.axis.kind = Windows::table;
+    to.axis.step = a.kind == Windows::sliding ? a.step / std::gcd(a.stride, a.step) : 1;
+    to.table.assign(a.length, {0, 0, 0});
+    for (int64_t i = 0; i < a.outputs; i++) {
+        const Window w = plain::window(a, i);
+        for (int64_t j = 0; j < w.count; j++) {
+            Window &covering = to.table[w.begin + j * a.step];
+            if (covering.count++ == 0) covering.begin = i;
+            else if (i != covering.begin + (covering.count - 1) * to.axis.step)
+                fail(PyExc_ValueError, "there is no kernel for the gradient of windows that do not ascend");
+        }
+    }
+    to.axis.table = to.table.data();
+    return to;
+}
 
 // One pooling, decided: all that does not depend on where the arrays lie.
 class Kernel {
@@ -204,6 +236,48 @@ class Kernel {
         auto [values, places] = run(x, out, offsets, true);
         return nb::make_tuple(values, places);
     }
+    nb::object backward(nb::handle grad, nb::object offsets, nb::object out) {
+        const bool selects = operation_ == Operation::max || operation_ == Operation::min;
+        if (selects == offsets.is_none()) fail(PyExc_ValueError, selects ? "offsets must be given for the gradient of a max or min" : "offsets must be None: sums and averages have none");
+        const View g = view("grad", grad);
+        check("grad", g, output_, result_.name, false);
+        View chosen, to;
+        if (selects) {
+            chosen = view("offsets", offsets);
+            check("offsets", chosen, output_, offset_dtype(), false);
+        }
+        if (!is_floating(type_.type) || !is_floating(result_.type)) fail(PyExc_TypeError, "only floating-point elements have a gradient");
+        if (out.is_none()) {
+            if (!PyArray_Check(grad.ptr())) fail(PyExc_TypeError, "out must be given where grad is not a NumPy array");
+            out = numpy_array(type_, bfloat16_, shape_, strides_in_order(shape_, memory_order(output_, selects ? chosen.strides : g.strides)));
+        }
+        to = view("out", out);
+        check("out", to, shape_, type_.name, true);
+        check_apart("out", to, type_.bytes, "grad", g, result_.bytes);
+        if (selects) check_apart("out", to, type_.bytes, "offsets", chosen, offset_bytes_);
+        Problem p;
+        p.operation = operation_;
+        p.type = result_.type;
+        p.result = type_.type;
+        p.accumulator = result_.type == Type::f64 || type_.type == Type::f64 ? Type::f64 : Type::f32;
+        p.offset_bytes = selects ? offset_bytes_ : 0;
+        p.x.data = g.data;
+        p.out.data = to.data;
+        p.offsets.data = chosen.data;
+        Axis axes[most_pooled];
+        if (selects)
+            for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
+        else {
+            transpose_axes();
+            for (size_t k = 0; k < axes_.size(); k++) axes[k] = transposed_[k].axis;
+            p.divisor = transposed_divisor_;
+            p.operation = p.divisor ? Operation::average : Operation::sum;
+        }
+        const std::vector<int> order = memory_order(shape_, to.strides);
+        arrange(p, shape_, pooled_, axes, order, {{&p.x, &g.strides}, {&p.out, &to.strides}, {&p.offsets, selects ? &chosen.strides : &to.strides}});
+        launch(p, selects ? kernels->gradient : kernels->total);
+        return out;
+    }
     const char *offset_dtype() const { return offset_bytes_ == 1 ? "uint8" : offset_bytes_ == 2 ? "uint16" : "uint32"; }
 
   private:
@@ -230,6 +304,7 @@ class Kernel {
                     throw nb::value_error("a plan's windows must lie inside the array");
                 spec.table.push_back(w);
             }
+            a.kind = Windows::table;
             a.table = spec.table.data();
         }
         if (!spec.counts.empty()) {
@@ -275,14 +350,42 @@ class Kernel {
         Axis axes[most_pooled];
         for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
         arrange(p, shape_, pooled_, axes, order, {{&p.x, &x.strides}, {&p.out, &to.strides}, {&p.offsets, marked ? &places.strides : &to.strides}});
+        launch(p, operation_ == Operation::max || operation_ == Operation::min ? kernels->extreme : kernels->total);
+        return {out, offsets};
+    }
+
+    static bool is_floating(Type type) { return type == Type::f16 || type == Type::bf16 || type == Type::f32 || type == Type::f64; }
+
+    static void launch(Problem &p, bool (*kernel)(const Problem &)) {
         p.threads = threads();
         bool enough;
         {
             nb::gil_scoped_release release;
-            enough = operation_ == Operation::max || operation_ == Operation::min ? kernels->extreme(p) : kernels->total(p);
+            enough = kernel(p);
         }
         if (!enough) fail(PyExc_MemoryError, "no memory for the rows that a kernel keeps");
-        return {out, offsets};
+    }
+
+    // The gradient of a sum sums the gradients of the windows that each element lies in; an average's are divided first, at the end where all
+    // windows count alike.
+    void transpose_axes() {
+        if (!transposed_.empty()) return;
+        std::vector<AxisSpec> made;
+        for (const auto &spec : axes_) made.push_back(transposed(spec));
+        int64_t divisor = operation_ == Operation::average ? (divisor_ ? divisor_ : 1) : 0;
+        if (divisor && !divisor_)
+            for (const auto &spec : axes_) {
+                bool alike = true;
+                for (int64_t n : spec.counts) alike &= n == spec.counts[0];
+                divisor = alike && divisor && !spec.counts.empty() ? divisor * spec.counts[0] : 0;
+            }
+        if (!divisor && operation_ == Operation::average)
+            for (size_t k = 0; k < made.size(); k++) {
+                for (int64_t n : axes_[k].counts) made[k].scales.push_back(n ? 1.0 / double(n) : 0.0);
+                made[k].axis.scales = made[k].scales.data();
+            }
+        transposed_ = std::move(made);
+        transposed_divisor_ = divisor;
     }
 
     const NamedType &type_, &result_;
@@ -291,7 +394,8 @@ class Kernel {
     int64_t divisor_;
     int offset_bytes_;
     std::vector<int64_t> shape_, output_, pooled_;
-    std::vector<AxisSpec> axes_;
+    std::vector<AxisSpec> axes_, transposed_;
+    int64_t transposed_divisor_ = 0;
     nb::object bfloat16_;
 };
 
@@ -314,5 +418,6 @@ NB_MODULE(_kernels, m) {
              nb::arg("operation"), nb::arg("dtype"), nb::arg("accumulator"), nb::arg("result"), nb::arg("shape"), nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"), nb::arg("bfloat16").none())
         .def("forward", &Kernel::forward, nb::arg("x"), nb::arg("out").none() = nb::none())
         .def("forward_with_offsets", &Kernel::forward_with_offsets, nb::arg("x"), nb::arg("out").none() = nb::none(), nb::arg("offsets_out").none() = nb::none())
+        .def("backward", &Kernel::backward, nb::arg("grad"), nb::arg("offsets").none() = nb::none(), nb::arg("out").none() = nb::none())
         .def_prop_ro("offset_dtype", &Kernel::offset_dtype);
 }

@@ -87,7 +87,6 @@ template <class R> class Forward {
     void plan_scratch(Arena &arena) {
         if (!dense) packed = arena.template take<Element>(p.axes[0].length * below[0]);
         for (int a = 0; a < last; a++) arena.take(level[a], below[a]);
-        if (last > 0 || p.inner > 1) {}
         arena.take(input, below[last] * p.axes[last].length);
         arena.take(result, row_outputs);
         spare = arena.template take<char>(row_outputs * 8);
@@ -155,13 +154,10 @@ template <class R> class Forward {
             if constexpr (__is_same(Source, Rows)) row = source;
             else {
                 row = input;
-                each_vector(axis.length, R::N, [&](int64_t i, int64_t m) { R::store(input + i, r.load(source + i, m, 0), m); });
+                each_vector(axis.length, R::N, [&](int64_t i, int64_t m) { R::store(input + i, r.load(source + i, m, R::unmarked), m); });
             }
-            Axis part = axis;
-            if (part.table) part.table += lo;
-            part.before -= lo * part.stride;
-            part.outputs = hi - lo;
-            along(r, row, part, result);
+            if constexpr (R::scaled) R::scale(row, axis.scales, axis.length);
+            along(r, row, axis, lo, hi, result);
         }
         write(lo, hi, out + lo * p.out.axis[last], offsets + lo * p.offsets.axis[last], count);
     }

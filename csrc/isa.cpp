@@ -4,12 +4,13 @@
 
 namespace anypool {
 
-#define DECLARE(isa)                   \
-    namespace isa {                    \
-    bool run_extreme(const Problem &); \
-    bool run_total(const Problem &);   \
+#define DECLARE(isa)                    \
+    namespace isa {                     \
+    bool run_extreme(const Problem &);  \
+    bool run_total(const Problem &);    \
+    bool run_gradient(const Problem &); \
     }
-#define KERNELS(isa) {#isa, isa::run_extreme, isa::run_total}
+#define KERNELS(isa) {#isa, isa::run_extreme, isa::run_total, isa::run_gradient}
 
 #if defined(__x86_64__) && defined(ANYPOOL_X86)
 DECLARE(v2)

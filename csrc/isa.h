@@ -8,6 +8,7 @@ struct Kernels {
     const char *name;
     bool (*extreme)(const Problem &);
     bool (*total)(const Problem &);
+    bool (*gradient)(const Problem &);
 };
 
 // The best this machine can run, or the one that ANYPOOL_ISA names; null where it cannot run any.

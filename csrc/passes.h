@@ -32,10 +32,10 @@ template <class R, int U> struct Strip {
     }
 };
 
-template <class R, int U, class Source> Strip<R, U> load_strip(const R &r, Source row, int64_t m, int64_t offset) {
+template <class R, int U, class Source> Strip<R, U> load_strip(const R &r, Source row, int64_t m, typename R::Mark mark) {
     Strip<R, U> s;
 #pragma GCC unroll 8
-    for (int u = 0; u < U; u++) s.acc[u] = r.load(row + u * R::N, m, offset);
+    for (int u = 0; u < U; u++) s.acc[u] = r.load(row + u * R::N, m, mark);
     return s;
 }
 
@@ -50,7 +50,7 @@ void down(const R &r, Source rows, int64_t row_stride, const Axis &axis, Window 
     const Source first = rows + w.begin * row_stride;
     const int64_t stride = axis.step * row_stride;
     auto columns = [&]<int U>(int64_t i, int64_t m) {
-        auto at = [&](int64_t j) { return load_strip<R, U>(r, first + (j * stride + i), m, (w.first + j) * axis.weight); };
+        auto at = [&](int64_t j) { return load_strip<R, U>(r, first + (j * stride + i), m, r.mark(axis, w, j)); };
         const Strip<R, U> s = reduce<R, order>(at, 0, w.count);
 #pragma GCC unroll 8
         for (int u = 0; u < U; u++) R::store(dst + (i + u * N), s.acc[u], m);
@@ -90,14 +90,14 @@ template <class R> void along_long(const R &r, typename R::Rows row, const Axis 
     R::store(dst, across<R>(reduce<R, Order::any>(at, 0, ceil_div(w.count, N))).acc[0], 1);
 }
 
-// Windows along a row, any of them: a lane per output.
-template <class R> void along(const R &r, typename R::Rows row, const Axis &axis, typename R::Rows dst) {
+// Windows lo to hi along a row, any of them: a lane per output.
+template <class R> void along(const R &r, typename R::Rows row, const Axis &axis, int64_t lo, int64_t hi, typename R::Rows dst) {
     constexpr int N = R::N;
-    each_vector(axis.outputs, N, [&](int64_t o, int64_t m) {
+    each_vector(hi - lo, N, [&](int64_t o, int64_t m) {
         Window w[N];
         int64_t most = 0;
         for (int i = 0; i < N; i++) {
-            w[i] = i < m ? window(axis, o + i) : Window{0, 0, 0};
+            w[i] = i < m ? window(axis, lo + o + i) : Window{0, 0, 0};
             most = larger(most, w[i].count);
         }
         if (axis.step == 1 && most >= 2 * N) {

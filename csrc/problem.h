@@ -16,12 +16,16 @@ struct Window {
     int64_t begin, count, first;
 };
 
-// The windows along one axis. Sliding ones in closed form; any others in a table.
+// The windows along one axis. Sliding ones start at i·stride − before. Covering ones are their transpose: the windows of a sliding axis (of
+// this width, stride and before, step 1) that position i lies in. Any others are in a table.
+enum class Windows { sliding, covering, table };
 struct Axis {
+    Windows kind = Windows::sliding;
     int64_t length = 1, outputs = 1, width = 1, step = 1;
     int64_t stride = 1, before = 0;
     const Window *table = nullptr;
     const int64_t *counts = nullptr;  // elements that an average counts, per output; null: one
+    const double *scales = nullptr;   // factors of the elements, per position; null: one
     int64_t weight = 1;               // what one element along this axis adds to an offset
 };
 

@@ -77,20 +77,25 @@ template <class T, class K> struct Extreme {
     using Rows = Row<K>;
     static constexpr int N = lanes<K>;
     static constexpr bool pairwise = false;
+    static constexpr bool scaled = false;
     using V = Vec<K, N>;
     struct Acc { V value; };
+    struct Mark {};
+    static constexpr Mark unmarked{};
     Keys<T, K> keys;
+
+    static Mark mark(const Axis &, Window, int64_t) { return {}; }
 
     explicit Extreme(const Problem &p) : keys(Keys<T, K>::of(p)) {}
     bool trivial() const { return keys.trivial(); }
 
     Acc neutral() const { return {broadcast<V>(keys.lowest())}; }
-    Acc load(const Element *x, int64_t m, int64_t) const {
+    Acc load(const Element *x, int64_t m, Mark) const {
         using B = typename Keys<T, K>::BV;
         const auto *bits = (const typename Keys<T, K>::Bits *)x;
         return {keys.key(m == N ? ANYPOOL_ISA::load<B>(bits) : ANYPOOL_ISA::load<B>(bits, m))};
     }
-    Acc load(Rows row, int64_t, int64_t) const { return {ANYPOOL_ISA::load<V>(row.value)}; }
+    Acc load(Rows row, int64_t, Mark) const { return {ANYPOOL_ISA::load<V>(row.value)}; }
     static void store(Rows row, Acc a, int64_t m) {
         if (m == N) ANYPOOL_ISA::store(row.value, a.value);
         else ANYPOOL_ISA::store(row.value, a.value, m);
@@ -127,24 +132,29 @@ template <class T, class K> struct MarkedExtreme {
     using Rows = MarkedRow<K>;
     static constexpr int N = lanes<K>;
     static constexpr bool pairwise = false;
+    static constexpr bool scaled = false;
     using V = Vec<K, N>;
     using O = UnsignedOf<K>;
     using OV = Vec<O, N>;
     struct Acc { V value; OV offset; };
+    using Mark = O;
+    static constexpr Mark unmarked = 0;
     Keys<T, K> keys;
+
+    static Mark mark(const Axis &axis, Window w, int64_t j) { return O((w.first + j) * axis.weight); }
 
     explicit MarkedExtreme(const Problem &p) : keys(Keys<T, K>::of(p)) {}
     static constexpr bool trivial() { return false; }
 
     // The greatest offset, so that an equal element comes first.
     Acc neutral() const { return {broadcast<V>(keys.lowest()), ~OV{}}; }
-    Acc load(const Element *x, int64_t m, int64_t offset) const {
+    Acc load(const Element *x, int64_t m, Mark offset) const {
         using B = typename Keys<T, K>::BV;
         const auto *bits = (const typename Keys<T, K>::Bits *)x;
-        return {keys.key(m == N ? ANYPOOL_ISA::load<B>(bits) : ANYPOOL_ISA::load<B>(bits, m)), broadcast<OV>(O(offset))};
+        return {keys.key(m == N ? ANYPOOL_ISA::load<B>(bits) : ANYPOOL_ISA::load<B>(bits, m)), broadcast<OV>(offset)};
     }
-    Acc load(Rows row, int64_t, int64_t offset) const {
-        return {ANYPOOL_ISA::load<V>(row.value), ANYPOOL_ISA::load<OV>(row.offset) + O(offset)};
+    Acc load(Rows row, int64_t, Mark offset) const {
+        return {ANYPOOL_ISA::load<V>(row.value), ANYPOOL_ISA::load<OV>(row.offset) + offset};
     }
     static void store(Rows row, Acc a, int64_t m) {
         if (m == N) {
@@ -188,24 +198,39 @@ template <class T, class K> struct MarkedExtreme {
     }
 };
 
-template <class T, class A> struct Total {
+// Sums; with Scaled, of elements that have factors (the gradient of an average whose windows hold different numbers of elements).
+template <class T, class A, bool Scaled = false> struct Total {
     using Element = Stored<T>;
     using Lane = A;
     using Rows = Row<A>;
     static constexpr int N = lanes<A>;
-    static constexpr bool pairwise = is_float<A>;
+    static constexpr bool pairwise = is_float<A>, scaled = Scaled;
     using V = Vec<A, N>;
     struct Acc { V value; };
+    using Mark = A;
+    static constexpr Mark unmarked = 1;
 
     explicit Total(const Problem &) {}
     static constexpr bool trivial() { return __is_same(T, A); }
+    static Mark mark(const Axis &axis, Window w, int64_t j) {
+        if constexpr (Scaled) return axis.scales ? A(axis.scales[w.begin + j * axis.step]) : A(1);
+        else return 1;
+    }
+    static void scale(Rows row, const double *factors, int64_t n) {
+        if (factors)
+            for (int64_t i = 0; i < n; i++) row.value[i] *= A(factors[i]);
+    }
 
     static Acc neutral() { return {V{}}; }
-    static Acc load(const Element *x, int64_t m, int64_t) {
+    static Acc load(const Element *x, int64_t m, Mark factor) {
         using E = Vec<Element, N>;
-        return {widen<A, T, N>(m == N ? ANYPOOL_ISA::load<E>(x) : ANYPOOL_ISA::load<E>(x, m))};
+        return by({widen<A, T, N>(m == N ? ANYPOOL_ISA::load<E>(x) : ANYPOOL_ISA::load<E>(x, m))}, factor);
     }
-    static Acc load(Rows row, int64_t, int64_t) { return {ANYPOOL_ISA::load<V>(row.value)}; }
+    static Acc load(Rows row, int64_t, Mark factor) { return by({ANYPOOL_ISA::load<V>(row.value)}, factor); }
+    static Acc by(Acc a, Mark factor) {
+        if constexpr (Scaled) return {a.value * factor};
+        else return a;
+    }
     static void store(Rows row, Acc a, int64_t m) {
         if (m == N) ANYPOOL_ISA::store(row.value, a.value);
         else ANYPOOL_ISA::store(row.value, a.value, m);

@@ -4,7 +4,12 @@
 namespace anypool::ANYPOOL_ISA {
 namespace {
 
-template <class T, class A> bool run(const Problem &p) { return Forward<Total<T, A>>(p).run(); }
+template <class T, class A> bool run(const Problem &p) {
+    if constexpr (is_floating<T>)
+        for (int a = 0; a < p.rank; a++)
+            if (p.axes[a].scales) return Forward<Total<T, A, true>>(p).run();
+    return Forward<Total<T, A>>(p).run();
+}
 
 bool run_integers(const Problem &p) {
     using A = int64_t;

@@ -10,8 +10,16 @@ inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 // Rounded up; b > 0.
 inline int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a - 1) / b + 1 : -(-a / b); }
 
+// Rounded down; b > 0.
+inline int64_t floor_div(int64_t a, int64_t b) { return -ceil_div(-a, b); }
+
 inline Window window(const Axis &axis, int64_t i) {
-    if (axis.table) return axis.table[i];
+    if (axis.kind == Windows::table) return axis.table[i];
+    if (axis.kind == Windows::covering) {
+        const int64_t place = i + axis.before;
+        const int64_t begin = larger(ceil_div(place - axis.width + 1, axis.stride), 0);
+        return {begin, larger(smaller(floor_div(place, axis.stride) + 1, axis.length) - begin, 0), 0};
+    }
     const int64_t start = i * axis.stride - axis.before;
     const int64_t first = start >= 0 ? 0 : smaller(ceil_div(-start, axis.step), axis.width);
     const int64_t stop = larger(smaller(ceil_div(axis.length - start, axis.step), axis.width), first);
@@ -23,7 +31,7 @@ struct Range {
     int64_t lo, hi;
 };
 inline Range unclipped(const Axis &axis) {
-    if (axis.table || axis.width < 1) return {0, 0};
+    if (axis.kind != Windows::sliding || axis.width < 1) return {0, 0};
     const int64_t span = (axis.width - 1) * axis.step + 1;
     const int64_t lo = smaller(larger(ceil_div(axis.before, axis.stride), 0), axis.outputs);
     const int64_t room = axis.length + axis.before - span;

@@ -75,6 +75,11 @@ def forward_with_offsets(x: Any, pooling: Pooling, out: Any = None, offsets_out:
     return _kernel(pooling).forward_with_offsets(x, out, offsets_out)
 
 
+def backward(grad: Any, pooling: Pooling, offsets: Any = None, out: Any = None) -> Any:
+    """The gradient of x from that of the values, in `out` if given; a max or min needs its offsets."""
+    return _kernel(pooling).backward(grad, offsets, out)
+
+
 def offset_dtype(pooling: Pooling) -> str:
     """The name of the dtype of this pooling's offsets."""
     return _kernel(pooling).offset_dtype
