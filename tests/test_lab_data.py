@@ -123,7 +123,9 @@ def test_file_that_cannot_be_read(tmp_path):
     contents = {"empty": b"", "text": b"hello", "cut": whole.read_bytes()[:1500]}
     damaged = bytearray(whole.read_bytes())
     damaged[200:260] = b"x" * 60
-    for name, content in {**contents, "damaged": bytes(damaged)}.items():
+    np.save(tmp_path / "array.npy", np.ones(3))
+    contents |= {"damaged": bytes(damaged), "array": (tmp_path / "array.npy").read_bytes()}
+    for name, content in contents.items():
         path = tmp_path / f"{name}.npz"
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"data must be an \.npz file of plain arrays, but .* cannot be read"):

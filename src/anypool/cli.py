@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 try:
     import rich.box
@@ -25,6 +24,7 @@ except ImportError as missing:
 
 import anypool as ap
 
+from .lab.files import check_writable, write_whole
 from .lab.poolings import POOLINGS, check_names
 
 if TYPE_CHECKING:
@@ -126,15 +126,19 @@ def compare(
 
     Every run is kept in results.json as it ends: the same command continues where it was stopped.
     """
-    from .lab.compare import default_epochs, plan_runs, settings_for
+    from .lab.compare import MOST_EPOCHS, Results, check_count, default_epochs, plan_runs, settings_for
+    from .lab.data import load
 
     choose_backend()
     with refusing():
         keys = plan_runs(_names(pool), seeds, invert)
+        if epochs is not None:
+            check_count("epochs", epochs, MOST_EPOCHS)
         _check_directory(out)
-        images = _load(data)
+        images = load(data)
         chosen = default_epochs(images) if epochs is None else epochs
-        results = _open_results(out, settings_for(images, chosen))
+        results = Results(out / "results.json", settings_for(images, chosen))
+        out.mkdir(parents=True, exist_ok=True)
     console = _console()
     count = f"{len(images.x_train):,} images to train on and {len(images.x_test):,} to test on"
     console.print(f"[bold]{images.name}[/bold]: {count}; {chosen} epochs; Keras on {results.settings['backend']}")
@@ -165,29 +169,11 @@ def choose_backend() -> None:
         os.environ["KERAS_BACKEND"] = "jax"
 
 
-def _load(data: str) -> Dataset:
-    from .lab.data import load
-
-    return load(data)
-
-
 def _check_directory(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"out must be a directory, got {str(out)!r}, which is a file")
-
-
-def _open_results(out: Path, settings: dict[str, Any]) -> Results:
-    """The results in a directory that is there and can be written to."""
-    from .lab.compare import Results
-
-    results = Results(out / "results.json", settings)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            return results
-    except OSError as error:
-        said = f"{str(out)!r}: {error.strerror}"
-        raise ValueError(f"out must be a directory that can be written to, got {said}") from error
+    nearest = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    check_writable("out", out, nearest)
 
 
 def _train_missing(
@@ -224,7 +210,6 @@ def _train_missing(
 
 
 def _write_report(console: Console, data: Dataset, runs: Sequence[Run], results: Results) -> None:
-    from .lab.compare import write_whole
     from .lab.report import render
 
     report = results.path.with_name("report.html")
@@ -283,13 +268,12 @@ def show(
         window = _window(size, stride)
         target = Path(f"{image.stem}-pooled.png") if out is None else out
         _check_picture(target, image)
-        from .lab.pictures import pooled, read_image, side_by_side
+        from .lab.pictures import png, pooled, read_image, side_by_side
 
         picture = read_image(image)
         window.output_shape(picture.shape[:2])
     panels = pooled(picture, names, window)
-    with refusing(), _replacing(target) as temporary:
-        side_by_side(panels).save(temporary, "PNG")
+    write_whole(target, png(side_by_side(panels)))
     _print_panels(panels, f"size {size}, stride {stride or size}")
     print(f"The picture is {target}")
 
@@ -301,20 +285,7 @@ def _check_picture(target: Path, image: Path) -> None:
         raise ValueError(f"out must be a file in a directory that exists, got {str(target)!r}")
     if target.exists() and image.exists() and target.samefile(image):
         raise ValueError(f"out must not be the image itself, got {str(target)!r}")
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A file to write beside the target, which takes its place at the end, or is removed if there is none."""
-    handle, name = tempfile.mkstemp(dir=target.absolute().parent, prefix=f".{target.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    check_writable("out", target, target.absolute().parent)
 
 
 def _print_panels(panels: Sequence[Panel], window: str) -> None:

@@ -7,4 +7,5 @@
 - `compare`: one training run per pooling and seed, kept in results.json as each ends.
 - `summary`: means, spreads, and whether differences exceed them.
 - `report`, `charts`: the page that says what was measured. `pictures`: images, pooled and drawn.
+- `shapes`: output sizes, explained. `files`: writing them whole.
 """

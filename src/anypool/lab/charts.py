@@ -38,7 +38,9 @@ class Scale:
     def over(cls, values: Sequence[float], start: float, stop: float, ticks: int = 4) -> Scale:
         """A scale over at least all the values, its ends on ticks."""
         low, high = min(values), max(values)
-        rough = (high - low) / ticks or abs(high) / ticks or 1.0
+        if low == high:
+            low, high = low - (abs(low) / 100 or 1), high + (abs(high) / 100 or 1)
+        rough = (high - low) / ticks
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * (1 - 1e-9))
         return cls(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, start, stop, step)

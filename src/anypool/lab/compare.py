@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from . import metrics
 from .data import Dataset
+from .files import write_whole
 from .poolings import check_names
 
 FORMAT = 1
@@ -25,6 +25,8 @@ MAX_SHIFT = 2
 DRAWS = 8
 IMAGES_SHOWN = 43_000
 """By default training shows the network about this many images: 30 epochs of the digits, 2 of a large set."""
+
+MOST_EPOCHS, MOST_SEEDS = 100_000, 1000
 
 AS_GIVEN = "as given"
 INVERTED = "inverted"
@@ -66,7 +68,7 @@ def plan_runs(pool: Iterable[str], seeds: int, invert: bool) -> list[tuple[int, 
     [(0, 'as given', 'max'), (0, 'as given', 'min'), (0, 'inverted', 'max'), (0, 'inverted', 'min')]
     """
     names = check_names(tuple(pool))
-    _check_count("seeds", seeds, 1000)
+    check_count("seeds", seeds, MOST_SEEDS)
     polarities = POLARITIES if invert else POLARITIES[:1]
     return [(seed, polarity, name) for seed in range(seeds) for polarity in polarities for name in names]
 
@@ -77,7 +79,6 @@ def settings_for(data: Dataset, epochs: int) -> dict[str, Any]:
 
     import anypool
 
-    _check_count("epochs", epochs, 100_000)
     backend = keras.backend.backend()
     return {
         "data": data.name,
@@ -110,6 +111,8 @@ def train(
     import keras
 
     from .models import course_network
+
+    check_count("epochs", epochs, MOST_EPOCHS)
 
     keras.utils.set_random_seed(seed)
     model = course_network(pool, data.input_shape, data.classes)
@@ -179,21 +182,6 @@ class Results:
         return [self.runs[key] for key in keys if key in self.runs]
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that, whatever happens, the path holds the old content or the new, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def _read(path: Path) -> tuple[dict[str, Any], list[Run]]:
     try:
         content = json.loads(path.read_bytes())
@@ -229,7 +217,8 @@ def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> No
         raise ValueError(f"out {rule}; {path} has others ({said})")
 
 
-def _check_count(name: str, value: int, most: int) -> None:
+def check_count(name: str, value: int, most: int) -> None:
+    """Refuse a number that is no integer from 1 to `most`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if not 1 <= value <= most:

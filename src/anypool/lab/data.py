@@ -160,7 +160,10 @@ def _from_file(data: str) -> Dataset:
     if not path.is_file():
         raise ValueError(f"data must be an .npz file that exists, got {data!r}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
             arrays = {key: archive[key] for key in KEYS if key in archive}
     except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged or pickled file
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -126,10 +126,10 @@ def to_pixels(image: np.ndarray, least: float, greatest: float) -> np.ndarray:
     return np.rint(255 * share.clip(0, 1)).astype(np.uint8)
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """Bytes of shape (height, width), or with 3 or 4 channels, as a PNG file."""
+def png(picture: Image.Image) -> bytes:
+    """The picture as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    picture.save(file, "PNG", optimize=True)
     return file.getvalue()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from PIL import Image
 
 import anypool as ap
 
@@ -142,6 +143,7 @@ def _picture(panel: pictures.Panel) -> Picture:
     image = panel.image
     channels = image.shape[2]
     shown = image if channels in (3, 4) else image[..., 0]
-    encoded = base64.b64encode(pictures.png(pictures.to_pixels(shown, 0.0, 1.0))).decode()
+    picture = Image.fromarray(pictures.to_pixels(shown, 0.0, 1.0))
+    encoded = base64.b64encode(pictures.png(picture)).decode()
     shape = f"{image.shape[0]} × {image.shape[1]}"
     return Picture(f"data:image/png;base64,{encoded}", panel.title, shape)

@@ -1,0 +1,312 @@
+"""The command line: what it prints, and one line and exit code 2 for whatever is wrong."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from labruns import made_up_run
+from PIL import Image
+from processes import run_python
+
+import anypool as ap
+from anypool import cli
+from anypool.lab import compare
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Runs a command in an empty directory: exit code, what it printed, what it complained of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refused(command, tmp_path):
+    """Runs a command that must be refused in one line, leaving nothing behind; gives the line."""
+
+    def run(*arguments):
+        before = sorted(tmp_path.rglob("*"))
+        code, out, complaint = command(*arguments)
+        assert (code, out) == (2, ""), arguments
+        assert complaint.startswith("anypool: ")
+        assert complaint.endswith("\n")
+        assert complaint.count("\n") == 1
+        assert sorted(tmp_path.rglob("*")) == before
+        return complaint.removeprefix("anypool: ").rstrip()
+
+    return run
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# anypool itself, and shape
+
+
+def test_version_and_help(command):
+    assert command("--version") == (0, f"anypool {ap.__version__}\n", "")
+    for arguments in [(), ("--help",)]:
+        code, out, _ = command(*arguments)
+        assert code == 0
+        assert all(name in out for name in ("compare", "show", "shape"))
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    (["28", "28", "--size", "2", "--stride", "2"],
+     "28 × 28 → 14 × 14\n"
+     "axis 0: ⌊(28 + 0 − 1·(2 − 1) − 1) / 2⌋ + 1 = ⌊26 / 2⌋ + 1 = 13 + 1 = 14\n"
+     "axis 1: ⌊(28 + 0 − 1·(2 − 1) − 1) / 2⌋ + 1 = ⌊26 / 2⌋ + 1 = 13 + 1 = 14\n"),
+    (["9", "--size", "3", "--padding", "same"], "9 → 3\naxis 0: ⌈9 / 3⌉ = 3, with padding 0 before and 0 after\n"),
+    (["9", "--size", "3", "--stride", "2", "--padding", "1", "--dilation", "2", "--ceil-mode"],
+     "9 → 4\naxis 0: ⌈(9 + 1 + 1 − 2·(3 − 1) − 1) / 2⌉ + 1 = ⌈6 / 2⌉ + 1 = 3 + 1 = 4\n"),
+])  # fmt: skip
+def test_shape(command, arguments, expected):
+    assert command("shape", *arguments) == (0, expected, "")
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["brew"], "No such command 'brew'."),
+    (["shape"], "Missing argument 'LENGTH...'."),
+    (["shape", "28", "--sise", "2"], "No such option: --sise"),
+    (["shape", "2x8"], "'LENGTH...': must be an integer, got '2x8'"),
+    (["shape", "2.5"], "must be an integer, got '2.5'"),
+    (["shape", "0"], "has length 0"),
+    (["shape", "99999999999999999999"], "lengths must be between 0 and 2147483647, got 99999999999999999999"),
+    (["shape", "28", "--size", "0"], "size must be between 1 and 2147483647, got 0"),
+    (["shape", "28", "--size", "two"], "size must be an integer, or one per axis separated by commas, got 'two'"),
+    (["shape", "28", "--size", "29"], "size 29 with dilation 1 spans 29 positions"),
+    (["shape", "28", "--size", ""], "size must be an integer"),
+    (["shape", "28", "--size", "2,2"], "2 axes"),
+    (["shape", "28", "28", "--size", "2,2", "--stride", "1,1,1"], "the same number"),
+    (["shape", "28", "--stride", "-1"], "stride must be between 1 and 2147483647, got -1"),
+    (["shape", "28", "--stride", "9" * 5000], "stride must be an integer"),
+    (["shape", "28", "--padding", "-1"], "padding must be between 0"),
+    (["shape", "28", "--padding", "full"], "padding must be one of 'valid', 'same', 'same_lower' or integers, got"),
+    (["shape", "28", "--dilation", "0"], "dilation must be between 1"),
+])  # fmt: skip
+def test_refused_shapes(refused, arguments, said):
+    assert said in refused(*arguments)
+
+
+def test_shape_starts_without_heavy_imports():
+    done = run_python("-X", "importtime", "-m", "anypool", "shape", "28")
+    assert done.stdout.startswith("28 → 14")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not {"keras", "jax", "torch", "tensorflow", "sklearn", "PIL", "jinja2"} & imported
+
+
+def test_without_the_lab_installed_it_says_what_to_install():
+    code = "import sys; sys.modules[{!r}] = None; from anypool.cli import main; main({})"
+    for module, arguments in (("typer", ["--help"]), ("PIL", ["show", "x.png"]), ("keras", ["compare"])):
+        done = run_python("-c", code.format(module, arguments))
+        assert done.returncode == 2
+        assert done.stderr.startswith("anypool: ")
+        assert done.stderr.endswith("pip install 'anypool[lab]'\n")
+        assert done.stderr.count("\n") == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# show
+
+
+def save_picture(path):
+    Image.fromarray(np.arange(80, dtype=np.uint8).reshape(8, 10)).save(path)
+    return path
+
+
+def test_show_draws_beside_the_shapes(command, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    save_picture(tmp_path / "pictures" / "digit.jpg")
+    code, out, _ = command("show", "pictures/digit.jpg", "--pool", "max,average", "--size", "2,3", "--stride", "2")
+    assert code == 0
+    assert "image     8 × 10" in out
+    assert "max       4 × 4" in out
+    assert "average   4 × 4" in out
+    assert out.endswith("The picture is digit-pooled.png\n")
+    with Image.open("digit-pooled.png") as drawn:
+        assert drawn.format == "PNG"
+    assert sorted(os.listdir()) == ["digit-pooled.png", "pictures"]
+
+
+def test_show_writes_where_told_and_over_what_was_there(command, tmp_path):
+    save_picture(tmp_path / "digit.png")
+    (tmp_path / "drawn.PNG").write_text("old")
+    assert command("show", "digit.png", "--out", "drawn.PNG")[0] == 0
+    with Image.open("drawn.PNG") as drawn:
+        assert drawn.width > 1000
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["nothing.png"], "image must be a PNG, JPEG or .npy file, got 'nothing.png', which is not there"),
+    (["."], "which is a directory"),
+    (["text.png"], "cannot be read"),
+    (["pickle.npy"], "cannot be read"),
+    (["complex.npy"], "image must hold real numbers"),
+    (["digit.png", "--pool", "max,mean"], "pool must name some of max, min, average, got 'mean'"),
+    (["digit.png", "--pool", ""], "pool must name one or more"),
+    (["digit.png", "--size", "0"], "size must be between 1"),
+    (["digit.png", "--size", "9"], "size 9 with dilation 1 spans 9 positions"),
+    (["digit.png", "--size", "2,2,2"], "3 axes"),
+    (["digit.png", "--stride", "0"], "stride must be between 1"),
+    (["digit.png", "--out", "drawn.jpg"], "out must end in .png, got 'drawn.jpg'"),
+    (["digit.png", "--out", "digit.png"], "out must not be the image itself"),
+    (["digit.png", "--out", "nowhere/drawn.png"], "out must be a file in a directory that exists"),
+    (["digit.png", "--out", "folder.png"], "out must be a file"),
+    (["digit.png", "--out", "/proc/drawn.png"], "out must lie in a directory that can be written to, got"),
+])  # fmt: skip
+def test_refused_shows(refused, tmp_path, arguments, said):
+    save_picture(tmp_path / "digit.png")
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "folder.png").mkdir()
+    np.save(tmp_path / "complex.npy", np.ones((4, 4), complex))
+    np.save(tmp_path / "pickle.npy", np.array([[None]], object), allow_pickle=True)
+    assert said in refused("show", *arguments)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# compare, with made-up training
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Training that only pretends: the calls it got, and an `interrupt_at` to set."""
+
+    class Trained:
+        def __init__(self):
+            self.calls = []
+            self.interrupt_at = None
+
+    record = Trained()
+
+    def train(data, pool, seed, epochs, on_epoch):
+        if len(record.calls) == record.interrupt_at:
+            raise KeyboardInterrupt
+        record.calls.append((pool, seed, epochs, data.background))
+        on_epoch(1, 0.5)
+        return made_up_run(pool, seed, accuracy=0.9 + seed / 100)
+
+    monkeypatch.setattr(compare, "train", train)
+
+    def settings_for(data, epochs):
+        return {**SETTINGS, "digest": data.digest, "epochs": epochs}
+
+    monkeypatch.setattr(compare, "settings_for", settings_for)
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    return record
+
+
+SETTINGS = {
+    "data": "digits", "split": "by hand", "train_images": 1440, "test_images": 357, "input_shape": [8, 8, 1],
+    "classes": 10, "background": 0.0, "batch_size": 32, "learning_rate": 0.001, "max_shift": 2, "draws": 8,
+    "backend": "made-up 1", "versions": "anypool 0", "machine": "a machine",
+}  # fmt: skip
+
+
+def test_compare_prints_a_table_and_writes_both_files(command, trained):
+    code, out, complaint = command("compare", "--pool", "max,min", "--seeds", "2", "--epochs", "3")
+    assert (code, complaint) == (0, "")
+    assert [call[:2] for call in trained.calls] == [("max", 0), ("min", 0), ("max", 1), ("min", 1)]
+    assert "90.5 ± 0.7 %" in out
+    assert "2,048 → 512" in out
+    assert "17,802" in out
+    assert "0.300 s" in out
+    assert "The report is anypool-report/report.html" in out
+    assert sorted(os.listdir("anypool-report")) == ["report.html", "results.json"]
+    assert "<title>Poolings compared on digits</title>" in Path("anypool-report/report.html").read_text()
+
+
+def test_compare_continues_where_it_was_stopped(command, trained):
+    trained.interrupt_at = 2
+    code, out, _ = command("compare", "--pool", "max,min", "--seeds", "2", "--out", "here")
+    assert code == 130
+    assert "Stopped: 2 of 4 runs are kept in here/results.json; the same command continues" in out
+    assert len(json.loads(Path("here/results.json").read_text())["runs"]) == 2
+    assert Path("here/report.html").exists()
+    trained.interrupt_at = None
+    code, out, _ = command("compare", "--pool", "max,min", "--seeds", "2", "--out", "here")
+    assert code == 0
+    assert "2 of 4 runs are there already" in out
+    assert [call[:2] for call in trained.calls] == [("max", 0), ("min", 0), ("max", 1), ("min", 1)]
+
+
+def test_compare_stopped_in_its_first_run_writes_nothing(command, trained):
+    trained.interrupt_at = 0
+    assert command("compare", "--out", "here")[0] == 130
+    assert os.listdir("here") == []
+
+
+def test_more_seeds_poolings_and_the_other_polarity_are_added(command, trained):
+    command("compare", "--pool", "max", "--seeds", "1")
+    command("compare", "--pool", "max,min", "--seeds", "1", "--invert")
+    assert [(pool, background) for pool, _, _, background in trained.calls] == [
+        ("max", 0), ("min", 0), ("max", 1), ("min", 1),
+    ]  # fmt: skip
+    runs = json.loads(Path("anypool-report/results.json").read_text())["runs"]
+    assert [run["polarity"] for run in runs] == ["as given", "as given", "inverted", "inverted"]
+
+
+def test_other_settings_or_data_are_refused(command, refused, trained):
+    command("compare", "--pool", "max", "--seeds", "1", "--epochs", "3")
+    assert "epochs was 3, now 4" in refused("compare", "--pool", "max", "--seeds", "1", "--epochs", "4")
+    Path("anypool-report/results.json").write_text("{")
+    assert "out must hold no results.json, or one of this version" in refused("compare")
+
+
+def test_an_invented_file_of_images(command, trained, tmp_path):
+    x, y = np.random.default_rng(0).random((40, 6, 7, 3)), np.arange(40) % 2
+    np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    code, out, _ = command("compare", "--data", "mine.npz", "--pool", "average", "--seeds", "1")
+    assert code == 0
+    assert out.startswith("mine.npz: 40 images to train on and 40 to test on; 1075 epochs")
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--data", "emnist"], "data must be one of digits, mnist, fashion_mnist, cifar10 or an .npz file, got 'emnist'"),
+    (["--data", "nothing.npz"], "data must be an .npz file that exists, got 'nothing.npz'"),
+    (["--data", "keys.npz"], "keys.npz: must hold x_train, y_train, x_test, y_test, but y_train, x_test, y_te"),
+    (["--pool", "max,mean"], "pool must name some of max, min, average, got 'mean'"),
+    (["--pool", "max,,min"], "got ''"),
+    (["--epochs", "0"], "epochs must be between 1 and 100000, got 0"),
+    (["--epochs", "many"], "'--epochs': must be an integer, got 'many'"),
+    (["--seeds", "0"], "seeds must be between 1 and 1000, got 0"),
+    (["--seeds", "1.5"], "'--seeds': must be an integer, got '1.5'"),
+    (["--out", "keys.npz"], "out must be a directory, got 'keys.npz', which is a file"),
+    (["--out", "keys.npz/below"], "out must lie in a directory that can be written to, got 'keys.npz/bel"),
+    (["--out", "/proc/below"], "out must lie in a directory that can be written to, got '/proc/below'"),
+    (["more"], "Got unexpected extra argument"),
+])  # fmt: skip
+def test_refused_compares(refused, trained, tmp_path, arguments, said):
+    np.savez(tmp_path / "keys.npz", x_train=np.ones(3))
+    assert said in refused("compare", *arguments)
+    assert trained.calls == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Which backend
+
+
+@pytest.mark.parametrize(("environment", "configured", "expected"), [
+    (None, None, "jax"),
+    (None, cli.KERAS_DEFAULTS, "jax"),
+    (None, {"floatx": "float32"}, "jax"),
+    (None, {**cli.KERAS_DEFAULTS, "backend": "torch"}, None),
+    (None, {"backend": "tensorflow"}, None),
+    ("torch", None, "torch"),
+    ("torch", {"backend": "jax"}, "torch"),
+])  # fmt: skip
+def test_backend_is_jax_where_nothing_is_configured(tmp_path, monkeypatch, environment, configured, expected):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", environment or "")
+    if configured is not None:
+        (tmp_path / "keras.json").write_text(json.dumps(configured))
+    cli.choose_backend()
+    assert (os.environ["KERAS_BACKEND"] or None) == expected

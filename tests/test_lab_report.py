@@ -1,0 +1,166 @@
+"""Summaries and the page: what is said follows from the runs, and the page needs nothing but itself."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from labruns import made_up_run
+
+from anypool.lab.charts import Scale, Series, dots
+from anypool.lab.compare import INVERTED
+from anypool.lab.data import load
+from anypool.lab.models import parameters_without_pooling
+from anypool.lab.report import render
+from anypool.lab.summary import Measure, best, chance_of_apart, claims, summarise, verdict
+
+SETTINGS = {
+    "data": "digits", "split": "by hand", "digest": "0123456789abcdef01", "train_images": 1440, "test_images": 357,
+    "input_shape": [8, 8, 1], "classes": 10, "background": 0.0, "epochs": 3, "batch_size": 32, "learning_rate": 0.001,
+    "max_shift": 2, "draws": 8, "backend": "jax 1.2", "versions": "anypool 0", "machine": "a machine",
+}  # fmt: skip
+
+
+def runs_with(**accuracies):
+    """Runs of poolings on images as given, one per seed."""
+    return [made_up_run(pool, seed, accuracy=a) for pool, values in accuracies.items() for seed, a in enumerate(values)]
+
+
+def text_of(page):
+    """The page's words, as a reader sees them."""
+    words = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).replace("\N{NO-BREAK SPACE}", " ")
+    return " ".join(words.split())
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits")
+
+
+def test_means_and_spreads():
+    (row,) = summarise(runs_with(max=[0.9, 0.92, 0.97]))
+    assert row.accuracy.mean == pytest.approx(0.93)
+    assert row.accuracy.spread == pytest.approx(np.std([0.9, 0.92, 0.97], ddof=1))
+    assert row.seconds.mean == pytest.approx(0.3)  # the first epoch, of 9 seconds, compiles
+    assert [measure.mean for measure in row.curve] == pytest.approx([0.5, 0.7, 0.93])
+
+
+def test_one_epoch_has_no_seconds():
+    (row,) = summarise([made_up_run(epoch_seconds=[9.0], curve=[0.9])])
+    assert row.seconds is None
+
+
+def test_a_difference_is_apart_only_where_no_seeds_overlap():
+    rows = summarise(runs_with(max=[0.95, 0.97], min=[0.94, 0.96], average=[0.90, 0.93]))
+    leader = best(rows)
+    assert [verdict(row, leader) for row in rows] == ["highest", "within the spread", "apart"]
+    single = summarise(runs_with(max=[0.95], min=[0.5]))
+    assert verdict(single[1], best(single)) == "one seed"
+
+
+def test_chance_of_apart_is_what_shuffling_gives(rng):
+    draws = rng.random((40_000, 2, 3))
+    apart = (draws[:, 0].min(1) > draws[:, 1].max(1)) | (draws[:, 1].min(1) > draws[:, 0].max(1))
+    assert chance_of_apart(3) == pytest.approx(apart.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(("background", "expected"), [(0.0, ("dark", "max")), (0.9, ("light", "min"))])
+def test_claim_about_backgrounds_says_what_was_measured(background, expected):
+    runs = runs_with(max=[0.9, 0.91], min=[0.95, 0.96])
+    runs += [made_up_run(run.pool, run.seed, INVERTED, accuracy=0.8) for run in runs]
+    given, inverted = claims(summarise(runs), background)
+    assert (given.background, given.expected) == expected
+    assert (given.higher, given.apart, given.difference) == ("min", True, pytest.approx(-0.05))
+    assert (inverted.polarity, inverted.higher, inverted.apart) == (INVERTED, "neither", False)
+    assert inverted.background != given.background
+
+
+def test_no_claim_without_both():
+    assert claims(summarise(runs_with(max=[0.9], average=[0.9])), 0.0) == []
+
+
+class Links(HTMLParser):
+    """Collects everything a page would fetch, and checks that tags close."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.open = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.fetched += [value for name, value in attributes if name in ("src", "href", "srcset", "data", "action")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        self.fetched += [value for name, value in attributes if name in ("src", "href")]
+
+
+def test_page_is_self_contained_and_well_formed(digits):
+    runs = runs_with(max=[0.95, 0.97], min=[0.94, 0.96])
+    runs += [made_up_run(run.pool, run.seed, INVERTED) for run in runs]
+    page = render(SETTINGS, runs, digits)
+    links = Links()
+    links.feed(page)
+    assert links.open == []
+    assert len(links.fetched) == 2 * 3 * 3  # polarities × digits × (image, max, min)
+    assert all(source.startswith("data:image/png;base64,") for source in links.fetched)
+    assert not re.search(r"https?:|@import|url\(|<script|<link", page)
+    assert page.count("<svg") == 2 * 5
+
+
+def test_page_says_what_was_measured(digits):
+    page = text_of(render(SETTINGS, runs_with(max=[0.95, 0.97], min=[0.94, 0.96], average=[0.9, 0.93]), digits))
+    assert "Max pooling has the highest mean test accuracy, 96.0 ± 1.4 %." in page
+    assert "Min has 95.0 ± 1.4 %; the seeds of the two overlap, so these runs do not tell them apart." in page
+    assert "Average has 91.5 ± 2.1 %, lower with every seed than max with any." in page
+    assert "On the dark background (images as given), where max is expected to do better, max had the higher" in page
+    assert "With 2 seeds, two poolings that are equally good come out apart 33 % of the time" in page
+    assert "27,370 parameters; without its pooling layers it would have 273,130" in page
+    assert "2,048 512 25.0 % 27,050" in page
+    assert "Keras on jax 1.2" in page
+
+
+def test_page_of_a_single_seed_and_epoch_claims_little(digits):
+    runs = [made_up_run(pool, accuracy=a, curve=[a], epoch_seconds=[5.0]) for pool, a in (("max", 0.9), ("min", 0.8))]
+    page = text_of(render(SETTINGS, runs, digits))
+    assert "Min has 80.0 %; a single seed cannot say whether that is a difference." in page
+    assert "±" not in page.split("How to read this")[0]
+    assert "Learning" not in page.split("How to read this")[0]
+    assert "— 1" in page  # seconds per epoch, seeds
+    assert "come out apart" not in page
+
+
+def test_names_are_escaped(digits):
+    page = render({**SETTINGS, "data": "<b>&.npz"}, runs_with(max=[0.9]), digits)
+    assert "<b>&.npz" not in page
+    assert "&lt;b&gt;&amp;.npz" in page
+
+
+def test_no_runs_no_page(digits):
+    with pytest.raises(ValueError, match="at least one run"):
+        render(SETTINGS, [], digits)
+
+
+@pytest.mark.parametrize("values", [(0.5,), (0.0, 0.0), (0.991, 0.992), (1.0,), (0.0123, 345.6)])
+def test_scales_hold_all_values_on_round_ticks(values):
+    scale = Scale.over(values, 100, 400)
+    assert scale.low <= min(values)
+    assert max(values) <= scale.high + 1e-9
+    assert all(100 <= scale.at(value) <= 400 for value in values)
+    assert 2 <= len(scale.ticks) <= 8
+
+
+def test_dots_stand_where_the_values_are():
+    chart = dots([Series("max", 0, (Measure((0.5, 0.75, 1.0)),))], "accuracy", "share", percent=True)
+    places = [float(x) for x in re.findall(r'cx="([\d.]+)"', chart)]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=0.2)
+    assert "100%" in chart
+    assert "125%" not in chart
+
+
+def test_parameters_without_pooling():
+    assert parameters_without_pooling((28, 28, 1), 10) == 320 + 9248 + 24 * 24 * 32 * 128 + 128 + 1290
+    assert parameters_without_pooling((8, 8, 3), 2) == 896 + 9248 + 8 * 8 * 32 * 128 + 128 + 258
