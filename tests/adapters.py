@@ -16,6 +16,9 @@ def dtype(name):
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
+QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
 class NumPy:
     """NumPy arrays; every other kind is made from and read back as one."""
 
@@ -95,11 +98,13 @@ class Jax(NumPy):
         return isinstance(y, self.jax.Array)
 
     def compiled(self, function):
-        return self.jax.jit(function)
+        return self.jax.jit(function, compiler_options=QUICK_TO_COMPILE)
 
     def gradient(self, function, x, upstream):
-        _, pull = self.jax.vjp(self.compiled(function), self.make(x))
-        return self.numpy(pull(self.make(upstream))[0])
+        def pulled_back(x, upstream):
+            return self.jax.vjp(function, x)[1](upstream)[0]
+
+        return self.numpy(self.compiled(pulled_back)(self.make(x), self.make(upstream)))
 
 
 class TensorFlow(NumPy):

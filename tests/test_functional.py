@@ -38,7 +38,7 @@ def test_each_window_and_operator(adapter, case, impl, rng):
 def test_each_dtype(adapter, operator, rng):
     case = Case(operator=operator, axes=(0, 1), kernel_size=(3, 2), stride=(2, 1), padding=((1, 1), (0, 1)))
     for name in adapter.dtypes:
-        check(case, random_array(rng, (4, 5), name), adapter, compiled=True)
+        check(case, random_array(rng, (4, 5), name), adapter)
 
 
 @EVERY_ADAPTER
@@ -48,7 +48,7 @@ def test_random_poolings(adapter, operator, rng):
         case, shape = fitting_case(rng, operator=operator, rank=1 + number % 3)
         name = adapter.dtypes[number % len(adapter.dtypes)]
         specials = name in FLOATS and number % 2 == 0
-        check(case, laid_out(rng, random_array(rng, shape, name, specials)), adapter, compiled=True, impl="definition")
+        check(case, laid_out(rng, random_array(rng, shape, name, specials)), adapter, impl="definition")
 
 
 @EVERY_ADAPTER
@@ -57,7 +57,7 @@ def test_random_poolings_by_what_auto_chooses(adapter, rng):
         case, shape = fitting_case(rng, rank=1 + number % 3)
         name = adapter.dtypes[number % len(adapter.dtypes)]
         specials = adapter.exact_specials and name in FLOATS and number % 2 == 0
-        check(case, laid_out(rng, random_array(rng, shape, name, specials)), adapter, compiled=True)
+        check(case, laid_out(rng, random_array(rng, shape, name, specials)), adapter)
 
 
 def test_what_the_reference_cannot_pool_is_refused(rng):
@@ -83,15 +83,11 @@ def test_four_pooled_axes(adapter, rng):
 
 
 @EVERY_ADAPTER
-@pytest.mark.parametrize("shape", [(0, 3, 4), (0, 0, 3, 4)])
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_empty_batches(adapter, shape, operator):
-    for case in (
-        Case(operator=operator),
-        Case(operator=operator, window="adaptive"),
-        Case(operator=operator, window="global"),
-    ):
-        check(case, np.zeros(shape, np.float32), adapter)
+def test_empty_batches(adapter, operator):
+    for window in ("sliding", "adaptive", "global"):
+        check(Case(operator=operator, window=window), np.zeros((0, 3, 4), np.float32), adapter)
+    check(Case(operator=operator), np.zeros((0, 0, 2, 2), np.float32), adapter)
 
 
 @EVERY_ADAPTER
@@ -115,17 +111,12 @@ def test_nan_and_infinities_by_the_definition(adapter):
     nan, inf = np.nan, np.inf
     x = np.array([[nan, 1, 2, 3], [1, nan, nan, 0], [-inf, -inf, inf, 0], [-inf, inf, 1, 1]], np.float32)
     for operator in OPERATORS:
-        for axes in [(0,), (1,), (0, 1), (1, 0)]:
-            check(Case(operator=operator, window="global", axes=axes), x, adapter, compiled=True, impl="definition")
-            ones = (1,) * len(axes)
-            sliding = Case(
-                operator=operator, axes=axes, kernel_size=(2,) * len(axes), stride=ones, padding=(ones,) * len(axes)
-            )
+        check(Case(operator=operator, window="global", axes=(1,)), x, adapter, impl="definition")
+        for axes in [(0, 1), (1, 0)]:
             check(
-                sliding if len(axes) == 2 else without(sliding, padding=((1, 1),)),
+                Case(operator=operator, axes=axes, stride=(1, 1), padding=((1, 1), (1, 1))),
                 x,
                 adapter,
-                compiled=True,
                 impl="definition",
             )
 
