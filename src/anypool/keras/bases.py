@@ -1,0 +1,222 @@
+"""What the layers share: parameters, configuration and shapes; the pooling is `anypool.pool`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from anypool.functional import global_pool, pool
+from anypool.operators import Average, Max, Operator
+from anypool.windows import Adaptive, Global, Sliding, Window, per_axis
+
+Shape = tuple[int | None, ...]
+
+
+class Pooling(keras.layers.Layer):
+    """What all layers share: operator and rank from the class, and a data format that says which axes are pooled."""
+
+    rank: ClassVar[int]
+    operator: Operator
+    window: Window
+
+    def __init__(self, data_format: str | None, **options: Any) -> None:
+        super().__init__(**options)
+        self.data_format = keras.config.image_data_format() if data_format is None else str(data_format).lower()
+        if self.data_format not in ("channels_last", "channels_first"):
+            raise ValueError(f"data_format must be 'channels_last' or 'channels_first', got {data_format!r}")
+        first = 1 if self.data_format == "channels_last" else 2
+        self.axes = tuple(range(first, first + self.rank))
+        self.input_spec = keras.layers.InputSpec(ndim=self.rank + 2)
+        self.built = True  # there are no weights
+
+    def call(self, inputs: Any) -> Any:
+        return pool(inputs, self.operator, self.window, self.axes)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        """The output's shape for an input's, unknown lengths None; ValueError where a window does not fit."""
+        shape = tuple(input_shape)
+        if len(shape) != self.rank + 2:
+            raise ValueError(f"input_shape must have {self.rank + 2} entries for {type(self).__name__}, got {shape}")
+        pooled = dict(zip(self.axes, self.window.output_shape([shape[axis] for axis in self.axes]), strict=True))
+        return tuple(pooled.get(axis, length) for axis, length in enumerate(shape))
+
+
+class SlidingPooling(Pooling):
+    """One number per window that slides over the spatial axes: the base of the Max-, Min- and AveragePooling layers.
+
+    Output length ⌊(n + p₀ + p₁ − d(k−1) − 1)/s⌋ + 1 per spatial axis; "same": ⌈n/s⌉. See `anypool.Sliding`.
+
+    Args:
+        pool_size: elements per window; an int, or one per spatial axis.
+        strides: distance between windows; an int, or one per spatial axis; default: pool_size.
+        padding: "valid", "same" (the odd cell at the end), "same_lower" (at the start); or positions, which are never
+            data: an int, one per spatial axis, or ((before, after), …) per spatial axis.
+        data_format: "channels_last" (batch, …, channels) or "channels_first" (batch, channels, …); default: Keras's.
+        dilation: distance between the elements of a window; an int, or one per spatial axis.
+        ceil_mode: round the number of outputs up, so that a last, partial window counts.
+
+    Raises:
+        TypeError: an entry is no integer. ValueError: an entry is out of range, or there is not one per spatial axis.
+    """
+
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 2,
+        strides: int | Sequence[int] | None = None,
+        padding: Any = "valid",
+        data_format: str | None = None,
+        name: str | None = None,
+        *,
+        dilation: int | Sequence[int] = 1,
+        ceil_mode: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(data_format, name=name, **options)
+        self.pool_size = self._per_axis("pool_size", pool_size)
+        self.strides = self.pool_size if strides is None else self._per_axis("strides", strides)
+        self.padding = padding if isinstance(padding, str | int) else _tuples(padding)
+        self.dilation = self._per_axis("dilation", dilation)
+        self.ceil_mode = ceil_mode
+        lowered = padding.lower() if isinstance(padding, str) else self.padding
+        self.window = Sliding(self.pool_size, self.strides, lowered, self.dilation, ceil_mode)
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras's configuration; what Keras does not have appears where it is not the default."""
+        config = {
+            **super().get_config(),
+            "pool_size": self.pool_size,
+            "padding": self.padding,
+            "strides": self.strides,
+            "data_format": self.data_format,
+        }
+        if set(self.dilation) != {1}:
+            config["dilation"] = self.dilation
+        if self.ceil_mode:
+            config["ceil_mode"] = True
+        return config
+
+    def _per_axis(self, name: str, value: Any) -> tuple[int, ...]:
+        return _entries(name, value, self.rank)
+
+
+class AveragingPooling(SlidingPooling):
+    """Averages, whose divisor may count explicit padding."""
+
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 2,
+        strides: int | Sequence[int] | None = None,
+        padding: Any = "valid",
+        data_format: str | None = None,
+        name: str | None = None,
+        *,
+        count_include_pad: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, data_format, name, **options)
+        self.operator = Average(count_include_pad)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        if self.operator.counts_padding:
+            config["count_include_pad"] = True
+        return config
+
+
+class GlobalPooling(Pooling):
+    """One number per channel: the base of the GlobalMax-, GlobalMin- and GlobalAveragePooling layers.
+
+    (batch, …, channels) to (batch, channels), or to (batch, 1, …, channels) with `keepdims`.
+
+    Args:
+        data_format: "channels_last" (batch, …, channels) or "channels_first" (batch, channels, …); default: Keras's.
+        keepdims: whether the spatial axes stay, with length 1.
+
+    Raises:
+        ValueError: data_format is neither.
+    """
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
+        super().__init__(data_format, **options)
+        if not isinstance(keepdims, bool):
+            raise TypeError(f"keepdims must be True or False, got {keepdims!r}")
+        self.keepdims = keepdims
+        self.window = Global()
+
+    def call(self, inputs: Any) -> Any:
+        return global_pool(inputs, self.operator, self.axes, self.keepdims)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        shape = super().compute_output_shape(input_shape)
+        return shape if self.keepdims else tuple(n for axis, n in enumerate(shape) if axis not in self.axes)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "data_format": self.data_format, "keepdims": self.keepdims}
+
+
+class StepsPooling(GlobalPooling):
+    """Global pooling over steps, of which a mask (batch, steps) says which count; it ends here."""
+
+    rank = 1
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return super().call(inputs)
+        counted = keras.ops.expand_dims(keras.ops.cast(mask, "bool"), 2 if self.data_format == "channels_last" else 1)
+        return self.masked(inputs, counted)
+
+    def masked(self, inputs: Any, counted: Any) -> Any:
+        """The pooling of the steps that count; where none does, −inf for a max and inf for a min."""
+        name = keras.backend.standardize_dtype(inputs.dtype)
+        largest = np.inf if keras.backend.is_float_dtype(name) else np.iinfo(name).max
+        smallest = -np.inf if keras.backend.is_float_dtype(name) else np.iinfo(name).min
+        loser = keras.ops.cast(smallest if isinstance(self.operator, Max) else largest, name)
+        return super().call(keras.ops.where(counted, inputs, loser))
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        return None
+
+
+class AdaptivePooling(Pooling):
+    """As many windows as outputs are wanted, whatever the input's size: the base of the Adaptive layers.
+
+    Output i of m along an axis of n keeps one number of [⌊i·n/m⌋, ⌈(i+1)·n/m⌉), in integers.
+
+    Args:
+        output_size: outputs per spatial axis; an int, or one per axis; None keeps an axis as it is.
+        data_format: "channels_last" (batch, …, channels) or "channels_first" (batch, channels, …); default: Keras's.
+
+    Raises:
+        TypeError: an entry is no integer. ValueError: an entry is below 1, or there is not one per spatial axis.
+    """
+
+    def __init__(self, output_size: Any, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(data_format, **options)
+        self.output_size = _entries("output_size", output_size, self.rank, optional=True)
+        self.window = Adaptive(self.output_size)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "output_size": self.output_size, "data_format": self.data_format}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arguments
+
+
+def _entries(name: str, value: Any, rank: int, optional: bool = False) -> tuple[Any, ...]:
+    """One entry per spatial axis, checked."""
+    if optional and value is None:
+        return (None,) * rank
+    checked = per_axis(name, value, 1, optional)
+    entries = checked if isinstance(checked, tuple) else (checked,) * rank
+    if len(entries) != rank:
+        raise ValueError(f"{name} must be an integer or have one entry per spatial axis ({rank}), got {value!r}")
+    return entries
+
+
+def _tuples(value: Any) -> Any:
+    """Lists, also within lists, as tuples: what a configuration holds."""
+    return tuple(_tuples(entry) for entry in value) if isinstance(value, Sequence) else value
