@@ -10,9 +10,7 @@ from pathlib import Path
 from benchmarks.timing import THREADS, use_two_processors
 
 HERE = Path(__file__).parent
-
-
-GROUPS = ("kernels", "torch-networks", "jax", "keras")
+GROUPS = ("kernels", "torch-networks", "jax", "keras", "memory")
 
 
 def main() -> None:
@@ -36,9 +34,7 @@ def _prepare() -> None:
     use_two_processors()
     warnings.filterwarnings("ignore")
     os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
-    os.environ.setdefault(
-        "GOMP_SPINCOUNT", "20000"
-    )  # idle threads of one contender must not sit on another's processor
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # idle threads must not sit on the next contender's processor
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KINETO_LOG_LEVEL", "5")
 

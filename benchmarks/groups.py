@@ -107,6 +107,13 @@ def keras_course(quick: bool, only: str) -> Records:
     return keras_course.measure(quick, only, _print_keras)
 
 
+def memory(quick: bool, only: str) -> Records:
+    """What training keeps."""
+    from benchmarks import memory
+
+    return memory.measure(_print_memory) if not only else []
+
+
 def _print_row(record: pooling.Record) -> None:
     seconds = record["seconds"]
     ours = min((time for name, time in seconds.items() if name.startswith("anypool")), default=math.nan)
@@ -139,6 +146,11 @@ def _print_keras(record: dict[str, Any]) -> None:
     CONSOLE.print(f"{name:<52} {ours:9.3f} s  {_coloured(f'{theirs / ours:.2f}×', theirs / ours)}", soft_wrap=True)
 
 
+def _print_memory(record: dict[str, Any]) -> None:
+    each = ", ".join(f"{name} {value:.2f}" for name, value in record["bytes per output"].items())
+    CONSOLE.print(f"{record['what']}: {each} bytes per output", soft_wrap=True)
+
+
 def _coloured(text: str, ratio: float) -> str:
     colour = "green" if ratio >= 1 else "yellow" if ratio >= 0.95 else "red"
     return f"[{colour}]{text}[/]"
@@ -149,4 +161,5 @@ GROUPS: dict[str, Callable[[bool, str], Records]] = {
     "torch-networks": torch_networks,
     "jax": jax_gradients,
     "keras": keras_course,
+    "memory": memory,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -48,24 +47,3 @@ def measure(quick: bool, only: str, report: Callable[[Record], None]) -> list[Re
         for direction in (FORWARD, BACKWARD)
     ]
     return measure_rows([row for row in rows if only in row.name], (AnypoolJax(),), (JaxItself(),), report)
-
-
-def gradient_memory(gigabytes: float = 1.0) -> Record:
-    """What XLA sets aside for the gradient of a max pooling, 2 s2, of an array of so many gigabytes; nothing is run."""
-    import jax
-
-    side = 1024
-    images = int(gigabytes * 2**30) // (4 * 16 * side * side)
-    x = jax.ShapeDtypeStruct((images, 16, side, side), "float32")
-
-    def loss(x: Any) -> Any:
-        return (ap.max_pool(x, 2) ** 2).sum()
-
-    analysis = jax.jit(jax.grad(loss)).lower(x).compile().memory_analysis()
-    elements = math.prod(x.shape)
-    return {
-        "input bytes": 4 * elements,
-        "output bytes": elements,
-        "gradient bytes": analysis.output_size_in_bytes,
-        "temporary bytes": analysis.temp_size_in_bytes,
-    }

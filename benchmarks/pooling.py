@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from anypool import Sliding
 from benchmarks.cases import BACKWARD, Row
 from benchmarks.contenders import INTO, Clone, Contender
 from benchmarks.tasks import Refused, Task, bytes_moved
-from benchmarks.timing import Call, copy_moving, interleave, median, once
+from benchmarks.timing import Call, Copy, interleave, median, once
 
 COPY, CLONE = "two-thread copy", "fresh clone"
 PATIENCE = 4.0  # seconds a peer may take for the whole of a case that has a share
@@ -39,7 +40,7 @@ def measure_row(row: Row, ours: Sequence[Contender], peers: Sequence[Contender],
         entry.admit(contender)
     calls = dict(entry.whole)
     if row.case.floor_is_memory and INTO in calls:
-        calls[COPY] = copy_moving(bytes_moved(row))
+        calls[COPY] = Copy(bytes_moved(row))
         if row.direction != BACKWARD:
             calls[CLONE] = Clone().forward(entry.task)
     times = {name: median(taken) for name, taken in interleave(calls, budget).items()}
@@ -47,6 +48,16 @@ def measure_row(row: Row, ours: Sequence[Contender], peers: Sequence[Contender],
         scale = math.prod(row.case.shape) / math.prod(row.case.share or row.case.shape)
         shared = interleave(entry.shared, budget, least=1)
         times |= {name: median(taken) * scale for name, taken in shared.items()}
+    return describe(row) | {
+        "seconds": times,
+        "scaled from a share": sorted(entry.shared),
+        "refused": entry.refused,
+        "beside": {peer.name: peer.beside for peer in peers if peer.name in times},
+    }
+
+
+def describe(row: Row) -> Record:
+    """What the row is about, for the results."""
     case = row.case
     return {
         "name": row.name,
@@ -59,12 +70,9 @@ def measure_row(row: Row, ours: Sequence[Contender], peers: Sequence[Contender],
         "direction": row.direction,
         "family": row.family,
         "bytes moved": bytes_moved(row),
+        "sliding": isinstance(case.window, Sliding),
         "memory bound": case.floor_is_memory,
         "overlaps little": case.overlaps_little,
-        "seconds": times,
-        "scaled from a share": sorted(entry.shared),
-        "refused": entry.refused,
-        "beside": {peer.name: peer.beside for peer in peers if peer.name in times},
     }
 
 

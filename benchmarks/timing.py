@@ -35,6 +35,8 @@ def interleave(calls: Mapping[str, Call], budget: float = 2.0, most: int = 9, le
     Every call must have been made before, so that nothing is compiled in its turn. All rounds together take about
     `budget` seconds; there are at least `least` of them and at most `most`.
     """
+    if not calls:
+        return {}
     names = list(calls)
     estimates = {name: once(call) for name, call in calls.items()}
     repeats = {name: max(1, math.ceil(_TURN / max(seconds, 1e-7))) for name, seconds in estimates.items()}
@@ -75,18 +77,18 @@ def geometric_mean(ratios: Sequence[float]) -> float:
 _HELPER = ThreadPoolExecutor(THREADS - 1)
 
 
-def copy_moving(number_of_bytes: int) -> Call:
+class Copy:
     """The floor: a two-thread copy into touched memory that reads and writes so many bytes in all."""
-    half = max(number_of_bytes // 2, THREADS)
-    source, target = np.ones(half, np.uint8), np.ones(half, np.uint8)
-    middle = half // THREADS
 
-    def copy() -> None:
-        other = _HELPER.submit(np.copyto, target[:middle], source[:middle])
-        np.copyto(target[middle:], source[middle:])
+    def __init__(self, bytes_moved: int) -> None:
+        half = max(bytes_moved // 2, THREADS)
+        self.source, self.target = np.ones(half, np.uint8), np.zeros(half, np.uint8)
+
+    def __call__(self) -> None:
+        middle = self.source.size // THREADS
+        other = _HELPER.submit(np.copyto, self.target[:middle], self.source[:middle])
+        np.copyto(self.target[middle:], self.source[middle:])
         other.result()
-
-    return copy
 
 
 def use_two_processors() -> None:

@@ -7,12 +7,12 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import anypool.torch
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.profiler import ProfilerActivity, profile
 
+import anypool.torch
 from benchmarks.cases import FIRST, FORWARD, LAST, TRAINING
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.timing import Call, interleave, median
@@ -111,7 +111,7 @@ def _measure_network(network: Network, layout: str, quick: bool) -> Iterator[Rec
 
 def accelerated(model: nn.Module) -> nn.Module:
     """The model after the one line that this group is about."""
-    return anypool.torch.accelerate(model)
+    return anypool.torch.accelerate(model)[0]
 
 
 def _check_equal(network: Network, models: dict[str, nn.Module], x: torch.Tensor) -> None:

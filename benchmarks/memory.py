@@ -1,0 +1,62 @@
+"""The group "memory": what training keeps, from the frameworks' own accounts; nothing is timed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import anypool as ap
+
+SHAPE = (8, 64, 112, 112)
+GRADIENT_SHAPE = (16, 16, 1024, 1024)
+"""One gigabyte of float32."""
+
+Record = dict[str, Any]
+
+
+def measure(report: Callable[[Record], None]) -> list[Record]:
+    """One record per operator: bytes per output that torch keeps; and for JAX what XLA sets aside for a gradient."""
+    records = [saved_by_torch(kind) for kind in ("Max", "Avg")]
+    records += [jax_gradient(kind) for kind in ("max", "average")]
+    for record in records:
+        report(record)
+    return records
+
+
+def saved_by_torch(kind: str, shape: tuple[int, ...] = SHAPE) -> Record:
+    """Bytes that a pooling module saves for its backward pass, by anypool and by torch."""
+    import anypool.torch
+    import torch
+
+    saved = {}
+    for name, namespace in (("anypool", anypool.torch), ("torch", torch.nn)):
+        sizes: list[int] = []
+
+        def keep(tensor: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(tensor.numel() * tensor.element_size())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            y = getattr(namespace, f"{kind}Pool2d")(3, 2, 1)(torch.randn(shape, requires_grad=True))
+        saved[name] = sum(sizes) / y.numel()
+    return {"what": f"saved for the backward pass of {kind}Pool2d, 3 s2 p1, in torch", "bytes per output": saved}
+
+
+def jax_gradient(kind: str, shape: tuple[int, ...] = GRADIENT_SHAPE) -> Record:
+    """What XLA sets aside for the gradient of a pooling, 2 s2, for a given output gradient; compiled, not run."""
+    import jax
+
+    x = jax.ShapeDtypeStruct(shape, "float32")
+    grad = jax.ShapeDtypeStruct((*shape[:2], shape[2] // 2, shape[3] // 2), "float32")
+
+    def step(x: Any, grad: Any) -> Any:
+        y, pull = jax.vjp(lambda x: ap.pool(x, kind, ap.Sliding(2)), x)
+        return y, pull(grad)[0]
+
+    analysis = jax.jit(step).lower(x, grad).compile().memory_analysis()
+    outputs = math.prod(grad.shape)
+    return {
+        "what": f"temporary memory of value and gradient of {kind} pooling, 2 s2, of 1 GiB, in JAX",
+        "bytes per output": {"anypool": analysis.temp_size_in_bytes / outputs},
+    }
