@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from anypool.arrays import Adapter
+from anypool.arrays import Adapter, jax_rules
 from anypool.definition import Pooling
-from anypool.operators import FLOATS, Average, Defaults, Max, Min, Sum
+from anypool.operators import FLOATS, INTEGERS, Average, Defaults, Max, Min, Sum
 from anypool.windows import AdaptiveAxis, AxisPlan, SlidingAxis, is_known
+
+MOST_PIECES = 64
 
 WITHOUT_X64 = Defaults(floating="float32", signed="int32", unsigned="uint32")
 WITH_X64 = Defaults(floating="float64", signed="int64", unsigned="uint64")
@@ -105,18 +105,29 @@ class Jax(Adapter):
             return super().refusal(implementation, x, pooling)
         if not isinstance(pooling.operator, Max | Min | Sum | Average):
             return f"JAX has no operation for {type(pooling.operator).__name__}"
-        if pooling.return_indices:
-            return "JAX has no operation that gives the indices of winners"
-        if any(isinstance(plan, AdaptiveAxis) for plan in pooling.plan):
-            return "adaptive windows that do not divide their axis have no operation in JAX"
-        if not all(is_known(length) for length in pooling.shape):
-            return "a length is unknown"
+        if pooling.return_indices and pooling.dtype not in FLOATS and any(map(_overhangs, pooling.plan)):
+            return "padding could be taken for the least of integers, and its index be given"
+        if not all(is_known(plan.length) and is_known(plan.outputs) for plan in pooling.plan):
+            return "the length of a pooled axis is unknown"
+        if any(isinstance(plan, AdaptiveAxis) and plan.outputs > MOST_PIECES for plan in pooling.plan):
+            return f"adaptive windows that do not tile their axis are slices here, {MOST_PIECES} at most"
+        if 0 in pooling.output_shape or any(plan.length == 0 for plan in pooling.plan):
+            return "the output or an axis is empty"
         return None
 
     def run(self, implementation: str, x: Any, pooling: Pooling) -> Any:
-        if implementation == "framework":
-            return _reduce_window(x, pooling)
-        return super().run(implementation, x, pooling)
+        if implementation != "framework":
+            return super().run(implementation, x, pooling)
+        operator, windows = pooling.operator, _windows(pooling)
+        x = x.astype(pooling.accumulator)
+        if isinstance(operator, Max | Min):
+            reduction = jax_rules.MAX if isinstance(operator, Max) else jax_rules.MIN
+            values = jax_rules.extreme(x, windows, reduction).astype(pooling.result)
+            return (values, jax_rules.places(x, windows, reduction)) if pooling.return_indices else values
+        values = operator.finish(jax_rules.total(x, windows), _counts(pooling), Namespace)
+        if pooling.result in INTEGERS and pooling.accumulator in FLOATS:
+            values = jnp.rint(values)
+        return values.astype(pooling.result)
 
     def largest(self, indices: Any) -> tuple[int, int] | None:
         if isinstance(indices, jax.core.Tracer) or not indices.size:
@@ -124,30 +135,40 @@ class Jax(Adapter):
         return int(indices.min()), int(indices.max())
 
 
-def _reduce_window(x: jax.Array, pooling: Pooling) -> jax.Array:
-    """Any pooling whose windows are all of one width, by lax.reduce_window."""
-    from anypool import definition
-
-    operator, rank = pooling.operator, len(pooling.shape)
-    sizes, strides, dilations, padding = [1] * rank, [1] * rank, [1] * rank, [(0, 0)] * rank
+def _windows(pooling: Pooling) -> jax_rules.Windows:
+    """The pooling's windows as the rules take them."""
+    windows: list[jax_rules.Along | jax_rules.Pieces] = []
     for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
-        stride, before = (plan.stride, plan.before) if isinstance(plan, SlidingAxis) else (1, 0)
-        sizes[axis], strides[axis], dilations[axis] = plan.width, stride, plan.step
-        overhang = (plan.outputs - 1) * stride + plan.step * (plan.width - 1) + 1 - plan.length - before
-        padding[axis] = (before, max(overhang, 0))
-    x = x.astype(pooling.accumulator)
-    if isinstance(operator, Max | Min):
-        limits = (-np.inf, np.inf) if x.dtype.name in FLOATS else (jnp.iinfo(x.dtype).min, jnp.iinfo(x.dtype).max)
-        initial, combine = (limits[0], lax.max) if isinstance(operator, Max) else (limits[1], lax.min)
-    else:
-        initial, combine = 0, lax.add
-    values = lax.reduce_window(
-        x, np.asarray(initial, x.dtype), combine, tuple(sizes), tuple(strides), padding, (1,) * rank, tuple(dilations)
-    )
-    values = operator.finish(values, definition._counts(pooling, Namespace), Namespace)
-    if pooling.result not in FLOATS and pooling.accumulator in FLOATS:
-        values = jnp.rint(values)
-    return values.astype(pooling.result)
+        if isinstance(plan, AdaptiveAxis):
+            starts = [int(plan.start(i)) for i in range(plan.outputs)]
+            pieces = tuple((start, start + int(plan.count(i))) for i, start in enumerate(starts))
+            windows.append(jax_rules.Pieces(axis, pieces))
+        elif isinstance(plan, SlidingAxis):
+            reach = plan.step * (plan.width - 1) + 1
+            after = (plan.outputs - 1) * plan.stride + reach - plan.length - plan.before
+            windows.append(jax_rules.Along(axis, plan.width, plan.stride, plan.step, plan.before, after))
+        else:
+            windows.append(jax_rules.Along(axis, plan.length, plan.length))
+    return tuple(windows)
+
+
+def _overhangs(plan: AxisPlan) -> bool:
+    """Whether a window reaches past the axis."""
+    return isinstance(plan, SlidingAxis) and bool((plan.clipped()[1] < plan.width).any())
+
+
+def _counts(pooling: Pooling) -> Any:
+    """The number of elements that each window counts: one number, or an array that broadcasts to the output."""
+    total: Any = 1
+    for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
+        count = plan.padded_counts() if pooling.operator.counts_padding else plan.clipped()[1]
+        if (count == count[:1]).all():
+            total = total * int(count[0])
+        else:
+            shape = [1] * len(pooling.shape)
+            shape[axis] = len(count)
+            total = total * jnp.asarray(count.reshape(shape), pooling.accumulator)
+    return total
 
 
 ADAPTER = Jax()
