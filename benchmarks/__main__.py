@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def main() -> None:
     _prepare()
     from benchmarks import groups  # the frameworks read threads and processors when they are loaded
 
-    groups.run(chosen, options.quick, options.only, options.out or (None if partial else HERE))
+    complete = groups.run(chosen, options.quick, options.only, options.out or (None if partial else HERE))
+    sys.exit(0 if complete else 1)
 
 
 def _prepare() -> None:

@@ -25,24 +25,36 @@ VERSIONED = (
 CONSOLE = Console(highlight=False)
 
 
-def run(names: Sequence[str], quick: bool, only: str, out: Path | None) -> None:
-    """Measure these groups, print as they go, and write what was found into `out`, beside groups measured before."""
-    found: dict[str, Any] = {}
+def run(names: Sequence[str], quick: bool, only: str, out: Path | None) -> bool:
+    """Measure these groups and print as they go; whether all of them could be measured.
+
+    With `out`, what was found is written there after each group, beside the groups measured before.
+    """
+    complete = True
     for name in names:
         CONSOLE.rule(f"[bold]{name}")
         started = time.time()
-        records = GROUPS[name](quick, only)
-        if records:
-            found[name] = {"machine": machine(), "minutes": (time.time() - started) / 60, "records": records}
-    if out is not None:
-        from benchmarks import page
+        try:
+            records = GROUPS[name](quick, only)
+        except Exception:
+            CONSOLE.print_exception()
+            complete = False
+            continue
+        if records and out is not None:
+            minutes = (time.time() - started) / 60
+            _write(out, {name: {"machine": machine(), "minutes": minutes, "records": records}})
+    return complete
 
-        out.mkdir(parents=True, exist_ok=True)
-        path = out / "results.json"
-        results = (json.loads(path.read_text()) if path.exists() else {}) | found
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        page.write(results, out)
-        CONSOLE.print(f"wrote {path}, {out / 'README.md'} and {out / 'speed.svg'}")
+
+def _write(out: Path, found: dict[str, Any]) -> None:
+    from benchmarks import page
+
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "results.json"
+    results = (json.loads(path.read_text()) if path.exists() else {}) | found
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    page.write(results, out)
+    CONSOLE.print(f"wrote {path}, {out / 'README.md'} and {out / 'speed.svg'}")
 
 
 def machine() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from benchmarks.tasks import Refused, Task, bytes_moved
 from benchmarks.timing import Call, Copy, interleave, median, once
 
 COPY, CLONE = "two-thread copy", "fresh clone"
-PATIENCE = 4.0  # seconds a peer may take for the whole of a case that has a share
+PATIENCE = 2.0  # seconds a peer may take for the whole of a case that has a share
 
 Record = dict[str, Any]
 
