@@ -134,10 +134,17 @@ def _transformed(x: Tensor) -> bool:
 
 
 def _traced(x: Tensor) -> bool:
-    """Whether what happens to x is watched by others: a tracer, a mode, or a subclass of Tensor."""
-    return (
-        type(x) not in _PLAIN or torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None
-    )
+    """Whether what happens to x is watched by others: a subclass of Tensor, a mode, or a tracer."""
+    if type(x) not in _PLAIN or torch._C._len_torch_dispatch_stack() > 0:
+        return True
+    return torch._C._get_tracing_state() is not None
+
+
+def _in_order(x: Tensor, layout: torch_kernels.Order) -> Tensor:
+    """x in this memory order."""
+    if layout is None:
+        return x.contiguous()
+    return x.permute(layout).contiguous().permute(torch_kernels.places(layout))
 
 
 _PLAIN = (Tensor, torch.nn.Parameter)
@@ -176,26 +183,37 @@ class Torch(Adapter):
         return _namespace(x.device)
 
     def refusal(self, implementation: str, x: Tensor, pooling: Pooling) -> str | None:
+        if implementation == "definition":
+            return None
+        if _transformed(x):
+            return "under torch.func transforms and in forward mode the definition is what differentiates"
         if implementation == "framework":
             return torch_native.refusal(x, pooling)
-        if implementation == "kernel":
-            if x.device.type != "cpu":
-                return f"kernels run on CPU tensors, x is on {x.device}"
-            if _transformed(x):
-                return "under torch.func transforms and in forward mode the definition is what differentiates"
-            if x.requires_grad and not hasattr(torch_kernels.kernels, "backward"):
-                return "kernels have no gradient yet"
-            return torch_kernels.refusal(pooling)
-        return super().refusal(implementation, x, pooling)
+        if x.device.type != "cpu":
+            return f"kernels run on CPU tensors, x is on {x.device}"
+        return torch_kernels.refusal(pooling)
 
     def run(self, implementation: str, x: Tensor, pooling: Pooling) -> Any:
+        watched = _traced(x)
+        if watched and torch.onnx.is_in_onnx_export() and torch.compiler.is_exporting():
+            from anypool.arrays import torch_onnx
+
+            result = torch_onnx.run(x, pooling)
+            if result is not None:
+                return result
+            implementation = "definition" if implementation == "kernel" else implementation
         if implementation == "framework":
             return torch_native.run(x, pooling)
         if implementation == "kernel":
-            return torch_ops.run(x, pooling) if _traced(x) else torch_kernels.run(x, pooling)
-        if pooling.accumulator in SAME_BITS:
-            return self._run_unsigned(x, pooling)
-        return definition.pool(x, pooling, self.namespace(x))
+            return torch_ops.run(x, pooling) if watched else torch_kernels.run(x, pooling)
+        unsigned = pooling.accumulator in SAME_BITS
+        result = self._run_unsigned(x, pooling) if unsigned else definition.pool(x, pooling, self.namespace(x))
+        if _transformed(x):
+            return result
+        layout = torch_kernels.order(x)
+        if pooling.return_indices:
+            return _in_order(result[0], layout), _in_order(result[1], layout)
+        return _in_order(result, layout)
 
     def _run_unsigned(self, x: Tensor, pooling: Pooling) -> Any:
         """Max, min and sums of unsigned integers, in int64: extremes by a map that keeps order, sums modulo 2⁶⁴."""
@@ -215,6 +233,9 @@ class Torch(Adapter):
             raise ValueError(f"out must be on x's device, {x.device}, got {out.device}")
         if torch.is_grad_enabled() and (x.requires_grad or out.requires_grad):
             raise ValueError("out= has no gradient, but x or out requires one: use torch.no_grad(), or leave out= away")
+        apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
+        if implementation == "kernel" and apart and out.is_contiguous() and not (pooling.return_indices or _traced(x)):
+            return torch_kernels.values(x, pooling, out)
         result = self.run(implementation, x, pooling)
         values, indices = result if pooling.return_indices else (result, None)
         out.copy_(values)

@@ -43,12 +43,16 @@ def order(x: Tensor) -> Order:
     return tuple(sorted(range(x.dim()), key=lambda axis: -strides[axis]))
 
 
+def places(layout: Sequence[int]) -> list[int]:
+    """Where each axis went: the permutation that undoes `layout`."""
+    return sorted(range(len(layout)), key=layout.__getitem__)
+
+
 def empty(layout: Order, shape: Sequence[Any], dtype: torch.dtype, device: Any = "cpu") -> Tensor:
     """A fresh tensor in this memory order."""
     if layout is None:
         return torch.empty(shape, dtype=dtype, device=device)
-    places = sorted(range(len(layout)), key=layout.__getitem__)
-    return torch.empty([shape[axis] for axis in layout], dtype=dtype, device=device).permute(places)
+    return torch.empty([shape[axis] for axis in layout], dtype=dtype, device=device).permute(places(layout))
 
 
 def values(x: Tensor, pooling: Pooling, out: Tensor | None = None) -> Tensor:
@@ -87,10 +91,10 @@ def indices(offsets: Tensor, pooling: Pooling) -> Tensor:
 def gathered(x: Tensor, offsets: Tensor, pooling: Pooling) -> Tensor:
     """The elements of x at the places of the winners."""
     last = tuple(range(-len(pooling.axes), 0))
-    places = torch.movedim(indices(offsets, pooling), pooling.axes, last)
-    lengths = torch.movedim(x, pooling.axes, last).flatten(-len(last))
-    taken = torch.gather(lengths, -1, places.flatten(-len(last)))
-    return torch.movedim(taken.reshape(places.shape), last, pooling.axes)
+    numbers = torch.movedim(indices(offsets, pooling), pooling.axes, last)
+    elements = torch.movedim(x, pooling.axes, last).flatten(-len(last))
+    taken = torch.gather(elements, -1, numbers.flatten(-len(last)))
+    return torch.movedim(taken.reshape(numbers.shape), last, pooling.axes)
 
 
 def gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
@@ -127,12 +131,10 @@ class _Selection(Function):
         if not pooling.return_indices:
             ctx.save_for_backward(offsets)
             return found
-        places = indices(offsets, pooling)
-        ctx.mark_non_differentiable(places)
-        ctx.save_for_backward(
-            offsets, places
-        )  # the places only so that torch sees a change to them, as in its own pooling
-        return found, places
+        numbers = indices(offsets, pooling)
+        ctx.mark_non_differentiable(numbers)
+        ctx.save_for_backward(offsets, numbers)  # these too, so that torch sees if they are changed, as in its own
+        return found, numbers
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> Any:

@@ -17,7 +17,7 @@ from anypool.windows import AdaptiveAxis, AxisPlan, Plan, SlidingAxis, WholeAxis
 _SLIDING_MAX = {2: torch.max_pool2d, 3: torch.max_pool3d}
 _SLIDING_AVERAGE = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _ADAPTIVE_MAX = {2: torch._C._nn.adaptive_max_pool2d, 3: torch._C._nn.adaptive_max_pool3d}
-_ADAPTIVE_AVERAGE = {2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
+_ADAPTIVE_AVERAGE: dict[int, Any] = {2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
 
 
 def refusal(x: Tensor, pooling: Pooling) -> str | None:

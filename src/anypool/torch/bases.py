@@ -1,0 +1,207 @@
+"""What the pooling modules of one to three axes share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from anypool.operators import Average, Lp, Operator
+from anypool.torch import pooling
+
+
+class Pool(torch.nn.Module):
+    """What all share: how many of the last axes they pool, and how they print."""
+
+    rank: ClassVar[int]
+    operator: ClassVar[Operator]
+    shown: ClassVar[tuple[str, ...]]
+
+    def check(self) -> None:
+        """ValueError or TypeError where the attributes make no pooling."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown)
+
+
+class SlidingPool(Pool):
+    """Modules with a sliding window; class attributes stand for what a module of torch does not have."""
+
+    kernel_size: Any
+    stride: Any = None
+    padding: Any = 0
+    dilation: Any = 1
+    ceil_mode: bool = False
+    return_indices: bool = False
+
+    def _slide(self, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
+        torch.nn.Module.__init__(self)
+        self.kernel_size, self.padding, self.dilation, self.ceil_mode = kernel_size, padding, dilation, ceil_mode
+        self.stride = kernel_size if stride is None else stride
+        self.check()
+
+    def check(self) -> None:
+        window = pooling.sliding(*self.window)
+        if window.rank not in (None, self.rank):
+            raise ValueError(f"{type(self).__name__} pools {self.rank} axes, but {window} is written for {window.rank}")
+
+    @property
+    def window(self) -> tuple[Any, ...]:
+        return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+
+    def forward(self, input: Tensor) -> Any:
+        return pooling.pool(input, self.rank, self.operator, self.window, self.return_indices)
+
+
+class ExtremePool(SlidingPool):
+    shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: Any = 0,
+        dilation: int | Sequence[int] = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        self._slide(kernel_size, stride, padding, dilation, ceil_mode)
+        self.return_indices = return_indices
+
+
+class SummingPool(SlidingPool):
+    shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: Any = 0,
+        dilation: int | Sequence[int] = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        self._slide(kernel_size, stride, padding, dilation, ceil_mode)
+
+
+class AveragingPool(SlidingPool):
+    shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "count_include_pad", "divisor_override")
+    count_include_pad: bool
+    divisor_override: int | None = None
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+        *,
+        dilation: int | Sequence[int] = 1,
+    ) -> None:
+        Average(count_include_pad, divisor_override)  # checks
+        self._slide(kernel_size, stride, padding, dilation, ceil_mode)
+        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+
+    @property
+    def operator(self) -> Operator:  # type: ignore[override]
+        return pooling.average(self.count_include_pad, self.divisor_override)
+
+
+class NormPool(SlidingPool):
+    shown = ("norm_type", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "signed")
+    norm_type: float
+    signed: bool = True  # as torch's own, which may be given this class
+
+    def __init__(
+        self,
+        norm_type: float,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        ceil_mode: bool = False,
+        *,
+        padding: Any = 0,
+        dilation: int | Sequence[int] = 1,
+        signed: bool = False,
+    ) -> None:
+        if not signed:
+            Lp(norm_type)  # checks
+        elif padding != 0 or dilation != 1:
+            raise ValueError(f"signed=True is torch's own, without padding and dilation; got {padding} and {dilation}")
+        self._slide(kernel_size, stride, padding, dilation, ceil_mode)
+        self.norm_type, self.signed = norm_type, signed
+
+    @property
+    def operator(self) -> Operator:  # type: ignore[override]
+        return Lp(self.norm_type)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.signed:
+            return pooling.lp_pool(input, self.rank, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+        return super().forward(input)
+
+
+class AdaptivePool(Pool):
+    shown = ("output_size",)
+    output_size: Any
+    return_indices: bool = False
+
+    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
+        torch.nn.Module.__init__(self)
+        self.output_size = output_size
+        self.check()
+
+    def check(self) -> None:
+        if pooling.adaptive(self.output_size).rank not in (None, self.rank):
+            raise ValueError(f"{type(self).__name__} pools {self.rank} axes, got output_size={self.output_size!r}")
+
+    def forward(self, input: Tensor) -> Any:
+        window = pooling.adaptive(self.output_size)
+        return pooling.pool(input, self.rank, self.operator, window, self.return_indices)
+
+
+class AdaptiveExtremePool(AdaptivePool):
+    def __init__(self, output_size: int | Sequence[int | None] | None, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+
+class GlobalPool(Pool):
+    shown = ("keepdim",)
+
+    def __init__(self, keepdim: bool = False) -> None:
+        if not isinstance(keepdim, bool):
+            raise TypeError(f"keepdim must be True or False, got {keepdim!r}")
+        super().__init__()
+        self.keepdim = keepdim
+
+    def forward(self, input: Tensor) -> Tensor:
+        values = pooling.pool(input, self.rank, self.operator, pooling.EVERYTHING)
+        return values if self.keepdim else values.flatten(-self.rank).squeeze(-1)
+
+
+class Unpool(Pool):
+    shown = ("kernel_size", "stride", "padding")
+    kernel_size: Any
+    stride: Any
+    padding: Any
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0,
+    ) -> None:
+        torch.nn.Module.__init__(self)
+        window = pooling.sliding(kernel_size, stride, padding)
+
+        def entries(value: Any) -> tuple[int, ...]:
+            return tuple(value) if isinstance(value, tuple) else (value,) * self.rank
+
+        self.kernel_size, self.stride, self.padding = map(entries, (window.kernel_size, window.stride, window.padding))
+
+    def forward(self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        return pooling.unpool(input, indices, self.rank, self.kernel_size, self.stride, self.padding, output_size)

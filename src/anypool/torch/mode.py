@@ -1,0 +1,136 @@
+"""torch's pooling functions caught where a model calls them, and computed by anypool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from anypool.operators import Average, Max
+from anypool.torch import pooling
+
+_NATIVE = torch._C._nn
+_F: Any = F
+
+
+class accelerated(TorchFunctionMode):
+    """Within `with accelerated():` anypool computes what this thread asks of torch's pooling functions on CPU tensors.
+
+    For models that call `torch.nn.functional.max_pool2d` and the like: nothing is patched, so that other threads, and
+    this one after the block, see torch's own. Modules of `torch.nn` are caught too, as they call these functions.
+    Tensors that anypool does not pool (quantized, sparse, on other devices) go to torch.
+
+    >>> with accelerated():
+    ...     torch.nn.functional.max_pool2d(torch.ones(1, 1, 4, 4), 2).shape
+    torch.Size([1, 1, 2, 2])
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        ours = _FUNCTIONS.get(func)
+        if ours is None or not _served(args[0] if args else kwargs.get("input")):
+            return func(*args, **kwargs)
+        try:
+            return ours(*args, **kwargs)
+        except (TypeError, ValueError):  # what anypool refuses is torch's to compute, or to refuse in its own words
+            return func(*args, **kwargs)
+
+
+def _served(x: Any) -> bool:
+    plain = isinstance(x, Tensor) and x.device.type == "cpu" and x.layout is torch.strided
+    return plain and x.dtype.is_floating_point and not x.is_nested
+
+
+def _max(rank: int, with_indices: bool) -> Callable[..., Any]:
+    def pool(
+        input: Tensor,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Any:
+        return pooling.pool(input, rank, Max(), (kernel_size, stride, padding, dilation, ceil_mode), with_indices)
+
+    return pool
+
+
+def _average(rank: int) -> Callable[..., Any]:
+    def pool(
+        input: Tensor,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> Any:
+        operator = pooling.average(count_include_pad, divisor_override)
+        return pooling.pool(input, rank, operator, (kernel_size, stride, padding, 1, ceil_mode))
+
+    return pool
+
+
+def _norm(rank: int) -> Callable[..., Any]:
+    def pool(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+        return pooling.lp_pool(input, rank, norm_type, kernel_size, stride, ceil_mode)
+
+    return pool
+
+
+def _adaptive_max(rank: int, with_indices: bool) -> Callable[..., Any]:
+    def pool(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+        return pooling.pool(input, rank, Max(), pooling.adaptive(output_size), with_indices)
+
+    return pool
+
+
+def _adaptive_average(rank: int) -> Callable[..., Any]:
+    def pool(input: Tensor, output_size: Any) -> Any:
+        return pooling.pool(input, rank, Average(), pooling.adaptive(output_size))
+
+    return pool
+
+
+_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    _F._max_pool1d: _max(1, False),
+    _F._max_pool2d: _max(2, False),
+    _F._max_pool3d: _max(3, False),
+    torch.max_pool1d: _max(1, False),
+    torch.max_pool2d: _max(2, False),
+    torch.max_pool3d: _max(3, False),
+    F.max_pool1d_with_indices: _max(1, True),
+    F.max_pool2d_with_indices: _max(2, True),
+    F.max_pool3d_with_indices: _max(3, True),
+    torch.max_pool1d_with_indices: _max(1, True),
+    _NATIVE.max_pool2d_with_indices: _max(2, True),
+    _NATIVE.max_pool3d_with_indices: _max(3, True),
+    F.avg_pool1d: _average(1),
+    F.avg_pool2d: _average(2),
+    F.avg_pool3d: _average(3),
+    F.lp_pool1d: _norm(1),
+    F.lp_pool2d: _norm(2),
+    F.lp_pool3d: _norm(3),
+    _F._adaptive_max_pool1d: _adaptive_max(1, False),
+    _F._adaptive_max_pool2d: _adaptive_max(2, False),
+    _F._adaptive_max_pool3d: _adaptive_max(3, False),
+    F.adaptive_max_pool1d_with_indices: _adaptive_max(1, True),
+    F.adaptive_max_pool2d_with_indices: _adaptive_max(2, True),
+    F.adaptive_max_pool3d_with_indices: _adaptive_max(3, True),
+    torch.adaptive_max_pool1d: _adaptive_max(1, True),
+    _NATIVE.adaptive_max_pool2d: _adaptive_max(2, True),
+    _NATIVE.adaptive_max_pool3d: _adaptive_max(3, True),
+    torch.adaptive_avg_pool1d: _adaptive_average(1),
+    F.adaptive_avg_pool2d: _adaptive_average(2),
+    F.adaptive_avg_pool3d: _adaptive_average(3),
+    _NATIVE.adaptive_avg_pool2d: _adaptive_average(2),
+    _NATIVE.adaptive_avg_pool3d: _adaptive_average(3),
+}
+"""Everything that torch's pooling functions and modules end in, and what computes it here."""

@@ -1,0 +1,94 @@
+"""What modules and accelerated functions compute: torch's arguments as poolings, with torch's conventions.
+
+A window without any element gives the identity here, −inf for a max, as in torch; the package's functions refuse it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anypool.arrays.torch import ADAPTER
+from anypool.functional import decide, max_unpool, run
+from anypool.operators import Average, Operator
+from anypool.windows import Adaptive, Global, Sliding, Window, per_axis
+
+AXES = {1: (-1,), 2: (-2, -1), 3: (-3, -2, -1)}
+"""The pooled axes by their number: the last ones."""
+
+
+def pool(x: Tensor, rank: int, operator: Operator, window: Any, return_indices: bool = False) -> Any:
+    """Pool the last `rank` axes; `window` is one, or the arguments of `Sliding`."""
+    return ADAPTER.call(_pool, x, rank, operator, window, return_indices)
+
+
+def _pool(x: Any, rank: int, operator: Operator, window: Any, return_indices: bool) -> Any:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
+    x = ADAPTER.array(x)
+    window = window if isinstance(window, Window) else sliding(*window)
+    pooling = decide(ADAPTER, x, operator, window, AXES[rank], return_indices, None, True)
+    return run(ADAPTER, x, pooling)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(*arguments: Any) -> Sliding:
+    return Sliding(*arguments)
+
+
+def sliding(
+    kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> Sliding:
+    """The window of torch's arguments, where an empty stride means none."""
+    try:
+        return _remembered(kernel_size, None if stride == () else stride, padding, dilation, ceil_mode)
+    except TypeError:  # a list, or wrong: the checks will tell
+        return Sliding(kernel_size, None if stride == [] else stride, padding, dilation, ceil_mode)
+
+
+average = lru_cache(maxsize=64, typed=True)(Average)
+EVERYTHING = Global()
+
+
+def adaptive(output_size: Any) -> Adaptive:
+    return Adaptive(tuple(output_size) if isinstance(output_size, list) else output_size)
+
+
+def lp_pool(
+    x: Tensor, rank: int, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
+    """torch's own p-norm pooling: (k·average of xᵖ)^(1/p), without magnitudes and with every window counted as full."""
+    mean = pool(x.pow(norm_type), rank, Average(), (kernel_size, stride, 0, 1, ceil_mode))
+    size = math.prod(kernel_size) if isinstance(kernel_size, Sequence) else kernel_size**rank
+    return (torch.sign(mean) * torch.relu(torch.abs(mean)) * size).pow(1.0 / norm_type)
+
+
+def unpool(
+    x: Tensor,
+    indices: Tensor,
+    rank: int,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    output_size: Sequence[int] | None,
+) -> Tensor:
+    """Pooled values back in their places; `output_size` is near the default, as in torch, and may hold all axes."""
+    if output_size is None:
+        return max_unpool(x, indices, kernel_size, stride, padding, axes=AXES[rank])
+    sizes: Any = per_axis("output_size", tuple(output_size)[-rank:], 1)
+    if len(output_size) not in (rank, x.dim()):
+        raise ValueError(f"output_size must have {rank} or {x.dim()} entries, got {tuple(output_size)}")
+    window: Any = sliding(kernel_size, stride, padding)
+    usual = window.unpooled_shape(x.shape[-rank:])
+    strides = window.stride if isinstance(window.stride, tuple) else (window.stride,) * rank
+    for size, near, step in zip(sizes, usual, strides, strict=True):
+        if not near - step < size < near + step:
+            raise ValueError(
+                f"output_size must be within one stride of {usual}, what this window gives, got {tuple(output_size)}"
+            )
+    return max_unpool(x, indices, kernel_size, stride, padding, sizes, axes=AXES[rank])
