@@ -282,7 +282,8 @@ class Sliding(Window):
         if self.padding in ("same", "same_lower"):
             outputs = -(-length // stride)
             total = (outputs - 1) * stride + span - length
-            total = total if span >= stride else _at_least(total, 0)
+            if span < stride:  # then total, at least span − stride, may be below 0, and is 0
+                total *= _not_negative(total, stride + span)
             before = (total + (self.padding == "same_lower")) // 2
             return SlidingAxis(length, outputs, kernel, dilation, stride, before, total - before)
         before, after = _pair(self.padding, axis)
@@ -296,7 +297,7 @@ class Sliding(Window):
         if self.ceil_mode:
             outputs = -(-room // stride) + 1
             past = (outputs - 1) * stride - (length + before)  # where the last window starts, seen from the end
-            outputs -= _at_most(_at_least(past + 1, 0), 1)
+            outputs -= _not_negative(past, after + span + stride)
         return SlidingAxis(length, outputs, kernel, dilation, stride, before, after)
 
     def unpooled_shape(self, outputs: Sequence[int]) -> tuple[int, ...]:
@@ -423,11 +424,6 @@ def _pair(padding: Any, axis: int) -> tuple[int, int]:
     return entry if isinstance(entry, tuple) else (entry, entry)
 
 
-def _at_least(value: Any, bound: int) -> Any:
-    """max(value, bound) for integers known or not."""
-    return max(value, bound) if is_known(value) else (value + bound + abs(value - bound)) // 2
-
-
-def _at_most(value: Any, bound: int) -> Any:
-    """min(value, bound) for integers known or not."""
-    return min(value, bound) if is_known(value) else (value + bound - abs(value - bound)) // 2
+def _not_negative(value: Any, bound: int) -> Any:
+    """1 where 0 ≤ value < bound, 0 where −bound ≤ value < 0: a comparison, for integers known or not."""
+    return value // bound + 1
