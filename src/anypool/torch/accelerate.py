@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from anypool.acceleration import Acceleration
-from anypool.torch import modules
+from anypool.torch import bases, modules
 
 REPLACEMENTS: dict[type, type] = {
     getattr(torch.nn, name): getattr(modules, name)
@@ -93,10 +93,10 @@ def _reason(module: torch.nn.Module) -> str | None:
 
 def _replace(module: torch.nn.Module) -> str | None:
     """Give the module our class, which reads the same attributes: whoever holds it need not know. Or say why not."""
-    before = type(module)
+    before, ours = type(module), cast(bases.Pool, module)
     module.__class__ = REPLACEMENTS[before]
     try:
-        module.check()
+        ours.check()
     except (TypeError, ValueError) as error:
         module.__class__ = before
         return str(error)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from anypool.operators import Average, Lp, Operator
+from anypool.operators import Average, Operator
 from anypool.torch import pooling
 
 
@@ -128,7 +129,7 @@ class NormPool(SlidingPool):
         signed: bool = False,
     ) -> None:
         if not signed:
-            Lp(norm_type)  # checks
+            pooling.norm(norm_type)  # checks
         elif padding != 0 or dilation != 1:
             raise ValueError(f"signed=True is torch's own, without padding and dilation; got {padding} and {dilation}")
         self._slide(kernel_size, stride, padding, dilation, ceil_mode)
@@ -136,12 +137,12 @@ class NormPool(SlidingPool):
 
     @property
     def operator(self) -> Operator:  # type: ignore[override]
-        return Lp(self.norm_type)
+        return pooling.norm(self.norm_type)
 
     def forward(self, input: Tensor) -> Tensor:
         if self.signed:
             return pooling.lp_pool(input, self.rank, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
-        return super().forward(input)
+        return super().forward(input.abs() if math.isinf(self.norm_type) else input)
 
 
 class AdaptivePool(Pool):

@@ -14,7 +14,6 @@ from anypool.operators import Average, Max
 from anypool.torch import pooling
 
 _NATIVE = torch._C._nn
-_F: Any = F
 
 
 class accelerated(TorchFunctionMode):
@@ -100,9 +99,9 @@ def _adaptive_average(rank: int) -> Callable[..., Any]:
 
 
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    _F._max_pool1d: _max(1, False),
-    _F._max_pool2d: _max(2, False),
-    _F._max_pool3d: _max(3, False),
+    F.max_pool1d: _max(1, False),
+    F.max_pool2d: _max(2, False),
+    F.max_pool3d: _max(3, False),
     torch.max_pool1d: _max(1, False),
     torch.max_pool2d: _max(2, False),
     torch.max_pool3d: _max(3, False),
@@ -118,9 +117,9 @@ _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     F.lp_pool1d: _norm(1),
     F.lp_pool2d: _norm(2),
     F.lp_pool3d: _norm(3),
-    _F._adaptive_max_pool1d: _adaptive_max(1, False),
-    _F._adaptive_max_pool2d: _adaptive_max(2, False),
-    _F._adaptive_max_pool3d: _adaptive_max(3, False),
+    F.adaptive_max_pool1d: _adaptive_max(1, False),
+    F.adaptive_max_pool2d: _adaptive_max(2, False),
+    F.adaptive_max_pool3d: _adaptive_max(3, False),
     F.adaptive_max_pool1d_with_indices: _adaptive_max(1, True),
     F.adaptive_max_pool2d_with_indices: _adaptive_max(2, True),
     F.adaptive_max_pool3d_with_indices: _adaptive_max(3, True),

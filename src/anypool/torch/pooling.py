@@ -15,7 +15,7 @@ from torch import Tensor
 
 from anypool.arrays.torch import ADAPTER
 from anypool.functional import decide, max_unpool, run
-from anypool.operators import Average, Operator
+from anypool.operators import Average, Lp, Max, Min, Operator
 from anypool.windows import Adaptive, Global, Sliding, Window, per_axis
 
 AXES = {1: (-1,), 2: (-2, -1), 3: (-3, -2, -1)}
@@ -55,6 +55,11 @@ average = lru_cache(maxsize=64, typed=True)(Average)
 EVERYTHING = Global()
 
 
+def norm(norm_type: float) -> Operator:
+    """The operator of a norm; where it is infinite, of the magnitudes."""
+    return {math.inf: Max(), -math.inf: Min()}.get(norm_type) or Lp(norm_type)
+
+
 def adaptive(output_size: Any) -> Adaptive:
     return Adaptive(tuple(output_size) if isinstance(output_size, list) else output_size)
 
@@ -63,6 +68,8 @@ def lp_pool(
     x: Tensor, rank: int, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Tensor:
     """torch's own p-norm pooling: (k·average of xᵖ)^(1/p), without magnitudes and with every window counted as full."""
+    if math.isinf(norm_type):
+        return pool(x.abs(), rank, norm(norm_type), (kernel_size, stride, 0, 1, ceil_mode))
     mean = pool(x.pow(norm_type), rank, Average(), (kernel_size, stride, 0, 1, ceil_mode))
     size = math.prod(kernel_size) if isinstance(kernel_size, Sequence) else kernel_size**rank
     return (torch.sign(mean) * torch.relu(torch.abs(mean)) * size).pow(1.0 / norm_type)
