@@ -110,6 +110,10 @@ class Max(_Extreme):
     """y = max xᵢ. Ties go to the first element, NaN wins.
 
     Gradient: 1 at the first greatest element, 0 elsewhere.
+
+    >>> import anypool as ap
+    >>> ap.pool([1, 5, 2, 0], ap.Max(), ap.Sliding(2), axes=0)
+    array([5, 2])
     """
 
     def best(self, contest: Any, xp: Any) -> Any:
@@ -124,6 +128,10 @@ class Min(_Extreme):
     """y = min xᵢ. Ties go to the first element, NaN wins.
 
     Gradient: 1 at the first least element, 0 elsewhere.
+
+    >>> import anypool as ap
+    >>> ap.pool([1, 5, 2, 0], ap.Min(), ap.Sliding(2), axes=0)
+    array([1, 0])
     """
 
     def best(self, contest: Any, xp: Any) -> Any:
@@ -138,6 +146,10 @@ class Sum(Operator):
     """y = Σ xᵢ. Floats keep their dtype and accumulate in at least float32; integers follow numpy.sum.
 
     Gradient: 1 at every element.
+
+    >>> import anypool as ap
+    >>> ap.pool([1.0, 5.0, 2.0, 0.0], ap.Sum(), ap.Sliding(2), axes=0)
+    array([6., 2.])
     """
 
     separable = True
@@ -163,6 +175,10 @@ class Average(Operator):
     Args:
         count_include_pad: n counts explicit padding too (never the overhang of ceil mode).
         divisor_override: n, whatever the window holds.
+
+    >>> import anypool as ap
+    >>> ap.pool([1, 5, 2, 0], ap.Average(count_include_pad=True), ap.Sliding(2, padding=1), axes=0)
+    array([0.5, 3.5, 0. ])
     """
 
     count_include_pad: bool = False
@@ -202,6 +218,10 @@ class Lp(Operator):
 
     Args:
         p: the power; 1 sums magnitudes, 2 is the Euclidean norm; large p tends to the greatest magnitude.
+
+    >>> import anypool as ap
+    >>> ap.pool([3.0, -4.0, 0.0, 0.0], ap.Lp(2), ap.Sliding(2), axes=0)
+    array([5., 0.])
     """
 
     p: float = 2.0
