@@ -38,7 +38,6 @@ def _prepare() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # idle threads must not sit on the next contender's processor
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
 
 
 if __name__ == "__main__":

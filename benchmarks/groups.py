@@ -22,6 +22,7 @@ from benchmarks.timing import THREADS
 VERSIONED = (
     "numpy", "torch", "onnxruntime", "openvino", "tensorflow-cpu", "jax", "keras", "scikit-image", "scipy",
 )  # fmt: skip
+HERE = Path(__file__).parent
 CONSOLE = Console(highlight=False)
 
 
@@ -54,6 +55,8 @@ def _write(out: Path, found: dict[str, Any]) -> None:
     results = (json.loads(path.read_text()) if path.exists() else {}) | found
     path.write_text(json.dumps(results, indent=1) + "\n")
     page.write(results, out)
+    if out == HERE:
+        page.fill(HERE.parent / "docs" / "speed.md", page.sections(results))
     CONSOLE.print(f"wrote {path}, {out / 'README.md'} and {out / 'speed.svg'}")
 
 

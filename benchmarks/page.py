@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +42,45 @@ Written by `make bench`; every number is from the runs named below.
 def write(results: dict[str, Any], out: Path) -> None:
     """Write the page and the picture."""
     threads = next(iter(results.values()))["machine"]["threads"] if results else 0
-    parts = [HEAD.format(threads=threads), _machines(results), "## Goals\n", _goals(goals(results))]
+    made = sections(results)
+    parts = [HEAD.format(threads=threads), made["machine"], "## Goals", made["goals"]]
     if records := _records(results, "kernels"):
-        parts += ["![Time of max pooling over that of a copy](speed.svg)\n", _means(records)]
-        parts += [_rows(records), _refusals(records)]
         picture.draw(records, out / "speed.svg")
-    if records := _records(results, "torch-networks"):
-        parts.append(_networks(records))
-    if records := _records(results, "jax"):
-        parts += ["## JAX arrays\n\nEveryone jitted; *backward* is what `jax.grad` computes.\n", _peer_table(records)]
-    if records := _records(results, "keras"):
-        parts.append(_keras(records))
-    if records := _records(results, "memory"):
-        parts.append(_memory(records))
+        parts += ["![Time of max pooling over that of a copy](speed.svg)", "## How many times faster than each peer"]
+        parts += [made["means"], "## Every row", _rows(records), "## Who did not take part", _refusals(records)]
+    titles = {
+        "torch-networks": "Whole networks in torch",
+        "jax": "JAX arrays",
+        "keras": "The course network in Keras",
+        "memory": "Memory",
+    }
+    for group, title in titles.items():
+        if group in made:
+            parts += [f"## {title}", made[group]]
     (out / "README.md").write_text("\n".join(part.rstrip() + "\n" for part in parts))
+
+
+def sections(results: dict[str, Any]) -> dict[str, str]:
+    """The parts that other pages show too, by the name that `fill` knows them by."""
+    makers: dict[str, Callable[[list[Record]], str]] = {
+        "torch-networks": _networks,
+        "jax": _jax,
+        "keras": _keras,
+        "memory": _memory,
+    }
+    made = {"machine": _machines(results), "goals": _goals(goals(results))}
+    if records := _records(results, "kernels"):
+        made["means"] = _means(records)
+    return made | {group: make(records) for group, make in makers.items() if (records := _records(results, group))}
+
+
+def fill(path: Path, parts: dict[str, str]) -> None:
+    """Write parts into a page, each between its marks <!-- bench: NAME --> and <!-- end -->."""
+    text = path.read_text()
+    for name, part in parts.items():
+        marks = re.compile(rf"(<!-- bench: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = marks.sub(lambda found, part=part: f"{found[1]}\n{part.rstrip()}\n\n{found[2]}", text)
+    path.write_text(text)
 
 
 def _records(results: dict[str, Any], group: str) -> list[Record]:
@@ -116,15 +142,14 @@ def _means(records: list[Record]) -> str:
                     cells.append(f"{_number(geometric_mean(gains))}× ({len(gains)})" if gains else "")
                 if any(cells):
                     lines.append((f"{family}, {direction}, channels {layout}", *cells))
-    title = "## How many times faster than each peer\n\nGeometric means, and of how many rows.\n\n"
-    return title + _table(("", *peers), lines)
+    return "Geometric means, and of how many rows.\n\n" + _table(("", *peers), lines)
 
 
 def _rows(records: list[Record]) -> str:
     """Every row: anypool's times, their floors, and each peer's time and ratio; a table per direction."""
     ours = (INTO, NUMPY, TORCH)
     peers = list(dict.fromkeys(peer for record in records for peer in record["beside"]))
-    parts = ["## Every row\n\nMilliseconds; behind a peer's, how many times faster anypool is.\n"]
+    parts = ["Milliseconds; behind a peer's, how many times faster anypool is.\n"]
     for direction in (FORWARD, BACKWARD, TRAINING):
         chosen = [record for record in records if record["direction"] == direction]
         if not chosen:
@@ -171,7 +196,7 @@ def _refusals(records: list[Record]) -> str:
     for (name, reason), rows in sorted(reasons.items()):
         said = reason.replace("|", "\\|").replace("<", "&lt;")
         lines.append((name, said, str(len(rows)), rows[0]))
-    return "## Who did not take part\n\n" + _table(("who", "why", "rows", "for instance"), lines)
+    return _table(("who", "why", "rows", "for instance"), lines)
 
 
 def _networks(records: list[Record]) -> str:
@@ -187,20 +212,18 @@ def _networks(records: list[Record]) -> str:
                 f"{peak['before'] / 2**20:.1f} → {peak['after'] / 2**20:.1f}",
             )
         )
-    title = """\
-## Whole networks in torch
-
+    head = """\
 Before and after `anypool.torch.accelerate(model)`, one process, in turns. *bound* is the gain if pooling cost nothing:
 every pooling module answers with tensors made beforehand. A training step is forward, loss and backward into fresh
 gradients, without an optimizer. Memory is the most that tensors hold at a time during the step, above what was there
 before it.
 
 """
-    head = ("network", "step", "batch", "channels", "before, ms", "after, ms", "gain", "bound", "peak, MiB")
-    return title + _table(head, lines)
+    columns = ("network", "step", "batch", "channels", "before, ms", "after, ms", "gain", "bound", "peak, MiB")
+    return head + _table(columns, lines)
 
 
-def _peer_table(records: list[Record]) -> str:
+def _jax(records: list[Record]) -> str:
     def lines() -> Iterator[tuple[str, ...]]:
         for record in records:
             (ours,) = (seconds for name, seconds in record["seconds"].items() if name.startswith("anypool"))
@@ -208,7 +231,8 @@ def _peer_table(records: list[Record]) -> str:
             yield record["name"], shape, _milliseconds(ours), *(_peer(record, peer) for peer in peers)
 
     peers = list(dict.fromkeys(peer for record in records for peer in record["beside"]))
-    return _table(("", "shape, channels first", "anypool", *peers), lines())
+    head = "Milliseconds, everyone jitted; *backward* is what `jax.grad` computes.\n\n"
+    return head + _table(("", "shape, channels first", "anypool", *peers), lines())
 
 
 def _keras(records: list[Record]) -> str:
@@ -217,14 +241,12 @@ def _keras(records: list[Record]) -> str:
         theirs, ours = record["seconds"].values()
         name = f"{record['backend']}, {record['pooling']}, {record['what']}"
         lines.append((name, f"{theirs:.3f}", f"{ours:.3f}", f"{theirs / ours:.2f}×"))
-    title = f"""\
-## The course network in Keras
-
+    head = f"""\
 {records[0]["images"]:,} images of 28×28, batch {records[0]["batch"]}. A process per backend; within it, layers of
 both kinds take turns. Seconds.
 
 """
-    return title + _table(("", "keras.layers", "anypool.keras", "gain"), lines)
+    return head + _table(("", "keras.layers", "anypool.keras", "gain"), lines)
 
 
 def _memory(records: list[Record]) -> str:
@@ -232,4 +254,4 @@ def _memory(records: list[Record]) -> str:
     for record in records:
         each = record["bytes per output"]
         lines.append((record["what"], *(f"{each[name]:.2f}" if name in each else "" for name in ("anypool", "torch"))))
-    return "## Memory\n\nBytes per output.\n\n" + _table(("", "anypool", "torch"), lines)
+    return "Bytes per output.\n\n" + _table(("", "anypool", "torch"), lines)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -141,7 +143,7 @@ def _step(model: nn.Module, x: torch.Tensor, direction: str) -> Call:
 
 def peak_bytes(step: Call) -> int:
     """The most bytes of tensors that a step holds at a time, above what was there before it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with _without_stderr(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()
     changes = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     held = most = 0
@@ -149,3 +151,16 @@ def peak_bytes(step: Call) -> int:
         held += event.nbytes()
         most = max(most, held)
     return most
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Keep what torch's profiler writes about itself, past Python, from the terminal."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
