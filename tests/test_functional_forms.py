@@ -144,7 +144,7 @@ def test_the_output_keeps_the_input_s_order(call, order, impl, rng):
     x = random_array(rng, (3, 4, 5, 6), "float32")
     view = np.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order))
     y = call(view, 2, impl=impl)
-    np.testing.assert_array_equal(y, call(x, 2, impl=impl))
+    np.testing.assert_allclose(y, call(x, 2, impl=impl), rtol=1e-5, atol=1e-6)  # sums may be added in another order
     assert y.transpose(order).flags.c_contiguous
 
 

@@ -141,7 +141,9 @@ def _each_block(
     moved = [xp.moveaxis(array, axes, last) for array in arrays]
     shape = xp.shape(moved[0])
     lead, lengths = shape[: -len(axes)], shape[-len(axes) :]
-    flat = [xp.reshape(array, (math.prod(lead), *lengths)) for array in moved]
+    # Lengths that are not known are not multiplied: JAX cannot tell that a product such as b·(w − 2) is no less than 0.
+    merged = (math.prod(lead),) if all(map(is_known, lead)) else lead
+    flat = [xp.reshape(array, (*merged, *lengths)) for array in moved]
     ranges = [(0, math.prod(lead)), *((0, plan.outputs) for plan in plans)]
     results = _in_blocks(compute, flat, ranges, plans, xp)
     outputs = tuple(plan.outputs for plan in plans)
@@ -167,22 +169,24 @@ def _in_blocks(
 
 
 def _windows(x: Any, operator: Operator, plans: Plan, ranges: Sequence[Range], xp: Any) -> tuple[Any, Any]:
-    """Windows (lead, outputs…, elements) of x (lead, lengths…), 0 outside the array, and which elements are valid."""
+    """Windows (lead…, outputs…, elements) of x (lead…, lengths…), 0 outside the array, and which elements are valid."""
+    rank = len(plans)
+    lead = len(xp.shape(x)) - rank
     start, stop = ranges[0]
     if is_known(stop) and (start, stop) != (0, xp.shape(x)[0]):
         x = x[start:stop]
     inside, valid = [], []
     for number, (plan, outputs) in enumerate(zip(plans, ranges[1:], strict=True)):
-        axis = 1 + 2 * number
+        axis = lead + 2 * number
         grid = _Grid(plan, outputs, xp)
         x = xp.expand_dims(x, axis) if plan.whole else _take(x, grid, axis, xp)
         inside.append(grid.inside)
         valid.append(grid.padded if operator.counts_padding else grid.inside)
-    rank = len(plans)
-    order = (0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2))
+    end = lead + 2 * rank
+    order = (*range(lead), *range(lead, end, 2), *range(lead + 1, end, 2))
     shape = xp.shape(x)
     windows = xp.transpose(x, order) if rank > 1 else x
-    windows = xp.reshape(windows, (shape[0], *shape[1::2], math.prod(shape[2::2])))
+    windows = xp.reshape(windows, (*shape[:lead], *shape[lead::2], math.prod(shape[lead + 1 :: 2])))
     if not _all(inside):
         windows = xp.where(_joined(inside, xp), windows, xp.zero(windows))
     return windows, _joined(valid, xp)
