@@ -29,7 +29,7 @@ def once(call: Call) -> float:
     return time.perf_counter() - start
 
 
-def interleave(calls: Mapping[str, Call], budget: float = 2.0, most: int = 9, least: int = 3) -> dict[str, list[float]]:
+def interleave(calls: Mapping[str, Call], budget: float = 2.0, most: int = 7, least: int = 3) -> dict[str, list[float]]:
     """Seconds per call, one for each round, where in each round everyone has a turn and the order rotates.
 
     Every call must have been made before, so that nothing is compiled in its turn. All rounds together take about
