@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -88,7 +87,7 @@ class Jax(Adapter):
 
     @property
     def defaults(self) -> Defaults:  # type: ignore[override]
-        return WITH_X64 if jax.config.jax_enable_x64 else WITHOUT_X64  # type: ignore[attr-defined]
+        return WITH_X64 if jax.config.jax_enable_x64 else WITHOUT_X64
 
     def namespace(self, x: Any) -> type[Namespace]:
         return Namespace

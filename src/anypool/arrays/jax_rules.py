@@ -1,9 +1,9 @@
 """Max, min and sum over windows in JAX's own functions, each with a rule for its derivative.
 
-Undifferentiated, small windows are one `lax.reduce_window`, which XLA fuses with its neighbours, and large ones go one axis at a
-time. Differentiated, a max keeps which element won, as small unsigned integers, and its derivative picks that element's
-tangent: a linear map, written so that its transpose compares and writes. The rules are `jax.custom_jvp`s of ordinary
-functions, so every transformation applies to them, in any order and on any device.
+Undifferentiated, small windows are one `lax.reduce_window`, which XLA fuses with its neighbours, and large ones go one
+axis at a time. Differentiated, a max keeps which element won, as small unsigned integers, and its derivative picks that
+element's tangent: a linear map, written so that its transpose compares and writes. The rules are `jax.custom_jvp`s of
+ordinary functions, so every transformation applies to them, in any order and on any device.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ SUM_OF_TANGENTS = Reduction(lax.add, jnp.sum, partial(np.zeros, ()))
 
 @dataclass(frozen=True)
 class Along:
-    """Windows of `width` elements, `step` apart, `stride` from one to the next, over an axis padded by `before` and `after`."""
+    """Windows of `width` elements, `step` apart, every `stride` positions of an axis padded by `before` and `after`."""
 
     axis: int
     width: int
@@ -123,7 +123,7 @@ def _reduce_window(x: Any, windows: Sequence[Along], reduction: Reduction) -> An
     padding = [(0, 0)] * x.ndim
     for along in windows:
         padding[along.axis] = (along.before, max(along.after, 0))  # what no window reaches need not go
-    initial = reduction.neutral(dtype=x.dtype)
+    initial = reduction.neutral(x.dtype)
     return lax.reduce_window(x, initial, reduction.combine, tuple(width), tuple(stride), padding, None, tuple(step))
 
 
@@ -161,6 +161,9 @@ class Cells:
             number = number * np.asarray(size, dtype) + lax.broadcasted_iota(dtype, shape, place)
         return number
 
+    def as_windows(self) -> Overlapping:
+        return Overlapping(tuple(Along(axis, size, size) for axis, size in zip(self.axes, self.sizes, strict=True)))
+
     def fold(self, x: Any, reduction: Reduction) -> Any:
         cells, places = self.split(x)
         for place in sorted(places, reverse=True):
@@ -168,6 +171,8 @@ class Cells:
         return cells
 
     def winners(self, x: Any, reduction: Reduction) -> tuple[Any, Any]:
+        if math.prod(self.sizes) <= COMPARED_AT_ONCE:
+            return self.as_windows().winners(x, reduction)
         cells, places = self.split(x)
         best = reduction.reduce(cells, axis=places, keepdims=True)
         number = self.numbers(cells.ndim, places)
@@ -210,9 +215,33 @@ class Overlapping:
         return best, choice
 
     def take(self, choice: Any, x: Any) -> Any:
+        if all(along.step == 1 for along in self.windows) and any(along.stride > 1 for along in self.windows):
+            return self.take_by_cells(choice, x)
         total: Any = 0
         for number, element in enumerate(self.elements(x)):
             total = total + jnp.where(choice == np.asarray(number, choice.dtype), element, 0)
+        return total
+
+    def take_by_cells(self, choice: Any, x: Any) -> Any:
+        """A window as the cells of `stride` elements that it meets: the transpose then writes every element once."""
+        met = [-(-along.width // along.stride) for along in self.windows]
+        padding = [(0, 0, 0)] * x.ndim
+        for along, number in zip(self.windows, met, strict=True):
+            length = (choice.shape[along.axis] + number - 1) * along.stride
+            padding[along.axis] = (0, length - x.shape[along.axis], 0)
+        axes, strides = tuple(along.axis for along in self.windows), tuple(along.stride for along in self.windows)
+        split, places = Cells(axes, strides).split(lax.pad(x, np.zeros((), x.dtype), padding))
+        total: Any = 0
+        for block in np.ndindex(*met):
+            cells, inside = split, np.ones((), bool)
+            code = np.zeros((), np.int64)
+            for along, cell, place in zip(self.windows, block, places, strict=True):
+                cells = lax.slice_in_dim(cells, cell, cell + choice.shape[along.axis], axis=place - 1)
+                shape = [along.stride if axis == place else 1 for axis in range(split.ndim)]
+                j = (cell * along.stride + np.arange(along.stride)).reshape(shape)
+                code, inside = code * along.width + j, inside & (j < along.width)
+            chosen = (jnp.expand_dims(choice, places) == np.where(inside, code, 0).astype(choice.dtype)) & inside
+            total = total + jnp.sum(jnp.where(chosen, cells, 0), axis=places)
         return total
 
 
@@ -320,7 +349,7 @@ def _code(count: int) -> Any:
 
 
 def _one_by_one(windows: Windows) -> Iterator[Step]:
-    """The steps that pool one axis at a time, the last axis first, so that ties go to the first element in row-major order."""
+    """One axis at a time, the last axis first, so that ties go to the first element in row-major order."""
     for along in reversed(windows):
         if isinstance(along, Pieces):
             yield Ragged(along)
@@ -337,9 +366,9 @@ def _one_by_one(windows: Windows) -> Iterator[Step]:
 
 def _steps(windows: Windows) -> tuple[Step, ...]:
     """The steps that find the winners."""
-    if all(isinstance(along, Along) and along.apart for along in windows):
-        return (Cells(tuple(along.axis for along in windows), tuple(along.width for along in windows)),)
     sliding = tuple(along for along in windows if isinstance(along, Along))
+    if len(sliding) == len(windows) and all(along.apart for along in sliding):
+        return (Cells(tuple(along.axis for along in sliding), tuple(along.width for along in sliding)),)
     if len(sliding) == len(windows) and math.prod(along.width for along in sliding) <= COMPARED_AT_ONCE:
         return (Overlapping(sliding),)
     return tuple(_one_by_one(windows))
@@ -358,7 +387,7 @@ def _fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
         if isinstance(along, Along) and along.width <= ALONG_ONE_AXIS:
             x = _reduce_window(x, (along,), reduction)
         else:
-            x = _padded(x, (along,), reduction.neutral(dtype=x.dtype))
+            x = _padded(x, (along,), reduction.neutral(x.dtype))
             for step in _one_by_one((along,)):
                 x = step.fold(x, reduction)
     return x
@@ -366,11 +395,23 @@ def _fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
 
 def _winners(x: Any, windows: Windows, reduction: Reduction) -> tuple[Any, list[Any]]:
     """The extreme of every window, and which elements they are: what `_take` needs."""
-    x, choices = _padded(x, windows, reduction.neutral(dtype=x.dtype)), []
+    x, choices = _padded(x, windows, reduction.neutral(x.dtype)), []
     for step in _steps(windows):
         x, choice = step.winners(x, reduction)
-        choices.append(choice)
+        choices.append(_kept(choice))
     return x, choices
+
+
+def _kept(choice: Any) -> Any:
+    """The choice, computed once: XLA must not fuse it into the gradient, where it would be computed for every element.
+
+    A barrier says so, but XLA's CPU compiler drops barriers before it fuses; it does not fuse across a branch.
+    """
+
+    def branch(choice: Any) -> Any:
+        return lax.cond(lax.optimization_barrier(jnp.asarray(True)), lambda kept: kept, jnp.zeros_like, choice)
+
+    return lax.platform_dependent(choice, cpu=branch, default=lax.optimization_barrier)
 
 
 def _take(choices: Sequence[Any], x: Any, windows: Windows) -> Any:
@@ -419,7 +460,7 @@ def _total(x: Any, windows: Windows) -> Any:
 def _total_jvp(windows: Windows, primals: Any, tangents: Any) -> tuple[Any, Any]:
     (x,), (tangent,) = primals, tangents
     tangent = _padded(tangent, windows, 0)
-    for step in _steps(windows) if all(isinstance(along, Along) and along.apart for along in windows) else _one_by_one(windows):
+    for step in _one_by_one(windows):
         tangent = step.fold(tangent, SUM_OF_TANGENTS)
     return _total(x, windows), tangent
 
