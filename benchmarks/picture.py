@@ -80,6 +80,7 @@ def _panel(panel: Any, records: list[Record], layout: str) -> None:
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
     panel.set_title(f"channels {layout}", fontsize=10, loc="left")
+    panel.minorticks_off()
     panel.tick_params(length=0, colors=FOREGROUND)
     panel.spines[:].set_visible(False)
     panel.grid(axis="x", color=FAINT, linewidth=0.5)
