@@ -6,7 +6,9 @@ up to 256 elements; a sum or an average saves nothing.
 
 from __future__ import annotations
 
+import ctypes
 import math
+import mmap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +21,11 @@ from anypool import kernels
 from anypool.definition import Pooling
 from anypool.operators import FLOATS
 from anypool.windows import SlidingAxis, is_known
+
+HUGE_FROM, HUGE_PAGE = 8 * 2**20, 2 * 2**20
+madvise = getattr(ctypes.CDLL(None), "madvise", None) if hasattr(mmap, "MADV_HUGEPAGE") else None
+if madvise is not None:
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Runs of a kernel
@@ -50,14 +57,23 @@ def places(layout: Sequence[int]) -> list[int]:
 
 def empty(layout: Order, shape: Sequence[Any], dtype: torch.dtype, device: Any = "cpu") -> Tensor:
     """A fresh tensor in this memory order."""
-    if layout is None:
-        return torch.empty(shape, dtype=dtype, device=device)
-    return torch.empty([shape[axis] for axis in layout], dtype=dtype, device=device).permute(places(layout))
+    fresh = torch.empty(shape if layout is None else [shape[axis] for axis in layout], dtype=dtype, device=device)
+    return fresh if layout is None else fresh.permute(places(layout))
+
+
+def huge(x: Tensor) -> Tensor:
+    """x, whose memory nobody touched yet, on huge pages if it is large: fresh small ones cost more than the pooling."""
+    size = x.numel() * x.element_size()
+    if size >= HUGE_FROM and madvise is not None:
+        start = -(-x.data_ptr() // HUGE_PAGE) * HUGE_PAGE
+        stop = (x.data_ptr() + size) // HUGE_PAGE * HUGE_PAGE
+        madvise(start, stop - start, mmap.MADV_HUGEPAGE)
+    return x
 
 
 def values(x: Tensor, pooling: Pooling, out: Tensor | None = None) -> Tensor:
     if out is None:
-        out = empty(order(x), pooling.output_shape, getattr(torch, pooling.result))
+        out = huge(empty(order(x), pooling.output_shape, getattr(torch, pooling.result)))
     kernels.forward(x, pooling, out)
     return out
 
@@ -65,8 +81,8 @@ def values(x: Tensor, pooling: Pooling, out: Tensor | None = None) -> Tensor:
 def selection(x: Tensor, pooling: Pooling) -> tuple[Tensor, Tensor]:
     """The values of a max or min, and the offsets of the winners in their windows."""
     layout = order(x)
-    found = empty(layout, pooling.output_shape, x.dtype)
-    offsets = empty(layout, pooling.output_shape, offset_dtype(pooling))
+    found = huge(empty(layout, pooling.output_shape, x.dtype))
+    offsets = huge(empty(layout, pooling.output_shape, offset_dtype(pooling)))
     kernels.forward_with_offsets(x, pooling, found, offsets)
     return found, offsets
 
@@ -99,7 +115,7 @@ def gathered(x: Tensor, offsets: Tensor, pooling: Pooling) -> Tensor:
 
 def gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
     """The gradient of x, laid out as x was, from that of the values."""
-    result = empty(layout, pooling.shape, getattr(torch, pooling.dtype))
+    result = huge(empty(layout, pooling.shape, getattr(torch, pooling.dtype)))
     kernels.backward(grad, pooling, offsets, result)
     return result
 
