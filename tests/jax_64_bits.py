@@ -30,12 +30,12 @@ def test_64_bit_gradients(operator, rng):
 
 @pytest.mark.parametrize("function", FUNCTIONS[::4])
 def test_finite_differences(function):
-    check_grads(Jax().compiled(function), (FAR_APART,), order=1, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6)
+    check_grads(jax.jit(function), (FAR_APART,), order=1, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("function", [FUNCTIONS[0], FUNCTIONS[-1]])
 def test_second_derivatives(function):
-    check_grads(Jax().compiled(function), (FAR_APART,), order=2, modes=("fwd", "rev"), atol=1e-4, rtol=1e-4)
+    check_grads(jax.jit(function), (FAR_APART,), order=2, modes=("fwd", "rev"), atol=1e-4, rtol=1e-4)
 
 
 def test_unpooling():
