@@ -32,17 +32,16 @@ class Block(layers.Layer):
 
     def build(self, input_shape):
         self.convolution.build(input_shape)
-        self.last.build((None, 3 * self.filters + 5))
+        self.last.build((None, 4 * self.filters + 5))
         self.built = True
 
     def call(self, x):
+        # No pooling of overlapping windows comes before another: among its ties Keras's gradients differ from ours.
         x = self.convolution(x)
-        top = self.named["top"](x)  # of what no overlapping windows have made equal
-        x = self.fixed[0](x)
         first, second = (pool(x) for pool in self.listed)
-        maps = [self.model(first), second, self._hidden(x)]
+        maps = [self.model(first), second, self._hidden(x), self.fixed[0](x)]
         averages = [keras.ops.mean(each, axis=(1, 2)) for each in maps]
-        return self.last(keras.ops.concatenate([top, *averages], axis=-1))
+        return self.last(keras.ops.concatenate([self.named["top"](x), *averages], axis=-1))
 
     def get_config(self):
         return {**super().get_config(), "filters": self.filters}

@@ -264,6 +264,7 @@ def test_models_save_and_load_without_custom_objects(tmp_path, rng):
     check_every_kind(lambda x: loaded.predict(x, verbose=0), rng)
 
 
+@pytest.mark.filterwarnings("ignore:The `native_serialization:DeprecationWarning")  # Keras's call of jax2tf
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras exports from torch with fixed sizes only")
 def test_models_export(tmp_path, rng):
     import tensorflow as tf

@@ -68,9 +68,7 @@ def accelerate(model: keras.Model) -> tuple[keras.Model, Acceleration]:
         if new.trainable != old.trainable:
             new.trainable = old.trainable
     if model.compiled and copy.compiled and model.optimizer is not None:
-        # An optimizer that has not stepped yet may have fewer variables than the copy's: the first are the same.
-        count = min(len(model.optimizer.variables), len(copy.optimizer.variables))
-        _assign(copy.optimizer.variables[:count], model.optimizer.variables[:count], model)
+        _assign_optimizer(copy, model)
     return copy, Acceleration(tuple(copying.replaced), tuple(copying.kept))
 
 
@@ -181,6 +179,14 @@ def _assign(new: Sequence[keras.Variable], old: Sequence[keras.Variable], model:
         )
     for variable, value in zip(new, old, strict=True):
         variable.assign(keras.ops.copy(value.value))  # training in JAX takes the memory of the arrays it is given
+
+
+def _assign_optimizer(copy: keras.Model, model: keras.Model) -> None:
+    if model.optimizer.built and not copy.optimizer.built:
+        copy.optimizer.build(copy.trainable_variables)
+    new, old = copy.optimizer.variables, model.optimizer.variables
+    # One that was never used may lack what the copy's has after the step count and the learning rate, all zeros.
+    _assign(new if model.optimizer.built else new[: len(old)], old, model)
 
 
 def _joined(path: str, name: str) -> str:
