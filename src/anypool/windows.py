@@ -280,7 +280,7 @@ class Sliding(Window):
         kernel, stride, dilation = (_entry(v, axis) for v in (self.kernel_size, self.stride, self.dilation))
         span = dilation * (kernel - 1) + 1
         if self.padding in ("same", "same_lower"):
-            outputs = -(-length // stride)
+            outputs = (length + stride - 1) // stride
             total = (outputs - 1) * stride + span - length
             if span < stride:  # then total, at least span − stride, may be below 0, and is 0
                 total *= _not_negative(total, stride + span)
@@ -293,9 +293,9 @@ class Sliding(Window):
                 f"kernel_size {kernel} with dilation {dilation} spans {span} positions, but pooled axis {axis} "
                 f"has length {length} and padding ({before}, {after}): a window must fit"
             )
-        outputs = room // stride + 1
+        outputs = (room + stride) // stride  # JAX proves of this form that it is no less than 0
         if self.ceil_mode:
-            outputs = -(-room // stride) + 1
+            outputs = (room + stride - 1) // stride + 1
             past = (outputs - 1) * stride - (length + before)  # where the last window starts, seen from the end
             outputs -= _not_negative(past, after + span + stride)
         return SlidingAxis(length, outputs, kernel, dilation, stride, before, after)

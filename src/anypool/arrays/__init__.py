@@ -99,17 +99,13 @@ _ADAPTERS: dict[type, Adapter] = {}
 def adapter_for(x: Any) -> Adapter:
     """The adapter of the framework that x belongs to; whatever NumPy can read is NumPy's."""
     kind = type(x)
+    if kind.__module__ == "torch":  # apart, because torch.compile reads this as it runs, and follows only statements
+        from anypool.arrays.torch import ADAPTER
+
+        return ADAPTER
     adapter = _ADAPTERS.get(kind)
     if adapter is None:
         roots = (cls.__module__.partition(".")[0] for cls in kind.__mro__)
         module = next((_MODULES[root] for root in roots if root in _MODULES), "numpy")
-        adapter = _ADAPTERS[kind] = _load(module)
+        adapter = _ADAPTERS[kind] = importlib.import_module(f"anypool.arrays.{module}").ADAPTER
     return adapter
-
-
-def _load(module: str) -> Adapter:
-    if module == "torch":  # a statement, because torch.compile can trace one but not import_module
-        from anypool.arrays.torch import ADAPTER
-
-        return ADAPTER
-    return importlib.import_module(f"anypool.arrays.{module}").ADAPTER

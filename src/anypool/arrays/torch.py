@@ -34,7 +34,6 @@ class Namespace:
     round = staticmethod(torch.round)
     squeeze = staticmethod(torch.squeeze)
     transpose = staticmethod(torch.permute)
-    where = staticmethod(torch.where)
     constant = staticmethod(torch.detach)
 
     def __init__(self, device: torch.device) -> None:
@@ -47,6 +46,12 @@ class Namespace:
         if isinstance(x, Tensor):
             return x
         return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+
+    @staticmethod
+    def where(condition: Tensor, x: Any, y: Any) -> Tensor:
+        if isinstance(x, Tensor) and isinstance(y, Tensor) and x.dtype is y.dtype is torch.bool:
+            return (condition & x) | (~condition & y)  # ONNX Runtime has no choice between booleans
+        return torch.where(condition, x, y)
 
     @staticmethod
     def any(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
@@ -250,7 +255,7 @@ class Torch(Adapter):
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
 
     def largest(self, indices: Tensor) -> tuple[int, int] | None:
-        if indices.numel() == 0 or indices.is_meta or torch.compiler.is_compiling():
+        if indices.is_meta or _traced(indices) or torch._C._are_functorch_transforms_active() or indices.numel() == 0:
             return None
         least, greatest = torch.aminmax(indices)
         return int(least), int(greatest)

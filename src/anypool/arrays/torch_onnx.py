@@ -31,7 +31,9 @@ def run(x: Tensor, pooling: Pooling) -> Any:
         images = images.reshape(1, math.prod(lead), *lengths)
     outputs = [plan.outputs for plan in pooling.plan]
     results = _call(images, (*images.shape[:2], *outputs), pooling, *node)
-    shaped = [torch.movedim(result.reshape(*lead, *outputs), last, pooling.axes) for result in results]
+    if len(lead) != 2:
+        results = [result.reshape(*lead, *outputs) for result in results]
+    shaped = [torch.movedim(result, last, pooling.axes) for result in results]
     return tuple(shaped) if pooling.return_indices else shaped[0]
 
 

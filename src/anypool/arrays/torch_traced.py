@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
-from torch._dynamo import nonstrict_trace
+from torch._dynamo import allow_in_graph
 
 from anypool.arrays import torch_ops
 
@@ -18,6 +18,6 @@ def call(function: Callable[..., Any], x: Tensor, arguments: tuple[Any, ...]) ->
     return _unread(f"{function.__module__}.{function.__name__}", words, x, *tensors)
 
 
-@nonstrict_trace
+@allow_in_graph
 def _unread(name: str, words: str, x: Tensor, *tensors: Tensor) -> Any:
     return torch_ops.named(name)(x, *torch_ops.meaning(words, tensors))

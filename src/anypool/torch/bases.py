@@ -108,8 +108,8 @@ class AveragingPool(SlidingPool):
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     @property
-    def operator(self) -> Operator:  # type: ignore[override]
-        return pooling.average(self.count_include_pad, self.divisor_override)
+    def operator(self) -> tuple[Any, ...]:  # type: ignore[override]
+        return self.count_include_pad, self.divisor_override
 
 
 class NormPool(SlidingPool):

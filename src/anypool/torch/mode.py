@@ -71,8 +71,8 @@ def _average(rank: int) -> Callable[..., Any]:
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> Any:
-        operator = pooling.average(count_include_pad, divisor_override)
-        return pooling.pool(input, rank, operator, (kernel_size, stride, padding, 1, ceil_mode))
+        average = (count_include_pad, divisor_override)
+        return pooling.pool(input, rank, average, (kernel_size, stride, padding, 1, ceil_mode))
 
     return pool
 

@@ -22,18 +22,22 @@ AXES = {1: (-1,), 2: (-2, -1), 3: (-3, -2, -1)}
 """The pooled axes by their number: the last ones."""
 
 
-def pool(x: Tensor, rank: int, operator: Operator, window: Any, return_indices: bool = False) -> Any:
-    """Pool the last `rank` axes; `window` is one, or the arguments of `Sliding`."""
+def pool(x: Tensor, rank: int, operator: Any, window: Any, return_indices: bool = False) -> Any:
+    """Pool the last `rank` axes; operator and window are such, or the arguments of `Average` and `Sliding`."""
     return ADAPTER.call(_pool, x, rank, operator, window, return_indices)
 
 
-def _pool(x: Any, rank: int, operator: Operator, window: Any, return_indices: bool) -> Any:
+def _pool(x: Any, rank: int, operator: Any, window: Any, return_indices: bool) -> Any:
     if not isinstance(x, Tensor):
         raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
     x = ADAPTER.array(x)
+    operator = operator if isinstance(operator, Operator) else _average(*operator)
     window = window if isinstance(window, Window) else sliding(*window)
     pooling = decide(ADAPTER, x, operator, window, AXES[rank], return_indices, None, True)
     return run(ADAPTER, x, pooling)
+
+
+_average = lru_cache(maxsize=64, typed=True)(Average)
 
 
 @lru_cache(maxsize=4096)
@@ -51,7 +55,6 @@ def sliding(
         return Sliding(kernel_size, None if stride == [] else stride, padding, dilation, ceil_mode)
 
 
-average = lru_cache(maxsize=64, typed=True)(Average)
 EVERYTHING = Global()
 
 
