@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -71,6 +72,10 @@ class Namespace:
 
     @staticmethod
     def take_along_last(x: Any, places: Any) -> jax.Array:
+        if is_known(x.shape[-1]) and places.shape[-1] == 1 and not all(map(is_known, x.shape)):
+            # Where a length is unknown, a gather would have to know that it is not 0.
+            here = jnp.arange(x.shape[-1]) == places
+            return jnp.sum(jnp.where(here, x, 0), axis=-1, keepdims=True, dtype=x.dtype)
         return jnp.take_along_axis(x, places, axis=-1, mode="clip")
 
     @staticmethod
@@ -97,6 +102,11 @@ class Jax(Adapter):
             raise ValueError(
                 f"dtype {pooling.result} needs 64 bits, which JAX has with jax.config.update('jax_enable_x64', True)"
             )
+        positions = math.prod(plan.length for plan in pooling.plan) if pooling.return_indices else 0
+        if is_known(positions) and positions > jnp.iinfo(jnp.result_type(int)).max:
+            raise ValueError(
+                f"return_indices=True: {positions} positions need jax.config.update('jax_enable_x64', True)"
+            )
         return super().choose(impl, x, pooling)
 
     def refusal(self, implementation: str, x: Any, pooling: Pooling) -> str | None:
@@ -104,8 +114,8 @@ class Jax(Adapter):
             return super().refusal(implementation, x, pooling)
         if not isinstance(pooling.operator, Max | Min | Sum | Average):
             return f"JAX has no operation for {type(pooling.operator).__name__}"
-        if pooling.return_indices and pooling.dtype not in FLOATS and any(map(_overhangs, pooling.plan)):
-            return "padding could be taken for the least of integers, and its index be given"
+        if pooling.return_indices and any(map(_overhangs, pooling.plan)):
+            return "padding could be taken for the least number there is, and its index be given"
         if not all(is_known(plan.length) and is_known(plan.outputs) for plan in pooling.plan):
             return "the length of a pooled axis is unknown"
         if any(isinstance(plan, AdaptiveAxis) and plan.outputs > MOST_PIECES for plan in pooling.plan):
