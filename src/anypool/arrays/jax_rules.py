@@ -177,7 +177,8 @@ class Cells:
         best = reduction.reduce(cells, axis=places, keepdims=True)
         number = self.numbers(cells.ndim, places)
         last = np.asarray(math.prod(self.sizes) - 1, number.dtype)
-        first = jnp.min(jnp.where(cells == best, number, last), axis=places)
+        wins = (cells == best) | (cells != cells)  # NaN beats all
+        first = jnp.min(jnp.where(wins, number, last), axis=places)
         return lax.squeeze(best, places), first
 
     def take(self, choice: Any, x: Any) -> Any:
