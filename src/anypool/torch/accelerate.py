@@ -26,6 +26,9 @@ OTHERS = {
 }
 """The pooling modules of torch that stay as they are, and why."""
 
+QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.quantizable")
+_QUANTIZED = "the model computes on quantized tensors, which anypool does not pool"
+
 
 def accelerate(model: torch.nn.Module, inplace: bool = False) -> tuple[torch.nn.Module, Acceleration]:
     """A copy of the model whose pooling modules are anypool's, and a report of what was replaced, what not, and why.
@@ -53,8 +56,9 @@ def accelerate(model: torch.nn.Module, inplace: bool = False) -> tuple[torch.nn.
         raise TypeError(f"inplace must be True or False, got {inplace!r}")
     model = model if inplace else _copied(model)
     replaced, kept = [], []
+    quantized = any(type(module).__module__.startswith(QUANTIZED) for module in model.modules())
     for name, module in _poolings(model):
-        reason = _reason(module) or _replace(module)
+        reason = _QUANTIZED if quantized else _reason(module) or _replace(module)
         if reason is None:
             replaced.append(name)
         else:
