@@ -148,13 +148,15 @@ def test_jacobians_of_both_modes_are_equal():
 # What is kept, and what it compiles to
 
 
-@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 1), ((15, 16), (15, 16), 0)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 1), ((15, 16), (15, 16), 0), (9, 1, 4)]
+)
 def test_one_byte_per_output_is_kept_for_the_gradient(kernel, stride, padding):
     x = tied((4, 8, 48, 48))
     y, pullback = jax.vjp(lambda x: ap.max_pool(x, kernel, stride, padding), x)
     kept = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size > 64]  # smaller ones are constants
     assert [leaf.dtype for leaf in kept] == [jnp.uint8]
-    assert kept[0].size == y.size
+    assert kept[0].size <= (1 if kernel == stride or stride > 1 else 1.5) * y.size  # separable steps keep the margins
 
 
 def test_averages_keep_nothing():
@@ -235,14 +237,15 @@ def test_two_threads_at_once():
 
 
 SHARDED = """
-import threading
+import sys, threading
 from functools import partial
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec as P
 import anypool as ap
 
 assert jax.device_count() == 4
-mesh = jax.make_mesh((4,), ("batch",))
+kind = getattr(jax.sharding.AxisType, sys.argv[1])
+mesh = jax.make_mesh((4,), ("batch",), axis_types=(kind,))
 x = jnp.asarray(np.random.default_rng(0).integers(0, 3, (8, 3, 18, 18)), jnp.float32)
 sharded = jax.device_put(x, NamedSharding(mesh, P("batch")))
 pools = [
@@ -282,9 +285,10 @@ print("sharded")
 """
 
 
-def test_a_sharded_batch_stays_sharded_on_four_devices_from_two_threads():
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_a_sharded_batch_stays_sharded_on_four_devices_from_two_threads(kind):
     flags = "--xla_force_host_platform_device_count=4"
-    done = run_python("-c", SHARDED, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
+    done = run_python("-c", SHARDED, kind, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "sharded" in done.stdout
 

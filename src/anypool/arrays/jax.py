@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from anypool.arrays import Adapter, jax_rules
+from anypool.arrays import Adapter, jax_rules, jax_steps
 from anypool.definition import Pooling
 from anypool.operators import FLOATS, INTEGERS, Average, Defaults, Max, Min, Sum
 from anypool.windows import AdaptiveAxis, AxisPlan, SlidingAxis, is_known
@@ -130,7 +130,7 @@ class Jax(Adapter):
         operator, windows = pooling.operator, _windows(pooling)
         x = x.astype(pooling.accumulator)
         if isinstance(operator, Max | Min):
-            reduction = jax_rules.MAX if isinstance(operator, Max) else jax_rules.MIN
+            reduction = jax_steps.MAX if isinstance(operator, Max) else jax_steps.MIN
             values = jax_rules.extreme(x, windows, reduction).astype(pooling.result)
             return (values, jax_rules.places(x, windows, reduction)) if pooling.return_indices else values
         values = operator.finish(jax_rules.total(x, windows), _counts(pooling), Namespace)
@@ -144,20 +144,20 @@ class Jax(Adapter):
         return int(indices.min()), int(indices.max())
 
 
-def _windows(pooling: Pooling) -> jax_rules.Windows:
+def _windows(pooling: Pooling) -> jax_steps.Windows:
     """The pooling's windows as the rules take them."""
-    windows: list[jax_rules.Along | jax_rules.Pieces] = []
+    windows: list[jax_steps.Along | jax_steps.Pieces] = []
     for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
         if isinstance(plan, AdaptiveAxis):
             starts = [int(plan.start(i)) for i in range(plan.outputs)]
             pieces = tuple((start, start + int(plan.count(i))) for i, start in enumerate(starts))
-            windows.append(jax_rules.Pieces(axis, pieces))
+            windows.append(jax_steps.Pieces(axis, pieces))
         elif isinstance(plan, SlidingAxis):
             reach = plan.step * (plan.width - 1) + 1
             after = (plan.outputs - 1) * plan.stride + reach - plan.length - plan.before
-            windows.append(jax_rules.Along(axis, plan.width, plan.stride, plan.step, plan.before, after))
+            windows.append(jax_steps.Along(axis, plan.width, plan.stride, plan.step, plan.before, after))
         else:
-            windows.append(jax_rules.Along(axis, plan.length, plan.length))
+            windows.append(jax_steps.Along(axis, plan.length, plan.length))
     return tuple(windows)
 
 

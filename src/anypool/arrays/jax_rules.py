@@ -2,16 +2,14 @@
 
 Undifferentiated, small windows are one `lax.reduce_window`, which XLA fuses with its neighbours, and large ones go one
 axis at a time. Differentiated, a max keeps which element won, as small unsigned integers, and its derivative picks that
-element's tangent: a linear map, written so that its transpose compares and writes. The rules are `jax.custom_jvp`s of
-ordinary functions, so every transformation applies to them, in any order and on any device.
+element's tangent. The rules are `jax.custom_jvp`s of ordinary functions, so every transformation applies to them, in
+any order and on any device.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,90 +18,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from anypool.arrays.jax_steps import (
+    ALONG_ONE_AXIS,
+    MAX,
+    SUM,
+    SUM_OF_TANGENTS,
+    Along,
+    Reduction,
+    Windows,
+    one_by_one,
+    steps,
+)
+
 AT_ONCE = 10
 """Elements of a window, at most, that one reduce_window sums: more would exceed the error that averages promise."""
 
-ALONG_ONE_AXIS = 8
-"""Elements along an axis, at most, that are reduced one by one; beyond, halving and doubling cost less and err less."""
-
-COMPARED_AT_ONCE, COMPARED_ALONG = 16, 4
-"""Elements of an overlapping window, at most, whose winner is found among all at once: over all axes, and along one."""
-
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Reductions
-
-
-@dataclass(frozen=True)
-class Reduction:
-    """A reduction of two arrays, of an axis, and its neutral element as a function of a dtype."""
-
-    combine: Callable[[Any, Any], Any]
-    reduce: Callable[..., Any]
-    neutral: Callable[[Any], Any]
-
-    def loses(self, a: Any, b: Any) -> Any:
-        """Where b, which comes later, beats a: ties go to a, and the first NaN wins."""
-        at_least = lax.ge(a, b) if self.combine is lax.max else lax.le(a, b)
-        return ~(at_least | (a != a))
-
-
-def _extreme_of(dtype: Any, sign: int) -> Any:
-    if jnp.issubdtype(dtype, jnp.floating):
-        return np.asarray(sign * np.inf, dtype)
-    return np.asarray(jnp.iinfo(dtype).max if sign > 0 else jnp.iinfo(dtype).min, dtype)
-
-
-def _sum_by_halves(x: Any, axis: int) -> Any:
-    """The sum along an axis, with an error that grows with the logarithm of its length."""
-    while (length := x.shape[axis]) > ALONG_ONE_AXIS:
-        half = length // 2
-        front, back = lax.slice_in_dim(x, 0, half, axis=axis), lax.slice_in_dim(x, half, 2 * half, axis=axis)
-        rest = lax.slice_in_dim(x, 2 * half, length, axis=axis)
-        x = front + back
-        if length % 2:
-            x = lax.concatenate([x, rest], axis)
-    return lax.reduce(x, np.zeros((), x.dtype), lax.add, (axis,))
-
-
-MAX = Reduction(lax.max, jnp.max, partial(_extreme_of, sign=-1))
-MIN = Reduction(lax.min, jnp.min, partial(_extreme_of, sign=1))
-SUM = Reduction(lax.add, _sum_by_halves, partial(np.zeros, ()))
-SUM_OF_TANGENTS = Reduction(lax.add, jnp.sum, partial(np.zeros, ()))
-"""As SUM; its transpose is one broadcast."""
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Windows along an axis
-
-
-@dataclass(frozen=True)
-class Along:
-    """Windows of `width` elements, `step` apart, every `stride` positions of an axis padded by `before` and `after`."""
-
-    axis: int
-    width: int
-    stride: int = 1
-    step: int = 1
-    before: int = 0
-    after: int = 0
-
-    @property
-    def apart(self) -> bool:
-        """Whether the windows tile the axis."""
-        return self.width == self.stride and self.step == 1
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """One window per (start, stop) of an axis."""
-
-    axis: int
-    pieces: tuple[tuple[int, int], ...]
-
-
-Windows = tuple[Along | Pieces, ...]
-"""The windows along each pooled axis, in the caller's order of axes."""
+# Values, winners and derivatives
 
 
 def _padded(x: Any, windows: Windows, value: Any) -> Any:
@@ -116,267 +48,13 @@ def _padded(x: Any, windows: Windows, value: Any) -> Any:
 
 
 def _reduce_window(x: Any, windows: Sequence[Along], reduction: Reduction) -> Any:
-    """The windows of a padded array by the framework's own operation."""
-    width, stride, step = [1] * x.ndim, [1] * x.ndim, [1] * x.ndim
+    """The windows of an array by the framework's own operation."""
+    width, stride, step, padding = [1] * x.ndim, [1] * x.ndim, [1] * x.ndim, [(0, 0)] * x.ndim
     for along in windows:
         width[along.axis], stride[along.axis], step[along.axis] = along.width, along.stride, along.step
-    padding = [(0, 0)] * x.ndim
-    for along in windows:
         padding[along.axis] = (along.before, max(along.after, 0))  # what no window reaches need not go
     initial = reduction.neutral(x.dtype)
     return lax.reduce_window(x, initial, reduction.combine, tuple(width), tuple(stride), padding, None, tuple(step))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Steps: a pooling is one after the other, over a padded array
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Windows that tile `axes`, `sizes` elements each."""
-
-    axes: tuple[int, ...]
-    sizes: tuple[int, ...]
-
-    def split(self, x: Any) -> tuple[Any, tuple[int, ...]]:
-        """x with each axis as two, cells and elements of a cell, and where the latter are, in the order of `axes`."""
-        shape: list[Any] = []
-        places = {}
-        for axis, length in enumerate(x.shape):
-            if axis in self.axes:
-                size = self.sizes[self.axes.index(axis)]
-                shape.append(length // size)
-                places[axis] = len(shape)
-                shape.append(size)
-            else:
-                shape.append(length)
-        return x.reshape(shape), tuple(places[axis] for axis in self.axes)
-
-    def numbers(self, ndim: int, places: tuple[int, ...]) -> Any:
-        """The number of every element in its cell, row-major, in a shape that broadcasts to the split array."""
-        dtype = _code(math.prod(self.sizes))
-        number: Any = 0
-        for place, size in zip(places, self.sizes, strict=True):
-            shape = [size if axis == place else 1 for axis in range(ndim)]
-            number = number * np.asarray(size, dtype) + lax.broadcasted_iota(dtype, shape, place)
-        return number
-
-    def as_windows(self) -> Overlapping:
-        return Overlapping(tuple(Along(axis, size, size) for axis, size in zip(self.axes, self.sizes, strict=True)))
-
-    def fold(self, x: Any, reduction: Reduction) -> Any:
-        cells, places = self.split(x)
-        for place in sorted(places, reverse=True):
-            cells = reduction.reduce(cells, axis=place)
-        return cells
-
-    def winners(self, x: Any, reduction: Reduction) -> tuple[Any, Any]:
-        if math.prod(self.sizes) <= COMPARED_AT_ONCE:
-            return self.as_windows().winners(x, reduction)
-        cells, places = self.split(x)
-        best = reduction.reduce(cells, axis=places, keepdims=True)
-        number = self.numbers(cells.ndim, places)
-        last = np.asarray(math.prod(self.sizes) - 1, number.dtype)
-        wins = (cells == best) | (cells != cells)  # NaN beats all
-        first = jnp.min(jnp.where(wins, number, last), axis=places)
-        return lax.squeeze(best, places), first
-
-    def take(self, choice: Any, x: Any) -> Any:
-        cells, places = self.split(x)
-        chosen = jnp.expand_dims(choice, places) == self.numbers(cells.ndim, places)
-        return jnp.sum(jnp.where(chosen, cells, 0), axis=places)
-
-
-@dataclass(frozen=True)
-class Overlapping:
-    """Small windows that overlap, along all axes at once."""
-
-    windows: tuple[Along, ...]
-
-    def elements(self, x: Any) -> Iterator[Any]:
-        """The first element of every window, then the second, and so on, row-major."""
-        for place in np.ndindex(*(along.width for along in self.windows)):
-            start, stop, stride = [0] * x.ndim, list(x.shape), [1] * x.ndim
-            for along, j in zip(self.windows, place, strict=True):
-                outputs = (x.shape[along.axis] - (along.width - 1) * along.step - 1) // along.stride + 1
-                start[along.axis] = j * along.step
-                stop[along.axis] = j * along.step + (outputs - 1) * along.stride + 1
-                stride[along.axis] = along.stride
-            yield lax.slice(x, start, stop, stride)
-
-    def fold(self, x: Any, reduction: Reduction) -> Any:
-        return functools.reduce(reduction.combine, self.elements(x))
-
-    def winners(self, x: Any, reduction: Reduction) -> tuple[Any, Any]:
-        best, *others = self.elements(x)
-        choice = jnp.zeros_like(best, _code(len(others) + 1))
-        for number, element in enumerate(others, 1):
-            loses = reduction.loses(best, element)
-            best, choice = jnp.where(loses, element, best), jnp.where(loses, np.asarray(number, choice.dtype), choice)
-        return best, choice
-
-    def take(self, choice: Any, x: Any) -> Any:
-        if all(along.step == 1 for along in self.windows) and any(along.stride > 1 for along in self.windows):
-            return self.take_by_cells(choice, x)
-        total: Any = 0
-        for number, element in enumerate(self.elements(x)):
-            total = total + jnp.where(choice == np.asarray(number, choice.dtype), element, 0)
-        return total
-
-    def take_by_cells(self, choice: Any, x: Any) -> Any:
-        """A window as the cells of `stride` elements that it meets: the transpose then writes every element once."""
-        met = [-(-along.width // along.stride) for along in self.windows]
-        padding = [(0, 0, 0)] * x.ndim
-        for along, number in zip(self.windows, met, strict=True):
-            length = (choice.shape[along.axis] + number - 1) * along.stride
-            padding[along.axis] = (0, length - x.shape[along.axis], 0)
-        axes, strides = tuple(along.axis for along in self.windows), tuple(along.stride for along in self.windows)
-        split, places = Cells(axes, strides).split(lax.pad(x, np.zeros((), x.dtype), padding))
-        total: Any = 0
-        for block in np.ndindex(*met):
-            cells, inside = split, np.ones((), bool)
-            code = np.zeros((), np.int64)
-            for along, cell, place in zip(self.windows, block, places, strict=True):
-                cells = lax.slice_in_dim(cells, cell, cell + choice.shape[along.axis], axis=place - 1)
-                shape = [along.stride if axis == place else 1 for axis in range(split.ndim)]
-                j = (cell * along.stride + np.arange(along.stride)).reshape(shape)
-                code, inside = code * along.width + j, inside & (j < along.width)
-            chosen = (jnp.expand_dims(choice, places) == np.where(inside, code, 0).astype(choice.dtype)) & inside
-            total = total + jnp.sum(jnp.where(chosen, cells, 0), axis=places)
-        return total
-
-
-@dataclass(frozen=True)
-class Doubling:
-    """Windows along one axis, from two halves each: 1, 2, 4, … elements, until the last two overlap."""
-
-    along: Along
-
-    def shifts(self) -> list[int]:
-        """The distance between the two halves, in elements of the window, at each level."""
-        width, shifts = 1, []
-        while width < self.along.width:
-            shifts.append(min(width, self.along.width - width))
-            width += shifts[-1]
-        return shifts
-
-    def halves(self, x: Any, shift: int) -> tuple[Any, Any]:
-        axis, distance = self.along.axis, shift * self.along.step
-        length = x.shape[axis]
-        return lax.slice_in_dim(x, 0, length - distance, axis=axis), lax.slice_in_dim(x, distance, length, axis=axis)
-
-    def strided(self, x: Any) -> Any:
-        axis = self.along.axis
-        return lax.slice_in_dim(x, 0, x.shape[axis], self.along.stride, axis)
-
-    def fold(self, x: Any, reduction: Reduction) -> Any:
-        if reduction.combine is lax.add:
-            return self.strided(self.sums(x))
-        for shift in self.shifts():
-            x = reduction.combine(*self.halves(x, shift))
-        return self.strided(x)
-
-    def sums(self, x: Any) -> Any:
-        """No element twice: the width as a sum of powers of two."""
-        axis, (width, step) = self.along.axis, (self.along.width, self.along.step)
-        outputs = x.shape[axis] - (width - 1) * step
-        total, done, power = None, 0, 1
-        while True:
-            if width & power:
-                part = lax.slice_in_dim(x, done * step, done * step + outputs, axis=axis)
-                total, done = part if total is None else total + part, done + power
-            if done == width:
-                return total
-            x, power = lax.add(*self.halves(x, power)), 2 * power
-
-    def winners(self, x: Any, reduction: Reduction) -> tuple[Any, Any]:
-        shifts, levels = self.shifts(), []
-        for shift in shifts:
-            front, back = self.halves(x, shift)
-            loses = reduction.loses(front, back)
-            x = jnp.where(loses, back, front)
-            levels.append(loses)
-        dtype, longest, axis = _code(2 ** len(shifts)), levels[0].shape[self.along.axis], self.along.axis
-        choice: Any = 0
-        for bit, loses in enumerate(levels):
-            padding = [(0, 0, 0)] * x.ndim
-            padding[axis] = (0, longest - loses.shape[axis], 0)
-            choice = choice | lax.pad(loses.astype(dtype) << np.asarray(bit, dtype), np.zeros((), dtype), padding)
-        return self.strided(x), choice
-
-    def take(self, choice: Any, x: Any) -> Any:
-        axis = self.along.axis
-        for bit, shift in enumerate(self.shifts()):
-            front, back = self.halves(x, shift)
-            level = lax.slice_in_dim(choice, 0, front.shape[axis], axis=axis)
-            x = jnp.where(level & np.asarray(1 << bit, level.dtype) != 0, back, front)
-        return self.strided(x)
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """Windows of differing widths along one axis, each a slice."""
-
-    windows: Pieces
-
-    def pieces(self, x: Any) -> Iterator[Any]:
-        return (lax.slice_in_dim(x, start, stop, axis=self.windows.axis) for start, stop in self.windows.pieces)
-
-    def fold(self, x: Any, reduction: Reduction) -> Any:
-        parts = [reduction.reduce(piece, axis=self.windows.axis) for piece in self.pieces(x)]
-        return jnp.stack(parts, self.windows.axis)
-
-    def winners(self, x: Any, reduction: Reduction) -> tuple[Any, Any]:
-        axis = self.windows.axis
-        dtype = _code(max(stop - start for start, stop in self.windows.pieces))
-        found = [Cells((axis,), (piece.shape[axis],)).winners(piece, reduction) for piece in self.pieces(x)]
-        values, choices = zip(*found, strict=True)
-        return lax.concatenate(values, axis), lax.concatenate([choice.astype(dtype) for choice in choices], axis)
-
-    def take(self, choice: Any, x: Any) -> Any:
-        axis, taken = self.windows.axis, []
-        for i, piece in enumerate(self.pieces(x)):
-            own = lax.slice_in_dim(choice, i, i + 1, axis=axis)
-            taken.append(Cells((axis,), (piece.shape[axis],)).take(own.astype(_code(piece.shape[axis])), piece))
-        return lax.concatenate(taken, axis)
-
-
-Step = Cells | Overlapping | Doubling | Ragged
-
-
-def _code(count: int) -> Any:
-    """The smallest unsigned dtype that numbers `count` elements."""
-    return np.dtype("uint8" if count <= 2**8 else "uint16" if count <= 2**16 else "uint32")
-
-
-def _one_by_one(windows: Windows) -> Iterator[Step]:
-    """One axis at a time, the last axis first, so that ties go to the first element in row-major order."""
-    for along in reversed(windows):
-        if isinstance(along, Pieces):
-            yield Ragged(along)
-            continue
-        cell = math.gcd(along.width, along.stride) if along.step == 1 else 1
-        if cell > 1:
-            yield Cells((along.axis,), (cell,))
-        rest = Along(along.axis, along.width // cell, along.stride // cell, along.step)
-        if rest.width > COMPARED_ALONG:
-            yield Doubling(rest)
-        elif not rest.width == rest.stride == 1:
-            yield Overlapping((rest,))
-
-
-def _steps(windows: Windows) -> tuple[Step, ...]:
-    """The steps that find the winners."""
-    sliding = tuple(along for along in windows if isinstance(along, Along))
-    if len(sliding) == len(windows) and all(along.apart for along in sliding):
-        return (Cells(tuple(along.axis for along in sliding), tuple(along.width for along in sliding)),)
-    if len(sliding) == len(windows) and math.prod(along.width for along in sliding) <= COMPARED_AT_ONCE:
-        return (Overlapping(sliding),)
-    return tuple(_one_by_one(windows))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Values, winners and derivatives
 
 
 def _fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
@@ -389,7 +67,7 @@ def _fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
             x = _reduce_window(x, (along,), reduction)
         else:
             x = _padded(x, (along,), reduction.neutral(x.dtype))
-            for step in _one_by_one((along,)):
+            for step in one_by_one((along,)):
                 x = step.fold(x, reduction)
     return x
 
@@ -397,10 +75,40 @@ def _fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
 def _winners(x: Any, windows: Windows, reduction: Reduction) -> tuple[Any, list[Any]]:
     """The extreme of every window, and which elements they are: what `_take` needs."""
     x, choices = _padded(x, windows, reduction.neutral(x.dtype)), []
-    for step in _steps(windows):
+    for step in steps(windows):
         x, choice = step.winners(x, reduction)
-        choices.append(_kept(choice))
-    return x, choices
+        choices.append(choice)
+    return x, [_kept(choice) for choice in _packed(choices, windows)]
+
+
+def _fits_a_byte(windows: Windows) -> bool:
+    choices = [step.choices for step in steps(windows)]
+    return math.prod(choices) <= 256 > max(choices)
+
+
+def _packed(choices: list[Any], windows: Windows) -> list[Any]:
+    """The choices of all steps as one byte each, where they fit; their shapes differ by what the later steps pool."""
+    if len(choices) == 1 or not _fits_a_byte(windows):
+        return choices
+    shape = [max(lengths) for lengths in zip(*(choice.shape for choice in choices), strict=True)]
+    byte: Any = np.uint8(0)
+    for step, choice in reversed(list(zip(steps(windows), choices, strict=True))):
+        padding = [(0, longest - length, 0) for longest, length in zip(shape, choice.shape, strict=True)]
+        byte = byte * np.uint8(step.choices) + lax.pad(choice, np.uint8(0), padding)
+    return [byte]
+
+
+def _unpacked(choices: Sequence[Any], x: Any, windows: Windows) -> Sequence[Any]:
+    """The choices of all steps over an array like x, padded."""
+    if len(steps(windows)) == 1 or not _fits_a_byte(windows):
+        return choices
+    (byte,), unpacked = choices, []
+    like = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    for step in steps(windows):
+        like, choice = jax.eval_shape(partial(step.winners, reduction=MAX), like)
+        unpacked.append(lax.slice(byte % np.uint8(step.choices), [0] * x.ndim, choice.shape))
+        byte = byte // np.uint8(step.choices)
+    return unpacked
 
 
 def _kept(choice: Any) -> Any:
@@ -418,7 +126,7 @@ def _kept(choice: Any) -> Any:
 def _take(choices: Sequence[Any], x: Any, windows: Windows) -> Any:
     """The chosen elements of x: linear in x."""
     x = _padded(x, windows, 0)
-    for step, choice in zip(_steps(windows), choices, strict=True):
+    for step, choice in zip(steps(windows), _unpacked(choices, x, windows), strict=True):
         x = step.take(choice, x)
     return x
 
@@ -461,7 +169,7 @@ def _total(x: Any, windows: Windows) -> Any:
 def _total_jvp(windows: Windows, primals: Any, tangents: Any) -> tuple[Any, Any]:
     (x,), (tangent,) = primals, tangents
     tangent = _padded(tangent, windows, 0)
-    for step in _one_by_one(windows):
+    for step in one_by_one(windows):
         tangent = step.fold(tangent, SUM_OF_TANGENTS)
     return _total(x, windows), tangent
 
