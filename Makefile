@@ -11,7 +11,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: compare test test-all lint bench bench-quick kernels clean
+.PHONY: compare test test-all lint bench bench-quick kernels sanitize clean
 
 compare: .venv/lab
 	$(BIN)/anypool compare --out anypool-report
@@ -47,6 +47,19 @@ kernels: .venv/bin/python
 	PATH=$(CURDIR)/$(BIN):$$PATH cmake --build build/kernels --parallel
 	cp build/kernels/_kernels*.so src/anypool/.kernels.new
 	mv src/anypool/.kernels.new src/anypool/$$(basename build/kernels/_kernels*.so)
+
+# The kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer; an editable install must not come first.
+SANITIZED := build/sanitize/src
+sanitize: .venv/test
+	PATH=$(CURDIR)/$(BIN):$$PATH cmake -S . -B build/sanitize -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	    -DANYPOOL_SANITIZE=ON -DANYPOOL_LEVELS=v3
+	PATH=$(CURDIR)/$(BIN):$$PATH cmake --build build/sanitize --parallel 2
+	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
+	cp -r src/anypool $(SANITIZED) && rm -f $(SANITIZED)/anypool/*.so && cp build/sanitize/_kernels*.so $(SANITIZED)/anypool
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(SANITIZED) $(BIN)/python -c "import sys; \
+	    sys.meta_path[:] = [f for f in sys.meta_path if 'ScikitBuild' not in type(f).__name__]; \
+	    import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/test_kernels.py']))"
 
 clean:
 	rm -rf .venv build dist

@@ -53,16 +53,24 @@ template <class T, class A, class O> class Backward {
     int64_t in_stride[most_pooled], out_stride[most_pooled];
     bool grad_dense, offsets_dense, gathers;
 
+    // An element of a window: how far it lies from the window's start.
+    struct Place {
+        int32_t along[most_pooled];
+    };
+    static constexpr int64_t most_places = 1 << 16;
+
     // Of the unit at hand.
     const Element *grad;
     const O *offsets;
     Element *packed_grad = nullptr;
     O *packed_offsets = nullptr;
-    A *sums = nullptr, *phases = nullptr;
+    A *sums = nullptr;
+    Covering *covers = nullptr;  // of every position of the last axis, where inner elements lie behind it
+    Place *places = nullptr;     // of every offset
     char *spare = nullptr;
 
   public:
-    explicit Backward(const Problem &p) : p(p), last(p.rank - 1) {
+    __attribute__((cold)) explicit Backward(const Problem &p) : p(p), last(p.rank - 1) {
         int64_t in = p.inner, out = p.inner, windows = 1;
         bool sliding = true;
         for (int a = last; a >= 0; a--) {
@@ -108,9 +116,12 @@ template <class T, class A, class O> class Backward {
         if (!grad_dense) packed_grad = arena.take<Element>(all);
         if (!offsets_dense) packed_offsets = arena.take<O>(all);
         if (gathers) {
-            sums = arena.take<A>(row + 2 * N * larger(p.axes[last].stride, 1));
-            phases = arena.take<A>(row + 2 * N * larger(p.axes[last].stride, 1));
-        } else sums = arena.take<A>(chunk * in_below[0]);
+            sums = arena.take<A>(row + (2 * N + 1) * p.axes[last].stride) + p.axes[last].stride;
+            if (p.inner > 1) covers = arena.take<Covering>(p.axes[last].length);
+        } else {
+            sums = arena.take<A>(chunk * in_below[0]);
+            if (p.window <= most_places) places = arena.take<Place>(p.window);
+        }
         spare = arena.take<char>(row * 8);
     }
 
@@ -128,8 +139,15 @@ template <class T, class A, class O> class Backward {
         if (!offsets_dense) offsets = pack(p.offsets, offsets, packed_offsets);
         for (int a = 0; a < p.rank; a++) out_stride[a] = out_below[a];
         const int64_t out = outer_offset(p, p.out, o);
-        if (gathers) gather(lo, hi, out);
-        else scatter(lo, hi, out);
+        if (gathers) {
+            for (int64_t i = 0; covers && i < p.axes[last].length; i++) covers[i] = covering(p.axes[last], i);
+            gather(lo, hi, out);
+        } else {
+            for (int64_t offset = 0; places && offset < p.window; offset++)
+                for (int a = 0; a < most_pooled; a++)
+                    places[offset].along[a] = a <= last ? int32_t(offset / p.axes[a].weight % p.axes[a].width * p.axes[a].step) : 0;
+            scatter(lo, hi, out);
+        }
         return true;
     }
 
@@ -138,7 +156,7 @@ template <class T, class A, class O> class Backward {
         pack_axis(array, from, 0, next);
         return to;
     }
-    template <class E> void pack_axis(const Array &array, const E *from, int a, E *&to) {
+    template <class E> __attribute__((cold)) void pack_axis(const Array &array, const E *from, int a, E *&to) {
         for (int64_t i = 0; i < p.axes[a].outputs; i++, from += array.axis[a]) {
             if (a < last) pack_axis(array, from, a + 1, to);
             else
@@ -208,11 +226,33 @@ template <class T, class A, class O> class Backward {
         return (V)((OV)value & match);
     }
 
-    void gather_row(const Source *sources, int n, int64_t lo, int64_t hi, int64_t out) {
+    // The sums of the elements at remainder r of outputs q, q + 1, …, in the order of the outputs they come from.
+    V phase(const Source *sources, int n, int64_t q, int64_t r) const {
+        const int64_t most = (p.axes[last].width - 1) / p.axes[last].stride;
+        return q >= most && q + N <= p.axes[last].outputs ? phase<true>(sources, n, q, r) : phase<false>(sources, n, q, r);
+    }
+    template <bool inside> V phase(const Source *sources, int n, int64_t q, int64_t r) const {
+        const Axis &axis = p.axes[last];
+        V sum{};
+        if (r >= axis.width) return sum;
+        for (int s = 0; s < n; s++)
+            for (int64_t t = (axis.width - 1 - r) / axis.stride; t >= 0; t--) {
+                const int64_t at = q - t, place = sources[s].row + at;
+                const auto g = inside ? load<Vec<Element, N>>(grad + place) : load_inside<Vec<Element, N>>(grad + place, at, axis.outputs);
+                const auto chosen = inside ? load<Vec<O, N>>(offsets + place) : load_inside<Vec<O, N>>(offsets + place, at, axis.outputs);
+                sum += taken(g, chosen, sources[s].offset + (r + t * axis.stride) * axis.weight);
+            }
+        return sum;
+    }
+
+    __attribute__((noinline)) void gather_row(const Source *sources, int n, int64_t lo, int64_t hi, int64_t out) {
         const Axis &axis = p.axes[last];
         if (p.inner > 1) {
+            A *row = sums;
+            const bool direct = __is_same(T, A) && p.out.inner == 1 && p.out.axis[last] == p.inner;
+            if (direct) row = (A *)p.out.data + out;
             for (int64_t i = lo; i < hi; i++) {
-                const Covering c = covering(axis, i);
+                const Covering c = covers[i];
                 each_vector(p.inner, N, [&](int64_t at, int64_t m) {
                     V sum{};
                     for (int s = 0; s < n; s++)
@@ -222,28 +262,27 @@ template <class T, class A, class O> class Backward {
                             const auto chosen = m == N ? load<Vec<O, N>>(offsets + place) : load<Vec<O, N>>(offsets + place, m);
                             sum += taken(g, chosen, sources[s].offset + (c.element + (c.hi - o) * axis.stride) * axis.weight);
                         }
-                    if (m == N) store(sums + i * p.inner + at, sum);
-                    else store(sums + i * p.inner + at, sum, m);
+                    if (m == N) store(row + i * p.inner + at, sum);
+                    else store(row + i * p.inner + at, sum, m);
                 });
             }
+            if (direct) return;
         } else {
             // Elements with the same remainder by the stride form a phase; output q − t, or element j of it, are the same for a whole phase.
             const int64_t stride = axis.stride, first = floor_div(lo + axis.before, stride), past = floor_div(hi - 1 + axis.before, stride) + 1;
-            for (int64_t r = 0; r < stride; r++)
-                for (int64_t q = first; q < past; q += N) {
-                    V sum{};
-                    for (int s = 0; s < n; s++)
-                        for (int64_t t = (axis.width - 1 - r) / stride; r < axis.width && t >= 0; t--) {
-                            const int64_t at = q - t, place = sources[s].row + at;
-                            const auto g = load_inside<Vec<Element, N>>(grad + place, at, axis.outputs);
-                            const auto chosen = load_inside<Vec<O, N>>(offsets + place, at, axis.outputs);
-                            sum += taken(g, chosen, sources[s].offset + (r + t * stride) * axis.weight);
-                        }
-                    for (int l = 0; l < N; l++) {
-                        const int64_t i = (q + l) * stride + r - axis.before;
-                        if (i >= lo && i < hi) sums[i] = sum[l];
+            for (int64_t q = first; q < past; q += N) {
+                A *to = sums + (q * stride - axis.before);
+                if (stride == 1) store(to, phase(sources, n, q, 0));
+                else if (stride == 2) {
+                    const V even = phase(sources, n, q, 0), odd = phase(sources, n, q, 1);
+                    store(to, zip_low(even, odd));
+                    store(to + N, zip_high(even, odd));
+                } else
+                    for (int64_t r = 0; r < stride; r++) {
+                        const V sum = phase(sources, n, q, r);
+                        for (int l = 0; l < N; l++) to[l * stride + r] = sum[l];
                     }
-                }
+            }
         }
         if (last == 0 && (lo > 0 || hi < axis.length)) return write_part(lo, hi, out);
         write(sums, out);
@@ -260,7 +299,7 @@ template <class T, class A, class O> class Backward {
     // -----------------------------------------------------------------------------------------------------------------
     // Scattering
 
-    void scatter(int64_t lo, int64_t hi, int64_t out) {
+    __attribute__((noinline)) void scatter(int64_t lo, int64_t hi, int64_t out) {
         const int64_t below = in_below[0];
         __builtin_memset(sums, 0, (hi - lo) * below * sizeof(A));
         Window w[most_pooled] = {{0, 1, 0}, {0, 1, 0}, {0, 1, 0}};
@@ -268,15 +307,11 @@ template <class T, class A, class O> class Backward {
             w[0] = window(p.axes[0], i);
             if (w[0].count == 0 || w[0].begin >= hi || w[0].begin + (w[0].count - 1) * p.axes[0].step < lo) continue;
             if (last == 0) scatter_window(w, i * out_below[0], lo, hi);
-            else
+            if (last == 1) scatter_row(w, i * out_below[0], lo, hi);
+            if (last == 2)
                 for (int64_t k = 0; k < p.axes[1].outputs; k++) {
                     w[1] = window(p.axes[1], k);
-                    if (last == 1) scatter_window(w, i * out_below[0] + k * out_below[1], lo, hi);
-                    else
-                        for (int64_t l = 0; l < p.axes[2].outputs; l++) {
-                            w[2] = window(p.axes[2], l);
-                            scatter_window(w, i * out_below[0] + k * out_below[1] + l * out_below[2], lo, hi);
-                        }
+                    scatter_row(w, i * out_below[0] + k * out_below[1], lo, hi);
                 }
         }
         for (int64_t i = lo; i < hi; i++) {
@@ -288,18 +323,62 @@ template <class T, class A, class O> class Backward {
         }
     }
 
+    void scatter_row(Window *w, int64_t place, int64_t lo, int64_t hi) {
+        if (places && p.inner == 1 && last == 1 && p.axes[1].kind == Windows::sliding) return scatter_plane_row(w[0], place, lo, hi);
+        for (int64_t k = 0; k < p.axes[last].outputs; k++) {
+            w[last] = window(p.axes[last], k);
+            scatter_window(w, place + k * p.inner, lo, hi);
+        }
+    }
+
     // The inner elements at one place of a single pooled axis.
     void write_columns(const A *row, int64_t out) {
         for (int64_t c = 0; c < p.inner; c++)
             ((Element *)p.out.data)[out + (p.inner == 1 ? 0 : c * p.out.inner)] = narrow<T, A, N>(broadcast<V>(row[c]))[0];
     }
 
-    // The outputs of one window, one per inner element. An offset that names no element of the window is passed over.
-    void scatter_window(const Window *w, int64_t place, int64_t lo, int64_t hi) {
-        for (int64_t c = 0; c < p.inner; c++) {
-            const int64_t at = position(w, offsets[place + c], lo, hi);
-            if (at >= 0) sums[at + c] += widen<A, T, N>(broadcast<Vec<Element, N>>(grad[place + c]))[0];
+    // What most calls are: two axes, sliding along the last.
+    void scatter_plane_row(Window w, int64_t place, int64_t lo, int64_t hi) {
+        const Axis &axis = p.axes[1];
+        const int64_t top = w.begin - w.first * p.axes[0].step - lo;
+        for (int64_t k = 0; k < axis.outputs; k++) {
+            const int64_t offset = offsets[place + k];
+            if (offset >= p.window) continue;
+            const int64_t i = top + places[offset].along[0], l = k * axis.stride - axis.before + places[offset].along[1];
+            if (uint64_t(i) < uint64_t(hi - lo) && uint64_t(l) < uint64_t(axis.length)) sums[i * axis.length + l] += one(place + k);
         }
+    }
+
+    // The outputs of one window, one per inner element. An offset that names no element of the array is passed over.
+    void scatter_window(const Window *w, int64_t place, int64_t lo, int64_t hi) {
+        if (!places) {
+            for (int64_t c = 0; c < p.inner; c++) {
+                const int64_t at = position(w, offsets[place + c], lo, hi);
+                if (at >= 0) sums[at + c] += one(place + c);
+            }
+            return;
+        }
+        int64_t start[most_pooled] = {0, 0, 0}, length[most_pooled] = {1, 1, 1}, below[most_pooled] = {0, 0, 0};
+        for (int a = 0; a <= last; a++) {
+            start[a] = w[a].begin - w[a].first * p.axes[a].step;
+            length[a] = p.axes[a].length;
+            below[a] = in_below[a];
+        }
+        start[0] -= lo;
+        length[0] = hi - lo;
+        for (int64_t c = 0; c < p.inner; c++) {
+            const int64_t offset = offsets[place + c];
+            if (offset >= p.window) continue;
+            const Place &element = places[offset];
+            const int64_t i = start[0] + element.along[0], k = start[1] + element.along[1], l = start[2] + element.along[2];
+            if (uint64_t(i) < uint64_t(length[0]) && uint64_t(k) < uint64_t(length[1]) && uint64_t(l) < uint64_t(length[2]))
+                sums[i * below[0] + k * below[1] + l * below[2] + c] += one(place + c);
+        }
+    }
+
+    A one(int64_t place) const {
+        if constexpr (__is_same(T, A)) return grad[place];
+        else return widen<A, T, N>(broadcast<Vec<Element, N>>(grad[place]))[0];
     }
 
     int64_t position(const Window *w, int64_t offset, int64_t lo, int64_t hi) const {

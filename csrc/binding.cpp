@@ -180,7 +180,8 @@ AxisSpec transposed(const AxisSpec &from) {
     to.axis.outputs = a.length;
     to.axis.counts = nullptr;
     if (a.kind == Windows::sliding && a.step == 1) {
-        to.axis.kind = Windows::covering;
+        if (a.stride == 1) to.axis.before = a.width - 1 - a.before;
+        else to.axis.kind = Windows::covering;
         return to;
     }
     to.axis.kind = Windows::table;
@@ -221,9 +222,10 @@ class Kernel {
             read_axis(nb::cast<nb::tuple>(axes[k]), axes_[k], pooled_[k]);
             axes_[k].axis.weight = int64_t(weight);
             weight *= uint64_t(axes_[k].axis.width > 0 ? axes_[k].axis.width : 1);
-            if (weight > (uint64_t(1) << 32)) weight = (uint64_t(1) << 32) + 1;
+            if (weight > largest_window) weight = largest_window + 1;
         }
-        offset_bytes_ = weight <= 256 ? 1 : weight <= 65536 ? 2 : weight <= (uint64_t(1) << 32) ? 4 : 0;
+        window_ = int64_t(weight);
+        offset_bytes_ = window_ <= 256 ? 1 : window_ <= 65536 ? 2 : window_ <= largest_window ? 4 : 0;
         for (size_t i = 0; i < shape_.size(); i++) {
             bool is_pooled = false;
             for (int64_t a : pooled_) is_pooled |= a == int64_t(i);
@@ -259,8 +261,9 @@ class Kernel {
         p.operation = operation_;
         p.type = result_.type;
         p.result = type_.type;
-        p.accumulator = result_.type == Type::f64 || type_.type == Type::f64 ? Type::f64 : Type::f32;
+        p.accumulator = result_.type == Type::f64 ? Type::f64 : Type::f32;
         p.offset_bytes = selects ? offset_bytes_ : 0;
+        p.window = window_;
         p.x.data = g.data;
         p.out.data = to.data;
         p.offsets.data = chosen.data;
@@ -315,7 +318,7 @@ class Kernel {
 
     std::pair<nb::object, nb::object> run(nb::handle x_object, nb::object out, nb::object offsets, bool marked) {
         if (marked && (operation_ == Operation::sum || operation_ == Operation::average)) fail(PyExc_ValueError, "sums and averages have no offsets");
-        if (marked && !offset_bytes_) fail(PyExc_ValueError, "offsets in windows of more than 2**32 elements do not fit 32 bits");
+        if (marked && !offset_bytes_) fail(PyExc_ValueError, "there are no offsets in windows of more than 2**31 elements");
         const View x = view("x", x_object);
         check("x", x, shape_, type_.name, false);
         const std::vector<int> order = memory_order(x.shape, x.strides);
@@ -344,6 +347,7 @@ class Kernel {
         p.result = result_.type;
         p.divisor = divisor_;
         p.offset_bytes = marked ? offset_bytes_ : 0;
+        p.window = window_;
         p.x.data = x.data;
         p.out.data = to.data;
         p.offsets.data = places.data;
@@ -393,6 +397,8 @@ class Kernel {
     Type accumulator_;
     int64_t divisor_;
     int offset_bytes_;
+    int64_t window_;
+    static constexpr int64_t largest_window = int64_t(1) << 31;
     std::vector<int64_t> shape_, output_, pooled_;
     std::vector<AxisSpec> axes_, transposed_;
     int64_t transposed_divisor_ = 0;

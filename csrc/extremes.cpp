@@ -1,14 +1,16 @@
 // Max and min, with and without offsets, for one instruction set.
-#include "forward.h"
+#include "planes.h"
 
 namespace anypool::ANYPOOL_ISA {
 namespace {
 
 template <class T, class K> bool run(const Problem &p) {
-    if (!p.offset_bytes) return Forward<Extreme<T, K>>(p).run();
+    constexpr bool half = __is_same(T, Half);
+    if (!p.offset_bytes) return forward<Extreme<K>, Keys<T, K>>(p);
+    // Offsets take half of what their lanes can count: the other half marks what is no element.
     if constexpr (sizeof(K) < 4)
-        if (p.offset_bytes > int(sizeof(K))) return Forward<MarkedExtreme<T, int32_t>>(p).run();
-    return Forward<MarkedExtreme<T, K>>(p).run();
+        if (p.window > int64_t(1) << (8 * sizeof(K) - 1)) return forward<MarkedExtreme<int32_t, half>, Keys<T, int32_t>>(p);
+    return forward<MarkedExtreme<K, half>, Keys<T, K>>(p);
 }
 
 }  // namespace

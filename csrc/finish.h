@@ -11,11 +11,12 @@ template <class T, class F> inline void write_row(T *out, int64_t stride, int64_
     for (int64_t i = 0; i < n; i++) out[i * stride] = spare[i];
 }
 
-template <class T, class K> void finish(const Keys<T, K> &keys, const K *row, Stored<T> *out, int64_t n) {
-    constexpr int N = lanes<K>;
+template <class Reader> void finish_keys(const Reader &keys, const typename Reader::Lane *row, typename Reader::Element *out, int64_t n) {
+    using K = typename Reader::Lane;
+    constexpr int N = Reader::N;
     each_vector(n, N, [&](int64_t i, int64_t m) {
-        const auto bits = keys.unkey(load<Vec<K, N>>(row + i));
-        auto *to = (typename Keys<T, K>::Bits *)out + i;
+        const auto bits = keys.bits(load<Vec<K, N>>(row + i));
+        auto *to = (UnsignedOf<typename Reader::Element> *)out + i;
         if (m == N) store(to, bits);
         else store(to, bits, m);
     });
@@ -69,11 +70,12 @@ template <class A, class T> void finish_sums(const A *row, Stored<T> *out, int64
     }
 }
 
-template <class A> void finish_sums(Type result, const A *row, void *out, int64_t n, const A *divisors) {
+template <class A> __attribute__((noinline)) void finish_sums(Type result, const A *row, void *out, int64_t n, const A *divisors) {
     if constexpr (__is_same(A, float)) {
         switch (result) {
             case Type::f16: return finish_sums<A, Half>(row, (uint16_t *)out, n, divisors);
             case Type::bf16: return finish_sums<A, Brain>(row, (uint16_t *)out, n, divisors);
+            case Type::f64: return finish_sums<A, double>(row, (double *)out, n, divisors);
             default: return finish_sums<A, float>(row, (float *)out, n, divisors);
         }
     } else {

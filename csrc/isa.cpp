@@ -12,24 +12,48 @@ namespace anypool {
     }
 #define KERNELS(isa) {#isa, isa::run_extreme, isa::run_total, isa::run_gradient}
 
-#if defined(__x86_64__) && defined(ANYPOOL_X86)
-DECLARE(v2)
-DECLARE(v3)
+// The best first; null ends the list.
+#ifdef ANYPOOL_v4
 DECLARE(v4)
-static const Kernels sets[] = {KERNELS(v4), KERNELS(v3), KERNELS(v2)};
-static bool runs(int i) {
-    __builtin_cpu_init();
-    return i == 0 ? __builtin_cpu_supports("x86-64-v4") : i == 1 ? __builtin_cpu_supports("x86-64-v3") : __builtin_cpu_supports("x86-64-v2");
-}
-#else
-DECLARE(plain)
-static const Kernels sets[] = {KERNELS(plain)};
-static bool runs(int) { return true; }
 #endif
+#ifdef ANYPOOL_v3
+DECLARE(v3)
+#endif
+#ifdef ANYPOOL_v2
+DECLARE(v2)
+#endif
+#ifdef ANYPOOL_plain
+DECLARE(plain)
+#endif
+static const Kernels sets[] = {
+#ifdef ANYPOOL_v4
+    KERNELS(v4),
+#endif
+#ifdef ANYPOOL_v3
+    KERNELS(v3),
+#endif
+#ifdef ANYPOOL_v2
+    KERNELS(v2),
+#endif
+#ifdef ANYPOOL_plain
+    KERNELS(plain),
+#endif
+    {},
+};
+
+static bool runs(const char *name) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (!std::strcmp(name, "v4")) return __builtin_cpu_supports("x86-64-v4");
+    if (!std::strcmp(name, "v3")) return __builtin_cpu_supports("x86-64-v3");
+    if (!std::strcmp(name, "v2")) return __builtin_cpu_supports("x86-64-v2");
+#endif
+    return !std::strcmp(name, "plain");
+}
 
 const Kernels *choose_kernels(const char *wanted) {
-    for (int i = 0; i < int(sizeof sets / sizeof *sets); i++)
-        if (runs(i) && (!wanted || !*wanted || !std::strcmp(wanted, sets[i].name))) return &sets[i];
+    for (const Kernels *set = sets; set->name; set++)
+        if (runs(set->name) && (!wanted || !*wanted || !std::strcmp(wanted, set->name))) return set;
     return nullptr;
 }
 

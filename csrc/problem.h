@@ -45,6 +45,7 @@ struct Problem {
     int64_t inner;  // elements behind the last pooled axis
     Array x, out, offsets;
     int offset_bytes = 0;  // 0: no offsets wanted
+    int64_t window = 1;    // elements of the largest window, where offsets are wanted
     int64_t divisor = 0;   // divides every sum; 0: the product of the axes' counts does
     int threads = 1;
 };

@@ -1,5 +1,5 @@
-// What is kept of a window. A reducer loads elements (from the array, or from rows already reduced), combines two accumulators, the earlier
-// elements first, and stores rows. Everything else about pooling is the same for all.
+// What is kept of a window. A reducer combines accumulators, the earlier elements first, and loads and stores rows of them; a reader makes lanes of elements
+// in memory. Everything else about pooling is the same for all.
 #pragma once
 #include "elements.h"
 
@@ -10,22 +10,32 @@ enum class Order { sequential, any };
 
 // A row of reduced values in scratch memory.
 template <class K> struct Row {
-    using Lane = K;
     K *value;
-    Row at(int64_t i) const { return {value + i}; }
+    Row operator+(int64_t i) const { return {value + i}; }
 };
 
 // The same, with the offset in its window of the element that each value is.
 template <class K> struct MarkedRow {
-    using Lane = K;
     K *value;
     UnsignedOf<K> *offset;
-    MarkedRow at(int64_t i) const { return {value + i, offset + i}; }
+    MarkedRow operator+(int64_t i) const { return {value + i, offset + i}; }
 };
 
-// How elements become keys whose maximum is the answer. `flip` exchanges the order (min) or moves unsigned numbers to signed ones; half-precision numbers
-// are compared as integers, NaN the largest.
+// A row of elements in an array.
+template <class Reader> struct RawRow {
+    const typename Reader::Element *elements;
+    Reader reader;
+    RawRow operator+(int64_t i) const { return {elements + i, reader}; }
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Readers
+
+// Elements as keys whose maximum is the answer. `flip` exchanges the order (min) or moves unsigned numbers to signed ones; half-precision numbers are
+// compared as integers, NaN the largest.
 template <class T, class K> struct Keys {
+    using Element = Stored<T>;
+    using Lane = K;
     static constexpr int N = lanes<K>;
     static constexpr bool half = __is_same(T, Half);
     using Bits = UnsignedOf<T>;
@@ -33,29 +43,26 @@ template <class T, class K> struct Keys {
     using V = Vec<K, N>;
     Bits flip, infinity;
 
-    static Keys of(const Problem &p) {
+    explicit Keys(const Problem &p) {
         const bool is_unsigned = p.type == Type::u8 || p.type == Type::u16 || p.type == Type::u32 || p.type == Type::u64;
         const Bits top = Bits(Bits(1) << (8 * sizeof(Bits) - 1));
-        const bool floating = half || is_float<K>;
-        Bits flip = is_unsigned ? top : 0;
-        if (p.operation == Operation::min) flip ^= floating ? top : Bits(~Bits(0));
-        return {flip, Bits(p.type == Type::f16 ? 0x7c00 : 0x7f80)};
+        flip = is_unsigned ? top : 0;
+        if (p.operation == Operation::min) flip ^= half || is_float<K> ? top : Bits(~Bits(0));
+        infinity = Bits(p.type == Type::f16 ? 0x7c00 : 0x7f80);
     }
-    // Whether keys are the elements themselves.
-    bool trivial() const { return __is_same(T, K) && flip == 0; }
 
-    V key(BV bits) const {
-        bits ^= flip;
+    V read(const Element *x, int64_t m) const {
+        const auto *from = (const Bits *)x;
+        const BV bits = (m == N ? load<BV>(from) : load<BV>(from, m)) ^ flip;
         if constexpr (half) {
             using S = Vec<int16_t, N>;
-            const BV magnitude = bits & 0x7fff;
             const S key = (S)bits ^ (S)((BV)((S)bits >> 15) & 0x7fff);
-            const S nan = (S)(magnitude > infinity);
+            const S nan = (S)((bits & 0x7fff) > infinity);
             return __builtin_convertvector((nan & 0x7fff) | (~nan & key), V);
         } else if constexpr (sizeof(T) == sizeof(K)) return (V)bits;
         else return __builtin_convertvector((Vec<SignedOf<T>, N>)bits, V);
     }
-    BV unkey(V v) const {
+    BV bits(V v) const {
         if constexpr (half) {
             using S = Vec<int16_t, N>;
             const S key = __builtin_convertvector(v, S);
@@ -71,35 +78,69 @@ template <class T, class K> struct Keys {
     }
 };
 
-template <class T, class K> struct Extreme {
+template <class T, class A> struct Widening {
     using Element = Stored<T>;
+    using Lane = A;
+    static constexpr int N = lanes<A>;
+
+    explicit Widening(const Problem &) {}
+    static Vec<A, N> read(const Element *x, int64_t m) {
+        using E = Vec<Element, N>;
+        return widen<A, T, N>(m == N ? load<E>(x) : load<E>(x, m));
+    }
+    static A lowest() { return 0; }
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Reducers
+
+// What values without offsets share. The mark of an element, its offset, is nothing here.
+template <class K> struct Plain {
     using Lane = K;
     using Rows = Row<K>;
     static constexpr int N = lanes<K>;
-    static constexpr bool pairwise = false;
-    static constexpr bool scaled = false;
     using V = Vec<K, N>;
     struct Acc { V value; };
-    struct Mark {};
-    static constexpr Mark unmarked{};
-    Keys<T, K> keys;
 
-    static Mark mark(const Axis &, Window, int64_t) { return {}; }
-
-    explicit Extreme(const Problem &p) : keys(Keys<T, K>::of(p)) {}
-    bool trivial() const { return keys.trivial(); }
-
-    Acc neutral() const { return {broadcast<V>(keys.lowest())}; }
-    Acc load(const Element *x, int64_t m, Mark) const {
-        using B = typename Keys<T, K>::BV;
-        const auto *bits = (const typename Keys<T, K>::Bits *)x;
-        return {keys.key(m == N ? ANYPOOL_ISA::load<B>(bits) : ANYPOOL_ISA::load<B>(bits, m))};
-    }
-    Acc load(Rows row, int64_t, Mark) const { return {ANYPOOL_ISA::load<V>(row.value)}; }
+    static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) { return {__builtin_shuffle(a.value, lane)}; }
+    using Deep = Acc;  // what long runs are accumulated in
+    static Deep deepen(Acc a) { return a; }
+    static Acc flatten(Deep a) { return a; }
+    static Acc even(Acc a, Acc b) { return {ANYPOOL_ISA::even(a.value, b.value)}; }
+    static Acc odd(Acc a, Acc b) { return {ANYPOOL_ISA::odd(a.value, b.value)}; }
+    static Acc zip_low(Acc a, Acc b) { return {ANYPOOL_ISA::zip_low(a.value, b.value)}; }
+    static Acc zip_high(Acc a, Acc b) { return {ANYPOOL_ISA::zip_high(a.value, b.value)}; }
+    static Acc ramp(Acc a, int64_t) { return a; }
+    static void copy(Rows from, Rows to) { *to.value = *from.value; }
     static void store(Rows row, Acc a, int64_t m) {
         if (m == N) ANYPOOL_ISA::store(row.value, a.value);
         else ANYPOOL_ISA::store(row.value, a.value, m);
     }
+    static Acc gather(Rows row, const int64_t *index, const int64_t *, Acc none) {
+        K lane[N];
+        ANYPOOL_ISA::store(lane, none.value);
+        for (int i = 0; i < N; i++)
+            if (index[i] >= 0) lane[i] = row.value[index[i]];
+        return {ANYPOOL_ISA::load<V>(lane)};
+    }
+};
+
+template <class K> struct Extreme : Plain<K> {
+    using typename Plain<K>::V, typename Plain<K>::Acc, typename Plain<K>::Rows;
+    using Plain<K>::N;
+    static constexpr bool pairwise = false, idempotent = true, marks = false, scaled = false;
+    struct Mark {};
+    static constexpr Mark unmarked{};
+    K lowest;
+
+    template <class Reader> explicit Extreme(const Reader &reader) : lowest(reader.lowest()) {}
+    Acc neutral() const { return {broadcast<V>(lowest)}; }
+    static Mark mark(const Axis &, Window, int64_t) { return {}; }
+    static Mark mark(int64_t, int64_t) { return {}; }
+    static Acc marked(Acc a, Mark) { return a; }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark) { return {row.reader.read(row.elements, m)}; }
+    static Acc load(Rows row, int64_t, Mark) { return {ANYPOOL_ISA::load<V>(row.value)}; }
+
     template <Order> static Acc combine(Acc a, Acc b) {
         if constexpr (is_float<K>) {
 #if defined(__AVX512F__)
@@ -111,51 +152,39 @@ template <class T, class K> struct Extreme {
                 const __m512d va = (__m512d)a.value, vb = (__m512d)b.value;
                 return {(V)_mm512_mask_mov_pd(_mm512_max_pd(va, vb), _mm512_cmp_pd_mask(va, va, _CMP_UNORD_Q), va)};
             }
-#endif
+#else
             const auto take = (b.value > a.value) | (b.value != b.value);
             return {take ? b.value : a.value};
+#endif
         } else return {b.value > a.value ? b.value : a.value};
-    }
-    static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) { return {__builtin_shuffle(a.value, lane)}; }
-    static Acc gather(Rows row, const int64_t *index, const int64_t *, Acc none) {
-        K lane[N];
-        ANYPOOL_ISA::store(lane, none.value);
-        for (int i = 0; i < N; i++)
-            if (index[i] >= 0) lane[i] = row.value[index[i]];
-        return {ANYPOOL_ISA::load<V>(lane)};
     }
 };
 
-template <class T, class K> struct MarkedExtreme {
-    using Element = Stored<T>;
+// Max or min with the offset of the first element that has the value. HalfKeys: −0 and 0 are equal, though not their keys.
+template <class K, bool HalfKeys = false> struct MarkedExtreme {
     using Lane = K;
     using Rows = MarkedRow<K>;
     static constexpr int N = lanes<K>;
-    static constexpr bool pairwise = false;
-    static constexpr bool scaled = false;
     using V = Vec<K, N>;
     using O = UnsignedOf<K>;
     using OV = Vec<O, N>;
-    struct Acc { V value; OV offset; };
+    struct Acc {
+        V value;
+        OV offset;
+    };
+    static constexpr bool pairwise = false, idempotent = true, marks = true, scaled = false;
     using Mark = O;
     static constexpr Mark unmarked = 0;
-    Keys<T, K> keys;
+    K lowest;
 
+    template <class Reader> explicit MarkedExtreme(const Reader &reader) : lowest(reader.lowest()) {}
+    // An offset behind that of any element, even when more is added to it, so that an equal element comes first.
+    Acc neutral() const { return {broadcast<V>(lowest), broadcast<OV>(O(O(1) << (8 * sizeof(O) - 1)))}; }
     static Mark mark(const Axis &axis, Window w, int64_t j) { return O((w.first + j) * axis.weight); }
-
-    explicit MarkedExtreme(const Problem &p) : keys(Keys<T, K>::of(p)) {}
-    static constexpr bool trivial() { return false; }
-
-    // The greatest offset, so that an equal element comes first.
-    Acc neutral() const { return {broadcast<V>(keys.lowest()), ~OV{}}; }
-    Acc load(const Element *x, int64_t m, Mark offset) const {
-        using B = typename Keys<T, K>::BV;
-        const auto *bits = (const typename Keys<T, K>::Bits *)x;
-        return {keys.key(m == N ? ANYPOOL_ISA::load<B>(bits) : ANYPOOL_ISA::load<B>(bits, m)), broadcast<OV>(offset)};
-    }
-    Acc load(Rows row, int64_t, Mark offset) const {
-        return {ANYPOOL_ISA::load<V>(row.value), ANYPOOL_ISA::load<OV>(row.offset) + offset};
-    }
+    static Mark mark(int64_t element, int64_t weight) { return O(element * weight); }
+    static Acc marked(Acc a, Mark more) { return {a.value, a.offset + more}; }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark offset) { return {row.reader.read(row.elements, m), broadcast<OV>(offset)}; }
+    static Acc load(Rows row, int64_t, Mark offset) { return {ANYPOOL_ISA::load<V>(row.value), ANYPOOL_ISA::load<OV>(row.offset) + offset}; }
     static void store(Rows row, Acc a, int64_t m) {
         if (m == N) {
             ANYPOOL_ISA::store(row.value, a.value);
@@ -165,9 +194,9 @@ template <class T, class K> struct MarkedExtreme {
             ANYPOOL_ISA::store(row.offset, a.offset, m);
         }
     }
-    // −0 and 0 are equal, though not their keys.
+
     static V comparable(V v) {
-        if constexpr (Keys<T, K>::half) return v - (v == -1);
+        if constexpr (HalfKeys) return v - (v == -1);
         else return v;
     }
     template <Order order> static Acc combine(Acc a, Acc b) {
@@ -181,9 +210,15 @@ template <class T, class K> struct MarkedExtreme {
         }
         return {take ? b.value : a.value, take ? b.offset : a.offset};
     }
-    static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) {
-        return {__builtin_shuffle(a.value, lane), __builtin_shuffle(a.offset, (OV)lane)};
-    }
+    using Deep = Acc;
+    static Deep deepen(Acc a) { return a; }
+    static Acc flatten(Deep a) { return a; }
+    static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) { return {__builtin_shuffle(a.value, lane), __builtin_shuffle(a.offset, (OV)lane)}; }
+    static Acc even(Acc a, Acc b) { return {ANYPOOL_ISA::even(a.value, b.value), ANYPOOL_ISA::even(a.offset, b.offset)}; }
+    static Acc odd(Acc a, Acc b) { return {ANYPOOL_ISA::odd(a.value, b.value), ANYPOOL_ISA::odd(a.offset, b.offset)}; }
+    // Neighbouring elements: lane i is element i.
+    static Acc ramp(Acc a, int64_t weight) { return {a.value, a.offset + count<OV>() * O(weight)}; }
+    static void copy(Rows from, Rows to) { *to.value = *from.value, *to.offset = *from.offset; }
     static Acc gather(Rows row, const int64_t *index, const int64_t *add, Acc none) {
         K value[N];
         O offset[N];
@@ -199,50 +234,45 @@ template <class T, class K> struct MarkedExtreme {
 };
 
 // Sums; with Scaled, of elements that have factors (the gradient of an average whose windows hold different numbers of elements).
-template <class T, class A, bool Scaled = false> struct Total {
-    using Element = Stored<T>;
-    using Lane = A;
-    using Rows = Row<A>;
-    static constexpr int N = lanes<A>;
-    static constexpr bool pairwise = is_float<A>, scaled = Scaled;
-    using V = Vec<A, N>;
-    struct Acc { V value; };
+template <class A, bool Scaled = false> struct Total : Plain<A> {
+    using typename Plain<A>::V, typename Plain<A>::Acc, typename Plain<A>::Rows;
+    using Plain<A>::N;
+    static constexpr bool pairwise = is_float<A>, idempotent = false, marks = false, scaled = Scaled;
     using Mark = A;
     static constexpr Mark unmarked = 1;
 
-    explicit Total(const Problem &) {}
-    static constexpr bool trivial() { return __is_same(T, A); }
+    template <class Reader> explicit Total(const Reader &) {}
+    static Acc neutral() { return {V{}}; }
     static Mark mark(const Axis &axis, Window w, int64_t j) {
         if constexpr (Scaled) return axis.scales ? A(axis.scales[w.begin + j * axis.step]) : A(1);
         else return 1;
+    }
+    static Mark mark(int64_t, int64_t) { return 1; }
+    static Acc marked(Acc a, Mark) { return a; }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark factor) { return by(row.reader.read(row.elements, m), factor); }
+    static Acc load(Rows row, int64_t, Mark factor) { return by(ANYPOOL_ISA::load<V>(row.value), factor); }
+    static Acc by(V v, Mark factor) {
+        if constexpr (Scaled) return {v * factor};
+        else return {v};
     }
     static void scale(Rows row, const double *factors, int64_t n) {
         if (factors)
             for (int64_t i = 0; i < n; i++) row.value[i] *= A(factors[i]);
     }
-
-    static Acc neutral() { return {V{}}; }
-    static Acc load(const Element *x, int64_t m, Mark factor) {
-        using E = Vec<Element, N>;
-        return by({widen<A, T, N>(m == N ? ANYPOOL_ISA::load<E>(x) : ANYPOOL_ISA::load<E>(x, m))}, factor);
-    }
-    static Acc load(Rows row, int64_t, Mark factor) { return by({ANYPOOL_ISA::load<V>(row.value)}, factor); }
-    static Acc by(Acc a, Mark factor) {
-        if constexpr (Scaled) return {a.value * factor};
+    // Sums in float32 run in float64, so that a long run loses nothing.
+    struct DeepSum {
+        Vec<double, N> value;
+    };
+    using Deep = Choose<__is_same(A, float), DeepSum, Acc>;
+    static Deep deepen(Acc a) {
+        if constexpr (__is_same(A, float)) return {__builtin_convertvector(a.value, Vec<double, N>)};
         else return a;
     }
-    static void store(Rows row, Acc a, int64_t m) {
-        if (m == N) ANYPOOL_ISA::store(row.value, a.value);
-        else ANYPOOL_ISA::store(row.value, a.value, m);
+    static Acc flatten(Deep a) {
+        if constexpr (__is_same(A, float)) return {__builtin_convertvector(a.value, V)};
+        else return a;
     }
-    template <Order> static Acc combine(Acc a, Acc b) { return {a.value + b.value}; }
-    static Acc permute(Acc a, Vec<SignedOf<A>, N> lane) { return {__builtin_shuffle(a.value, lane)}; }
-    static Acc gather(Rows row, const int64_t *index, const int64_t *, Acc) {
-        A lane[N] = {};
-        for (int i = 0; i < N; i++)
-            if (index[i] >= 0) lane[i] = row.value[index[i]];
-        return {ANYPOOL_ISA::load<V>(lane)};
-    }
+    template <Order> static auto combine(auto a, decltype(a) b) { return decltype(a){a.value + b.value}; }
 };
 
 }  // namespace anypool::ANYPOOL_ISA

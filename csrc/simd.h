@@ -1,6 +1,7 @@
 // Vectors of the width the instruction set has, in GCC's vector extensions: comparisons give masks of −1 and 0.
 #pragma once
 #include <cstdint>
+#include <utility>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -32,6 +33,10 @@ template <> struct IntOf<4> { using type = int32_t; using natural = uint32_t; };
 template <> struct IntOf<8> { using type = int64_t; using natural = uint64_t; };
 template <class T> using SignedOf = typename IntOf<sizeof(T)>::type;
 template <class T> using UnsignedOf = typename IntOf<sizeof(T)>::natural;
+
+template <bool First, class A, class B> struct ChooseType { using type = A; };
+template <class A, class B> struct ChooseType<false, A, B> { using type = B; };
+template <bool First, class A, class B> using Choose = typename ChooseType<First, A, B>::type;
 
 template <class T> constexpr bool is_float = T(0.5) != T(0);
 
@@ -66,15 +71,35 @@ template <class V, class T> inline void store(T *p, V v, int64_t m) {
     for (int64_t i = 0; i < m; i++) p[i] = lane[i];
 }
 
+template <int N> using Indices = std::make_integer_sequence<int, N>;
+
+// Lanes of two vectors: every other one, or one from each in turn.
+template <class V, int... I> inline V shuffle_even(V a, V b, std::integer_sequence<int, I...>) { return __builtin_shufflevector(a, b, (2 * I)...); }
+template <class V, int... I> inline V shuffle_odd(V a, V b, std::integer_sequence<int, I...>) { return __builtin_shufflevector(a, b, (2 * I + 1)...); }
+template <class V, int... I> inline V shuffle_zip(V a, V b, int, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (I / 2 + I % 2 * int(sizeof...(I)))...);
+}
+template <class V, int... I> inline V shuffle_zip(V a, V b, long, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (int(sizeof...(I)) / 2 + I / 2 + I % 2 * int(sizeof...(I)))...);
+}
+template <class V> using IndicesOf = Indices<sizeof(V) / sizeof(V{}[0])>;
+template <class V> inline V even(V a, V b) { return shuffle_even(a, b, IndicesOf<V>{}); }
+template <class V> inline V odd(V a, V b) { return shuffle_odd(a, b, IndicesOf<V>{}); }
+template <class V> inline V zip_low(V a, V b) { return shuffle_zip(a, b, 0, IndicesOf<V>{}); }
+template <class V> inline V zip_high(V a, V b) { return shuffle_zip(a, b, 0L, IndicesOf<V>{}); }
+
+// 0, 1, 2, …
+template <class V, int... I> inline V count(std::integer_sequence<int, I...>) { return V{I...}; }
+template <class V> inline V count() { return count<V>(IndicesOf<V>{}); }
+
 template <class V> inline V broadcast(auto value) { return V{} + value; }
 
-// f(i, m) for every vector of `step` elements in n: m of them from i. The last one overlaps where that is possible, so that m < step only if n is.
+// f(i, m) for every vector of `step` elements in n: m of them from i. The last one overlaps the one before where it can, so that m < step only if n is.
 template <class F> inline void each_vector(int64_t n, int64_t step, F f) {
-    int64_t i = 0;
-    for (; i + step <= n; i += step) f(i, step);
-    if (i == n) return;
-    if (n >= step) f(n - step, step);
-    else f(int64_t(0), n);
+    if (n < step) {
+        if (n > 0) f(int64_t(0), n);
+    } else
+        for (int64_t i = 0; i < n; i += step) f(i <= n - step ? i : n - step, step);
 }
 
 }  // namespace anypool::ANYPOOL_ISA

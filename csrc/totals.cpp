@@ -1,14 +1,14 @@
 // Sums and averages, for one instruction set.
-#include "forward.h"
+#include "planes.h"
 
 namespace anypool::ANYPOOL_ISA {
 namespace {
 
 template <class T, class A> bool run(const Problem &p) {
-    if constexpr (is_floating<T>)
+    if constexpr (is_floating<T> && __is_same(A, double) == __is_same(T, double))
         for (int a = 0; a < p.rank; a++)
-            if (p.axes[a].scales) return Forward<Total<T, A, true>>(p).run();
-    return Forward<Total<T, A>>(p).run();
+            if (p.axes[a].scales) return forward<Total<A, true>, Widening<T, A>>(p);
+    return forward<Total<A>, Widening<T, A>>(p);
 }
 
 bool run_integers(const Problem &p) {

@@ -21,22 +21,10 @@ inline Window window(const Axis &axis, int64_t i) {
         return {begin, larger(smaller(floor_div(place, axis.stride) + 1, axis.length) - begin, 0), 0};
     }
     const int64_t start = i * axis.stride - axis.before;
+    if (start >= 0 && start + (axis.width - 1) * axis.step < axis.length) return {start, axis.width, 0};
     const int64_t first = start >= 0 ? 0 : smaller(ceil_div(-start, axis.step), axis.width);
     const int64_t stop = larger(smaller(ceil_div(axis.length - start, axis.step), axis.width), first);
     return {start + first * axis.step, stop - first, first};
-}
-
-// Windows from `lo` on that lie inside the array whole, up to the returned one; {lo, lo} where there is none.
-struct Range {
-    int64_t lo, hi;
-};
-inline Range unclipped(const Axis &axis) {
-    if (axis.kind != Windows::sliding || axis.width < 1) return {0, 0};
-    const int64_t span = (axis.width - 1) * axis.step + 1;
-    const int64_t lo = smaller(larger(ceil_div(axis.before, axis.stride), 0), axis.outputs);
-    const int64_t room = axis.length + axis.before - span;
-    const int64_t hi = room < 0 ? lo : smaller(room / axis.stride + 1, axis.outputs);
-    return {lo, larger(lo, hi)};
 }
 
 }  // namespace anypool::ANYPOOL_ISA

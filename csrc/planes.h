@@ -1,0 +1,181 @@
+// Small planes: rows that do not fill a vector waste it. So take as many planes as a vector has lanes, one in each, and pool them like channels.
+#pragma once
+#include "forward.h"
+
+namespace anypool::ANYPOOL_ISA {
+
+// N vectors from rows `pitch` apart, transposed, to rows `to_pitch` apart.
+template <class U> __attribute__((noinline)) void transpose(const U *from, int64_t pitch, U *to, int64_t to_pitch) {
+    constexpr int N = lanes<U>;
+    using V = Vec<U, N>;
+    V a[N], b[N];
+#pragma GCC unroll 16
+    for (int i = 0; i < N; i++) a[i] = load<V>(from + i * pitch);
+#pragma GCC unroll 4
+    for (int stage = 1; stage < N; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < N / 2; i++) {
+            b[2 * i] = zip_low(a[i], a[i + N / 2]);
+            b[2 * i + 1] = zip_high(a[i], a[i + N / 2]);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < N; i++) a[i] = b[i];
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < N; i++) store(to + i * to_pitch, a[i]);
+}
+
+template <class R, class Reader> class Planes {
+    using Element = typename Reader::Element;
+    using Lane = typename R::Lane;
+    using Bits = UnsignedOf<Lane>;
+    static constexpr int N = R::N;
+    using Inside = Forward<R, Lanes<Lane>>;
+
+    const Problem &p;
+    const Reader reader;
+    Problem inside;  // the planes of a group, side by side
+    int64_t outer = 1, read = 1, written = 1, groups;
+
+  public:
+    // Whether planes are small, contiguous and many.
+    static bool fit(const Problem &p) {
+        if (p.inner != 1) return false;
+        int64_t outer = 1, read = 1, written = 1;
+        for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
+        for (int a = p.rank - 1; a >= 0; a--) {
+            const Axis &axis = p.axes[a];
+            if (axis.length > 1 && p.x.axis[a] != read) return false;
+            if (axis.outputs > 1 && (p.out.axis[a] != written || (R::marks && p.offsets.axis[a] != written))) return false;
+            read *= axis.length;
+            written *= axis.outputs;
+            if (read > 2048 || written > 4096) return false;
+        }
+        return outer >= 4 * N && read > 1 && written > 0 && 2 * p.axes[p.rank - 1].length < 5 * N;
+    }
+
+    __attribute__((cold)) explicit Planes(const Problem &p) : p(p), reader(p), inside(p) {
+        for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
+        inside.outer_rank = 0;
+        inside.inner = N;
+        inside.x.inner = inside.out.inner = inside.offsets.inner = 1;
+        for (int a = p.rank - 1; a >= 0; a--) {
+            inside.x.axis[a] = read * N;
+            inside.out.axis[a] = inside.offsets.axis[a] = written * N;
+            read *= p.axes[a].length;
+            written *= p.axes[a].outputs;
+        }
+        if (!R::idempotent) {
+            inside.operation = Operation::sum;
+            inside.result = p.accumulator;
+        }
+        inside.offset_bytes = R::marks ? smaller(sizeof(Lane), 4) : 0;
+        groups = larger(1, (1 << 15) / (read * N * int64_t(sizeof(Element))));
+    }
+
+    bool run() const {
+        const int64_t work = outer * read * int64_t(sizeof(Element));
+        return run_units(ceil_div(outer, N * groups), work < (1 << 16) ? 1 : p.threads, [](const void *me, int64_t unit) { return ((const Planes *)me)->unit(unit); }, this);
+    }
+
+  private:
+    using Offset = Choose<sizeof(Lane) == 8, uint32_t, Bits>;
+
+    struct Memory {
+        Lane *square, *in, *out, *rows, *divisors;
+        Offset *offsets, *offset_rows;
+    };
+
+    bool unit(int64_t unit) const {
+        Problem mine = inside;
+        Inside pooling(mine, {reader.lowest()});
+        Arena measure{nullptr};
+        plan(measure, pooling);
+        char *memory = scratch(size_t(measure.next - (char *)nullptr));
+        if (!memory) return false;
+        Arena arena{memory};
+        const Memory m = plan(arena, pooling);
+        mine.out.data = (char *)m.out;
+        mine.offsets.data = (char *)m.offsets;
+        if (p.operation == Operation::average) fill_divisors(m.divisors);
+        const int64_t from = unit * N * groups;
+        for (int64_t o = from; o < smaller(from + N * groups, outer); o += N) {
+            const int64_t count = smaller(N, outer - o);
+            gather(o, count, m);
+            pooling.plane(m.in, 0, p.axes[0].outputs, 0, 0);
+            for (int64_t i = 0; i < written; i += N) transpose((const Bits *)m.out + i * N, N, (Bits *)m.rows + i, row_pitch());
+            if constexpr (R::marks)
+                for (int64_t i = 0; i < written; i += lanes<Offset>) spread_offsets(m, i);
+            for (int64_t l = 0; l < count; l++) finish(m, l, o + l);
+        }
+        return true;
+    }
+
+    int64_t row_pitch() const { return ceil_div(written, 2 * N) * 2 * N; }
+
+    Memory plan(Arena &arena, Inside &pooling) const {
+        Memory m;
+        m.square = arena.take<Lane>(N * N);
+        m.in = arena.take<Lane>((read + N) * N);
+        m.out = arena.take<Lane>((written + N) * N);
+        m.rows = arena.take<Lane>(N * row_pitch());
+        m.divisors = arena.take<Lane>(written + N);
+        m.offsets = arena.take<Offset>((written + 2 * N) * N);
+        m.offset_rows = arena.take<Offset>(2 * N * row_pitch());
+        pooling.plan_scratch(arena);
+        return m;
+    }
+
+    // Planes o to o + count to the lanes of m.in; lanes without a plane repeat the last.
+    void gather(int64_t o, int64_t count, const Memory &m) const {
+        const Element *plane[N];
+        for (int64_t l = 0; l < N; l++) plane[l] = (const Element *)p.x.data + outer_offset(p, p.x, o + smaller(l, count - 1));
+        each_vector(read, N, [&](int64_t i, int64_t size) {
+            for (int l = 0; l < N; l++) store(m.square + l * N, reader.read(plane[l] + i, size));
+            transpose((const Bits *)m.square, N, (Bits *)m.in + i * N, N);
+        });
+    }
+
+    // Offsets of 64-bit lanes have half as many bits as their values.
+    void spread_offsets(const Memory &m, int64_t i) const {
+        if constexpr (sizeof(Offset) == sizeof(Lane)) transpose(m.offsets + i * N, N, m.offset_rows + i, row_pitch());
+        else
+            for (int64_t k = i; k < smaller(i + lanes<Offset>, written); k++)
+                for (int l = 0; l < N; l++) m.offset_rows[l * row_pitch() + k] = m.offsets[k * N + l];
+    }
+
+    void finish(const Memory &m, int64_t l, int64_t o) const {
+        const Lane *row = m.rows + l * row_pitch();
+        const int64_t out = outer_offset(p, p.out, o);
+        if constexpr (R::idempotent) {
+            finish_keys(reader, row, (Element *)p.out.data + out, written);
+            if constexpr (R::marks) {
+                const Offset *from = m.offset_rows + l * row_pitch();
+                const int64_t to = outer_offset(p, p.offsets, o);
+                if (p.offset_bytes == 1) copy_offsets(from, (uint8_t *)p.offsets.data + to, written);
+                if (p.offset_bytes == 2) copy_offsets(from, (uint16_t *)p.offsets.data + to, written);
+                if (p.offset_bytes == 4) copy_offsets(from, (uint32_t *)p.offsets.data + to, written);
+            }
+        } else finish_sums(p.result, row, p.out.data + out * size_of(p.result), written, p.operation == Operation::average ? m.divisors : nullptr);
+    }
+
+    void fill_divisors(Lane *to) const {
+        for (int64_t i = 0; i < written; i++) {
+            int64_t by = 1, rest = i;
+            for (int a = p.rank - 1; a >= 0; a--) {
+                if (p.axes[a].counts) by *= p.axes[a].counts[rest % p.axes[a].outputs];
+                rest /= p.axes[a].outputs;
+            }
+            to[i] = Lane(p.divisor ? p.divisor : by);
+        }
+    }
+};
+
+template <class R, class Reader> bool forward(const Problem &p) {
+    // Not for the types that networks do not hold: each is more code.
+    if constexpr (__is_same(typename R::Lane, float) || (R::idempotent && sizeof(typename R::Lane) <= 2))
+        if (Planes<R, Reader>::fit(p)) return Planes<R, Reader>(p).run();
+    return Forward<R, Reader>(p, Reader(p)).run();
+}
+
+}  // namespace anypool::ANYPOOL_ISA

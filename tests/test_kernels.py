@@ -1,0 +1,386 @@
+"""The compiled kernels against the reference loops, on random geometry, dtypes, layouts and special values."""
+
+import itertools
+import os
+import random
+import subprocess
+import sys
+import threading
+
+import ml_dtypes
+import numpy as np
+import pytest
+import reference
+
+from anypool import functional, kernels
+from anypool.arrays.numpy import ADAPTER
+from anypool.operators import DTYPES, INTEGERS, Average, Max, Min, Sum
+from anypool.windows import Adaptive, Global, Sliding
+
+pytestmark = pytest.mark.skipif(not kernels.available(), reason=str(kernels.why_not_built))
+
+FLOATING = ("float16", "bfloat16", "float32", "float64")
+OPERATORS = {"max": Max(), "min": Min(), "sum": Sum(), "average": Average()}
+
+
+def as_dtype(name):
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def elements(draw, shape, dtype):
+    numbers = np.random.default_rng(draw.randrange(2**32))
+    if dtype == "bool":
+        return numbers.integers(0, 2, shape).astype(bool)
+    if dtype in INTEGERS:
+        limits = np.iinfo(dtype)
+        whole = numbers.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+        return whole if draw.random() < 0.5 and np.dtype(dtype).itemsize < 8 else (whole % 4).astype(dtype)
+    x = numbers.integers(-2, 3, shape) * 1.0 if draw.random() < 0.5 else numbers.standard_normal(shape)
+    for value, share in ((-0.0, 0.3), (np.inf, 0.1), (-np.inf, 0.4), (np.nan, 0.1)):
+        if draw.random() < 0.25:
+            x = np.where(numbers.random(shape) < share, value, x)
+    return np.where(numbers.random(shape) < 0.5, x, np.copysign(x, 1)).astype(as_dtype(dtype))
+
+
+def laid_out(draw, x):
+    """The same numbers in another memory order, with gaps and backward steps."""
+    order = draw.sample(range(x.ndim), x.ndim)
+    steps = [draw.choice((1, 1, 2, -1)) for _ in order]
+    room = np.zeros([x.shape[axis] * abs(step) + 1 for axis, step in zip(order, steps, strict=True)], x.dtype)
+    pieces = tuple(slice(0, x.shape[axis] * abs(step), abs(step)) for axis, step in zip(order, steps, strict=True))
+    view = room[pieces][tuple(slice(None, None, -1 if step < 0 else 1) for step in steps)]
+    view[...] = x.transpose(order)
+    return view.transpose(np.argsort(order))
+
+
+def random_call(draw):
+    """A shape, pooled axes, a window, and the reference's windows; refused geometries are drawn again."""
+    while True:
+        rank = draw.choice((1, 2, 2, 3))
+        shape = [draw.choice((1, 2, 3, 17)) for _ in range(rank + draw.randrange(3))]
+        axes = draw.sample(range(len(shape)), rank)
+        for axis in axes:
+            shape[axis] = draw.randrange(1, 40 if rank == 1 else 16 if rank == 2 else 7)
+        if np.prod(shape) > 4000:
+            continue
+        lengths = [shape[axis] for axis in axes]
+        kind = draw.random()
+        if kind < 0.15:
+            sizes = tuple(draw.randrange(1, 7) for _ in axes)
+            window = Adaptive(sizes)
+            windows = [reference.adaptive(n, m) for n, m in zip(lengths, sizes, strict=True)]
+        elif kind < 0.25:
+            window, windows = Global(), [reference.whole(n) for n in lengths]
+        else:
+            arguments = [
+                (
+                    draw.randrange(1, 12 if rank < 3 else 4),
+                    draw.randrange(1, 5),
+                    draw.randrange(4),
+                    draw.choice((1, 1, 2)),
+                )
+                for _ in axes
+            ]
+            ceil = draw.random() < 0.3
+            window = Sliding(
+                tuple(k for k, *_ in arguments),
+                tuple(s for _, s, *_ in arguments),
+                tuple((p, p) for *_, p, _ in arguments),
+                tuple(d for *_, d in arguments),
+                ceil,
+            )
+            try:
+                if any(plan.has_empty_window for plan in window.plan(lengths)):
+                    continue
+            except ValueError:
+                continue
+            windows = [
+                reference.sliding(n, k, s, (p, p), d, ceil) for n, (k, s, p, d) in zip(lengths, arguments, strict=True)
+            ]
+        if np.prod(window.output_shape(lengths)) * (np.prod(shape) / np.prod(lengths)) <= 600:
+            return shape, tuple(axes), window, windows
+
+
+def pooling_of(x, operator, window, axes, **more):
+    return functional.decide(ADAPTER, x, operator, window, axes, **more)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_values_and_indices_are_those_of_the_reference(seed):
+    draw = random.Random(seed)
+    for _ in range(25):
+        shape, axes, window, windows = random_call(draw)
+        dtype, name = draw.choice(DTYPES), draw.choice(tuple(OPERATORS))
+        x = laid_out(draw, elements(draw, shape, dtype))
+        operator = Average(count_include_pad=True) if name == "average" and draw.random() < 0.3 else OPERATORS[name]
+        included = {"count_include_pad": True} if operator == Average(count_include_pad=True) else {}
+        selects = name in ("max", "min")
+        pooling = pooling_of(x, operator, window, axes, return_indices=selects)
+        with np.errstate(all="ignore"):
+            expected = reference.pool(x, name, windows, axes, return_indices=selects, **included)
+            scale = reference.pool(np.abs(x.astype(np.float64)), name, windows, axes, **included) if not selects else 0
+        if selects:
+            values, offsets = kernels.forward_with_offsets(x, pooling)
+            np.testing.assert_array_equal(kernels.indices(offsets, pooling), expected[1])
+            np.testing.assert_array_equal(kernels.forward(x, pooling).astype(float), values.astype(float))
+            np.testing.assert_array_equal(values.astype(np.float64), np.asarray(expected[0], np.float64))
+            continue
+        values = kernels.forward(x, pooling)
+        wanted = np.asarray(expected, np.float64)
+        eps = float(ml_dtypes.finfo(values.dtype).eps) if values.dtype.kind not in "iu" else 0
+        count = np.prod([plan.width for plan in pooling.plan])
+        allowed = (2 + np.log2(count)) * eps * np.asarray(scale, np.float64)
+        with np.errstate(all="ignore"):
+            got = values.astype(np.float64)
+            good = (np.abs(got - wanted) <= allowed) | (got == wanted) | (np.isnan(got) & np.isnan(wanted))
+            good |= ~np.isfinite(got) & (np.abs(wanted) > 6e4) & (dtype == "float16")
+        assert good.all(), (seed, shape, axes, window, dtype, operator)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_gradients_are_those_of_the_reference(seed):
+    draw = random.Random(1000 + seed)
+    for _ in range(15):
+        shape, axes, window, windows = random_call(draw)
+        dtype, name = draw.choice(FLOATING), draw.choice(tuple(OPERATORS))
+        x = laid_out(draw, elements(draw, shape, dtype))
+        selects = name in ("max", "min")
+        pooling = pooling_of(x, OPERATORS[name], window, axes, return_indices=selects)
+        upstream = np.random.default_rng(seed).integers(-3, 4, pooling.output_shape).astype(as_dtype(dtype))
+        offsets = kernels.forward_with_offsets(x, pooling)[1] if selects else None
+        expected = reference.gradient(x, upstream.astype(np.float64), name, windows, axes)
+        out = laid_out(draw, np.ones(shape, as_dtype(dtype))) if draw.random() < 0.5 else None
+        got = kernels.backward(laid_out(draw, upstream), pooling, offsets, out)
+        assert out is None or got is out
+        eps = float(ml_dtypes.finfo(as_dtype(dtype)).eps)
+        tolerance = eps * np.abs(expected) + 64 * min(eps, 2**-23) * (1 + np.abs(expected).max(initial=0))
+        assert (np.abs(got.astype(np.float64) - expected) <= tolerance).all(), (seed, shape, axes, window, dtype, name)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("kernel", [5, 8, 13, 31])
+def test_wide_windows_on_long_rows(name, kernel):
+    x = np.random.default_rng(kernel).standard_normal((2, 90, 150)).astype(np.float32)
+    for stride, axes in itertools.product((1, 2, 3), ((1, 2), (0, 1))):
+        window = Sliding(kernel if 0 not in axes else (2, kernel), stride, "same")
+        pooling = pooling_of(x, OPERATORS[name], window, axes)
+        expected = ADAPTER.run(
+            "definition", x.astype(np.float64), pooling_of(x.astype(float), OPERATORS[name], window, axes)
+        )
+        np.testing.assert_allclose(kernels.forward(x, pooling), expected, rtol=1e-5, atol=2e-4)
+
+
+def test_sums_do_not_drift():
+    # Equal numbers round the same way every time, the worst case for a running sum.
+    for shape, window in (((1, 400, 400), Sliding(63, 1)), ((3, 200_000), Global()), ((1, 300, 300), Global())):
+        x = np.full(shape, 0.1, np.float32)
+        axes = tuple(range(1, len(shape)))
+        average = kernels.forward(x, pooling_of(x, Average(), window, axes))
+        assert np.abs(average / np.float64(np.float32(0.1)) - 1).max() <= 10 * np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_the_same_bits_on_any_number_of_threads(name):
+    numbers = np.random.default_rng(0)
+    cases = [
+        ((70, 3, 40, 50), Sliding(3, 2, 1), (2, 3)),
+        ((1, 700, 600), Sliding(21, 1, 10), (1, 2)),
+        ((600, 7, 7), Global(), (1, 2)),
+    ]
+    before = kernels.get_num_threads()
+    try:
+        for shape, window, axes in cases:
+            x = numbers.standard_normal(shape).astype(np.float32)
+            pooling = pooling_of(x, OPERATORS[name], window, axes)
+            results = []
+            for threads in (1, 2, 3, 7):
+                kernels.set_num_threads(threads)
+                results.append(kernels.forward(x, pooling))
+            assert len({result.tobytes() for result in results}) == 1
+    finally:
+        kernels.set_num_threads(0)
+    assert kernels.get_num_threads() == before
+
+
+def test_output_keeps_the_memory_order():
+    x = np.zeros((2, 8, 8, 3), np.float32)
+    channels_last = x.transpose(0, 3, 1, 2)
+    pooling = pooling_of(channels_last, Max(), Sliding(2), (2, 3))
+    values, offsets = kernels.forward_with_offsets(channels_last, pooling)
+    assert values.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert offsets.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert kernels.backward(values, pooling, offsets).transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_broadcast_input():
+    x = np.broadcast_to(np.arange(6, dtype=np.float32)[:, None], (6, 8))
+    pooling = pooling_of(x, Average(), Sliding(2), (0, 1))
+    np.testing.assert_array_equal(kernels.forward(x, pooling), np.repeat([[0.5], [2.5], [4.5]], 4, axis=1))
+
+
+def test_offsets_take_the_bytes_they_need():
+    for kernel, dtype in ((16, "uint8"), (17, "uint16"), (257, "uint32")):
+        x = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
+        pooling = pooling_of(x, Max(), Sliding(kernel, 20), (0, 1), return_indices=True)
+        values, offsets = kernels.forward_with_offsets(x, pooling)
+        assert offsets.dtype == dtype == kernels.offset_dtype(pooling)
+        np.testing.assert_array_equal(x.reshape(-1)[kernels.indices(offsets, pooling)], values)
+
+
+def test_wrong_offsets_write_nothing_outside():
+    x = np.zeros((1, 9, 9), np.float32)
+    for window in (Sliding(3, 2, 1), Sliding(7, 1, 3), Adaptive(4), Sliding(2, 2)):
+        pooling = pooling_of(x, Max(), window, (1, 2), return_indices=True)
+        room = np.full(9 * 9 + 200, 7, np.float32)
+        out = room[100:-100].reshape(1, 9, 9)
+        for wrong in (250, 255, 9, 48):
+            offsets = np.full(pooling.output_shape, wrong, np.uint8)
+            kernels.backward(np.ones(pooling.output_shape, np.float32), pooling, offsets, out)
+            assert (room[:100] == 7).all()
+            assert (room[-100:] == 7).all()
+
+
+def test_wrong_arrays_are_refused():
+    x = np.zeros((1, 8, 8), np.float32)
+    pooling = pooling_of(x, Max(), Sliding(2), (1, 2), return_indices=True)
+    out = np.zeros((1, 4, 4), np.float32)
+    offsets = np.zeros((1, 4, 4), np.uint8)
+    read_only = out.copy()
+    read_only.flags.writeable = False
+    room = np.zeros(200, np.float32)
+    for error, message, call in (
+        (TypeError, "x must have dtype float32, got float64", lambda: kernels.forward(x.astype(float), pooling)),
+        (TypeError, "x must be a NumPy array", lambda: kernels.forward([1.0], pooling)),
+        (ValueError, r"x must have shape \(1, 8, 8\)", lambda: kernels.forward(x[:, :7], pooling)),
+        (ValueError, "native byte order", lambda: kernels.forward(x.astype(">f4"), pooling)),
+        (ValueError, r"out must have shape \(1, 4, 4\)", lambda: kernels.forward(x, pooling, x)),
+        (TypeError, "out must have dtype float32", lambda: kernels.forward(x, pooling, out.astype(np.float16))),
+        (ValueError, "out must be writable", lambda: kernels.forward(x, pooling, read_only)),
+        (
+            ValueError,
+            "out must not share memory with x",
+            lambda: kernels.forward(room[:64].reshape(1, 8, 8), pooling, room[50:66].reshape(1, 4, 4)),
+        ),
+        (
+            ValueError,
+            "out must not be broadcast",
+            lambda: kernels.forward(x, pooling, np.lib.stride_tricks.as_strided(out, (1, 4, 4), (0, 0, 4))),
+        ),
+        (ValueError, "offsets must be given", lambda: kernels.backward(out, pooling)),
+        (TypeError, "offsets must have dtype uint8", lambda: kernels.backward(out, pooling, offsets.astype(int))),
+        (ValueError, "offsets must have shape", lambda: kernels.backward(out, pooling, offsets[:, :3])),
+        (ValueError, "grad must have shape", lambda: kernels.backward(out[:, :3], pooling, offsets)),
+        (TypeError, "grad must have dtype", lambda: kernels.backward(out.astype(float), pooling, offsets)),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+    average = pooling_of(x, Average(), Sliding(2), (1, 2))
+    with pytest.raises(ValueError, match="no offsets"):
+        kernels.forward_with_offsets(x, average)
+    with pytest.raises(ValueError, match="offsets must be None"):
+        kernels.backward(out, average, offsets)
+    whole = pooling_of(x.astype(np.int32), Sum(), Sliding(2), (1, 2))
+    with pytest.raises(TypeError, match="gradient"):
+        kernels.backward(np.zeros((1, 4, 4), np.int64), whole)
+
+
+def test_number_of_threads_is_checked():
+    for wrong in (-1, 5000):
+        with pytest.raises(ValueError, match="between 0 and 4096"):
+            kernels.set_num_threads(wrong)
+    for wrong in (1.5, True, "2"):
+        with pytest.raises(TypeError, match="n must be an integer"):
+            kernels.set_num_threads(wrong)
+
+
+def test_what_kernels_refuse():
+    x = np.zeros((2, 2, 2, 2), np.float32)
+    assert "at most 3 axes" in kernels.refusal(pooling_of(x, Max(), Global(), (0, 1, 2, 3)))
+    assert "Lp" in kernels.refusal(pooling_of(x, "lp", Global(), (0, 1)))
+    assert kernels.refusal(pooling_of(x, Max(), Global(), (0, 1))) is None
+
+
+def test_empty_arrays():
+    x = np.zeros((0, 3, 8, 8), np.float32)
+    pooling = pooling_of(x, Max(), Sliding(2), (2, 3), return_indices=True)
+    values, offsets = kernels.forward_with_offsets(x, pooling)
+    assert values.shape == offsets.shape == (0, 3, 4, 4)
+    assert kernels.backward(values, pooling, offsets).shape == x.shape
+
+
+def test_several_python_threads():
+    numbers = np.random.default_rng(0)
+    x = numbers.standard_normal((16, 8, 64, 64)).astype(np.float32)
+    pooling = pooling_of(x, Max(), Sliding(3, 2, 1), (2, 3))
+    expected = kernels.forward(x, pooling)
+    wrong = []
+
+    def work():
+        for _ in range(20):
+            if not np.array_equal(kernels.forward(x, pooling), expected):
+                wrong.append(1)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+FORKED = """
+import os, numpy as np
+from anypool import functional, kernels
+from anypool.arrays.numpy import ADAPTER
+from anypool.operators import Max
+from anypool.windows import Sliding
+x = np.random.default_rng(0).standard_normal((64, 16, 32, 32)).astype(np.float32)
+pooling = functional.decide(ADAPTER, x, Max(), Sliding(2), (2, 3))
+kernels.set_num_threads(2)
+expected = kernels.forward(x, pooling)
+child = os.fork()
+if child == 0:
+    same = kernels.get_num_threads() == 1 and np.array_equal(kernels.forward(x, pooling), expected)
+    os._exit(0 if same else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert np.array_equal(kernels.forward(x, pooling), expected)
+"""
+
+
+def in_process(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_runs_on_one_thread():
+    done = in_process(FORKED)
+    assert done.returncode == 0, done.stderr
+
+
+SWEEP = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_kernels as t
+for seed in range(2):
+    t.test_values_and_indices_are_those_of_the_reference(100 + seed)
+    t.test_gradients_are_those_of_the_reference(100 + seed)
+t.test_wide_windows_on_long_rows("average", 13)
+t.test_wide_windows_on_long_rows("max", 31)
+print(t.kernels._kernels.isa)
+"""
+
+
+@pytest.mark.parametrize("isa", ["v2", "v3", "v4", "plain"])
+def test_every_instruction_set(isa):
+    done = in_process(SWEEP.format(tests=os.path.dirname(__file__)), ANYPOOL_ISA=isa)
+    if "cannot run such kernels" in done.stderr or "NoneType" in done.stderr:
+        pytest.skip(f"no {isa} here")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == isa
+
+
+def test_threads_from_the_environment():
+    code = "from anypool import kernels; print(kernels.get_num_threads())"
+    assert in_process(code, ANYPOOL_NUM_THREADS="3").stdout.strip() == "3"
