@@ -262,11 +262,16 @@ def _in_passes(pool: Callable[..., tf.Tensor], x: tf.Tensor, pooling: Pooling, p
         start = max(end - at_once, 0)
         plans, ones = plan[start:end], [1] * (2 - (end - start))
         left, right = len(others[:-1]) + start, len(others[:-1]) + end
-        images = (math.prod(lengths[:left]), *lengths[left:right], *ones, math.prod(lengths[right:]))
         sizes, strides = [axis.width for axis in plans] + ones, [axis.stride for axis in plans] + ones
-        x = pool(Namespace.reshape(x, images), sizes, strides, padding)
+        images = (len(lengths), left, right) == (4, 1, 3)  # already; a reshape of unknown lengths is not free
+        if not images:
+            x = Namespace.reshape(
+                x, (math.prod(lengths[:left]), *lengths[left:right], *ones, math.prod(lengths[right:]))
+            )
+        x = pool(x, sizes, strides, padding)
         lengths[left:right] = [axis.outputs for axis in plans]
-        x = Namespace.reshape(x, lengths)
+        if not images:
+            x = Namespace.reshape(x, lengths)
     return _transposed_back(x, order)
 
 
