@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +19,8 @@ class Pool(torch.nn.Module):
     rank: ClassVar[int]
     operator: ClassVar[Operator]
     shown: ClassVar[tuple[str, ...]]
+    native: ClassVar[Callable[..., Any] | None] = None
+    """torch's own way, for tiny tensors, where it means the same."""
 
     def check(self) -> None:
         """ValueError or TypeError where the attributes make no pooling."""
@@ -54,6 +56,12 @@ class SlidingPool(Pool):
         return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
 
     def forward(self, input: Tensor) -> Any:
+        if self.native is not None and pooling.is_tiny(input, self.rank) and not self.return_indices:
+            try:
+                if pooling.is_torchs(self.kernel_size, self.padding, self.dilation):
+                    return self.native(input)
+            except (RuntimeError, TypeError):  # an error, or a list among the settings: both are told below
+                pass
         return pooling.pool(input, self.rank, self.operator, self.window, self.return_indices)
 
 
@@ -71,6 +79,15 @@ class ExtremePool(SlidingPool):
     ) -> None:
         self._slide(kernel_size, stride, padding, dilation, ceil_mode)
         self.return_indices = return_indices
+
+
+def native_max(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A module's call of torch's own max, without what torch.nn.functional does on the way."""
+
+    def native(self: ExtremePool, input: Tensor) -> Tensor:
+        return function(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    return native
 
 
 class SummingPool(SlidingPool):
@@ -160,6 +177,8 @@ class AdaptivePool(Pool):
             raise ValueError(f"{type(self).__name__} pools {self.rank} axes, got output_size={self.output_size!r}")
 
     def forward(self, input: Tensor) -> Any:
+        if self.native is not None and pooling.is_tiny(input, self.rank) and not self.return_indices:
+            return self.native(input)
         window = pooling.adaptive(self.output_size)
         return pooling.pool(input, self.rank, self.operator, window, self.return_indices)
 

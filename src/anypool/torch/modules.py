@@ -18,6 +18,7 @@ from anypool.torch.bases import (
     NormPool,
     SummingPool,
     Unpool,
+    native_max,
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -29,6 +30,7 @@ class MaxPool1d(ExtremePool, torch.nn.MaxPool1d):
 
     rank = 1
     operator = Max()
+    native = native_max(torch.max_pool1d)
 
 
 class MaxPool2d(ExtremePool, torch.nn.MaxPool2d):
@@ -36,6 +38,7 @@ class MaxPool2d(ExtremePool, torch.nn.MaxPool2d):
 
     rank = 2
     operator = Max()
+    native = native_max(torch.max_pool2d)
 
 
 class MaxPool3d(ExtremePool, torch.nn.MaxPool3d):
@@ -43,6 +46,7 @@ class MaxPool3d(ExtremePool, torch.nn.MaxPool3d):
 
     rank = 3
     operator = Max()
+    native = native_max(torch.max_pool3d)
 
 
 class MinPool1d(ExtremePool):
@@ -74,18 +78,21 @@ class AvgPool1d(AveragingPool, torch.nn.AvgPool1d):
     """The average of every window over the last axis, as `torch.nn.AvgPool1d`: padding counts unless told."""
 
     rank = 1
+    native = torch.nn.AvgPool1d.forward
 
 
 class AvgPool2d(AveragingPool, torch.nn.AvgPool2d):
     """The average of every window over the last two axes, as `torch.nn.AvgPool2d`: padding counts unless told."""
 
     rank = 2
+    native = torch.nn.AvgPool2d.forward
 
 
 class AvgPool3d(AveragingPool, torch.nn.AvgPool3d):
     """The average of every window over the last three axes, as `torch.nn.AvgPool3d`: padding counts unless told."""
 
     rank = 3
+    native = torch.nn.AvgPool3d.forward
 
 
 class SumPool1d(SummingPool):
@@ -148,6 +155,7 @@ class AdaptiveMaxPool1d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool1d):
 
     rank = 1
     operator = Max()
+    native = torch.nn.AdaptiveMaxPool1d.forward
 
 
 class AdaptiveMaxPool2d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool2d):
@@ -155,6 +163,7 @@ class AdaptiveMaxPool2d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool2d):
 
     rank = 2
     operator = Max()
+    native = torch.nn.AdaptiveMaxPool2d.forward
 
 
 class AdaptiveMaxPool3d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool3d):
@@ -162,6 +171,7 @@ class AdaptiveMaxPool3d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool3d):
 
     rank = 3
     operator = Max()
+    native = torch.nn.AdaptiveMaxPool3d.forward
 
 
 class AdaptiveMinPool1d(AdaptiveExtremePool):
@@ -190,6 +200,7 @@ class AdaptiveAvgPool1d(AdaptivePool, torch.nn.AdaptiveAvgPool1d):
 
     rank = 1
     operator = Average()
+    native = torch.nn.AdaptiveAvgPool1d.forward
 
 
 class AdaptiveAvgPool2d(AdaptivePool, torch.nn.AdaptiveAvgPool2d):
@@ -197,6 +208,7 @@ class AdaptiveAvgPool2d(AdaptivePool, torch.nn.AdaptiveAvgPool2d):
 
     rank = 2
     operator = Average()
+    native = torch.nn.AdaptiveAvgPool2d.forward
 
 
 class AdaptiveAvgPool3d(AdaptivePool, torch.nn.AdaptiveAvgPool3d):
@@ -204,6 +216,7 @@ class AdaptiveAvgPool3d(AdaptivePool, torch.nn.AdaptiveAvgPool3d):
 
     rank = 3
     operator = Average()
+    native = torch.nn.AdaptiveAvgPool3d.forward
 
 
 # ---------------------------------------------------------------------------------------------------------------------

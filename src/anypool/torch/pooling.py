@@ -67,6 +67,28 @@ def adaptive(output_size: Any) -> Adaptive:
     return Adaptive(tuple(output_size) if isinstance(output_size, list) else output_size)
 
 
+TINY = 2048
+"""Up to so many elements torch's own operators are faster, because deciding takes longer than pooling."""
+_FLOATS = (torch.float32, torch.float64)
+_compiling, _transforming = torch.compiler.is_compiling, torch._C._are_functorch_transforms_active
+
+
+def is_tiny(x: Tensor, rank: int) -> bool:
+    """Whether x is one of those that torch's own operators serve faster."""
+    if _compiling() or type(x) is not Tensor or not 0 < x.numel() <= TINY or x.dtype not in _FLOATS:
+        return False
+    return x.is_cpu and x.layout is torch.strided and rank < x.dim() <= rank + 2 and not _transforming()
+
+
+@lru_cache(maxsize=1024)
+def is_torchs(kernel_size: Any, padding: Any, dilation: Any) -> bool:
+    """Whether torch's own operators take this window: integers only, padding up to half the kernel, no dilation."""
+    sizes, pads = (value if isinstance(value, tuple) else (value,) for value in (kernel_size, padding))
+    if dilation not in (1, (1,) * len(sizes)) or not all(isinstance(pad, int) for pad in pads):
+        return False
+    return 2 * max(pads) <= min(sizes)
+
+
 def lp_pool(
     x: Tensor, rank: int, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Tensor:
