@@ -222,7 +222,7 @@ template <class T, class A, class O> class Backward {
     // What output gradients `g` give to the element numbered `offset` in their windows.
     static V taken(Vec<Element, N> g, Vec<O, N> chosen, int64_t offset) {
         const V value = widen<A, T, N>(g);
-        const OV match = (OV)(__builtin_convertvector(chosen, OV) == broadcast<OV>(UnsignedOf<A>(offset)));
+        const OV match = (OV)(convert<UnsignedOf<A>, O, N>(chosen) == broadcast<OV>(UnsignedOf<A>(offset)));
         return (V)((OV)value & match);
     }
 

@@ -72,12 +72,12 @@ template <int N> inline Vec<uint16_t, N> to_half(Vec<float, N> f) {
 template <class A, class T, int N> inline Vec<A, N> widen(Vec<Stored<T>, N> v) {
     if constexpr (__is_same(T, Half)) return __builtin_convertvector(from_half<N>(v), Vec<A, N>);
     else if constexpr (__is_same(T, Brain)) return __builtin_convertvector(from_brain<N>(v), Vec<A, N>);
-    else return __builtin_convertvector(v, Vec<A, N>);
+    else return convert<A, T, N>(v);
 }
 template <class T, class A, int N> inline Vec<Stored<T>, N> narrow(Vec<A, N> v) {
     if constexpr (__is_same(T, Half)) return to_half<N>(__builtin_convertvector(v, Vec<float, N>));
     else if constexpr (__is_same(T, Brain)) return to_brain<N>(__builtin_convertvector(v, Vec<float, N>));
-    else return __builtin_convertvector(v, Vec<T, N>);
+    else return convert<T, A, N>(v);
 }
 
 }  // namespace anypool::ANYPOOL_ISA

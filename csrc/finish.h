@@ -25,7 +25,7 @@ template <class Reader> void finish_keys(const Reader &keys, const typename Read
 template <class From, class To> void copy_offsets(const From *row, To *out, int64_t n) {
     constexpr int N = lanes<From>;
     each_vector(n, N, [&](int64_t i, int64_t m) {
-        const auto v = __builtin_convertvector(load<Vec<From, N>>(row + i), Vec<To, N>);
+        const auto v = convert<To, From, N>(load<Vec<From, N>>(row + i));
         if (m == N) store(out + i, v);
         else store(out + i, v, m);
     });

@@ -60,7 +60,7 @@ template <class T, class K> struct Keys {
             const S nan = (S)((bits & 0x7fff) > infinity);
             return __builtin_convertvector((nan & 0x7fff) | (~nan & key), V);
         } else if constexpr (sizeof(T) == sizeof(K)) return (V)bits;
-        else return __builtin_convertvector((Vec<SignedOf<T>, N>)bits, V);
+        else return convert<K, SignedOf<T>, N>((Vec<SignedOf<T>, N>)bits);
     }
     BV bits(V v) const {
         if constexpr (half) {
@@ -68,7 +68,7 @@ template <class T, class K> struct Keys {
             const S key = __builtin_convertvector(v, S);
             return ((BV)key ^ ((BV)(key >> 15) & 0x7fff)) ^ flip;
         } else if constexpr (sizeof(T) == sizeof(K)) return (BV)v ^ flip;
-        else return (BV)__builtin_convertvector(v, Vec<SignedOf<T>, N>) ^ flip;
+        else return (BV)convert<SignedOf<T>, K, N>(v) ^ flip;
     }
     // The key that every element beats or equals.
     K lowest() const {

@@ -92,6 +92,22 @@ template <class V> inline V zip_high(V a, V b) { return shuffle_zip(a, b, 0L, In
 template <class V, int... I> inline V count(std::integer_sequence<int, I...>) { return V{I...}; }
 template <class V> inline V count() { return count<V>(IndicesOf<V>{}); }
 
+// Lanes of one type to another, by steps of two: GCC 12 takes larger ones lane by lane.
+template <class To, class From, int N> inline Vec<To, N> convert(Vec<From, N> v) {
+#if defined(__AVX512F__)
+    if constexpr (N == 16 && __is_same(From, uint8_t) && __is_same(To, uint32_t)) return (Vec<To, N>)_mm512_cvtepu8_epi32((__m128i)v);
+    if constexpr (N == 16 && __is_same(From, uint32_t) && __is_same(To, uint8_t)) return (Vec<To, N>)_mm512_cvtepi32_epi8((__m512i)v);
+#endif
+    constexpr bool is_signed = From(-1) < From(0);
+    if constexpr (sizeof(To) >= 4 * sizeof(From)) {
+        using Middle = Choose<is_signed, typename IntOf<2 * sizeof(From)>::type, typename IntOf<2 * sizeof(From)>::natural>;
+        return convert<To, Middle, N>(__builtin_convertvector(v, Vec<Middle, N>));
+    } else if constexpr (sizeof(From) >= 4 * sizeof(To) && !is_float<From>) {
+        using Middle = typename IntOf<sizeof(From) / 2>::natural;
+        return convert<To, Middle, N>(__builtin_convertvector(v, Vec<Middle, N>));
+    } else return __builtin_convertvector(v, Vec<To, N>);
+}
+
 template <class V> inline V broadcast(auto value) { return V{} + value; }
 
 // f(i, m) for every vector of `step` elements in n: m of them from i. The last one overlaps the one before where it can, so that m < step only if n is.
