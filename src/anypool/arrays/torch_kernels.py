@@ -93,15 +93,19 @@ def offset_dtype(pooling: Pooling) -> torch.dtype:
 
 
 def indices(offsets: Tensor, pooling: Pooling) -> Tensor:
-    """Flat positions of the winners within the pooled axes, from their offsets."""
-    rest, flat, inner = offsets.to(torch.int64), torch.zeros((), dtype=torch.int64, device=offsets.device), 1
+    """Flat positions of the winners within the pooled axes, from their offsets: where a window starts, and how far in."""
+    device, inner = offsets.device, 1
+    starts = torch.zeros((), dtype=torch.int64, device=device)
+    steps = torch.zeros(1, dtype=torch.int64, device=device)
     for axis, plan in zip(reversed(pooling.axes), reversed(pooling.plan), strict=True):
-        element = rest % plan.width
-        rest = rest // plan.width
-        window = torch.arange(plan.outputs, device=offsets.device).reshape((-1,) + (1,) * (offsets.dim() - 1 - axis))
-        flat = flat + plan.positions(window, element) * inner
+        window = torch.arange(plan.outputs, device=device).reshape((-1,) + (1,) * (offsets.dim() - 1 - axis))
+        starts = starts + plan.start(window) * inner
+        steps = (torch.arange(plan.width, device=device)[:, None] * (plan.step * inner) + steps).flatten()
         inner = inner * plan.length
-    return flat
+    layout = order(offsets)
+    dense = offsets if layout is None else offsets.permute(layout)
+    inside = torch.index_select(steps, 0, dense.flatten().to(torch.int32)).reshape(dense.shape)
+    return (inside if layout is None else inside.permute(places(layout))).add_(starts)
 
 
 def gathered(x: Tensor, offsets: Tensor, pooling: Pooling) -> Tensor:
