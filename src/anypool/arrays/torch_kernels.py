@@ -93,7 +93,7 @@ def offset_dtype(pooling: Pooling) -> torch.dtype:
 
 
 def indices(offsets: Tensor, pooling: Pooling) -> Tensor:
-    """Flat positions of the winners within the pooled axes: where the window starts, and how far in their offsets are."""
+    """Flat positions of the winners within the pooled axes: where a window starts, and how far in its winner is."""
     device, inner = offsets.device, 1
     starts = torch.zeros((), dtype=torch.int64, device=device)
     steps = torch.zeros(1, dtype=torch.int64, device=device)
