@@ -308,6 +308,54 @@ def test_empty_arrays():
     assert kernels.backward(values, pooling, offsets).shape == x.shape
 
 
+GUARDED = """
+import ctypes, mmap, random, sys
+import numpy as np
+sys.path.insert(0, {tests!r})
+import test_kernels as t
+from anypool import kernels
+protect = ctypes.CDLL(None).mprotect
+protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+page = mmap.PAGESIZE
+held = []
+
+def guarded(draw, a):
+    order = draw.sample(range(a.ndim), a.ndim)
+    a = np.ascontiguousarray(a.transpose(order))
+    pages = -(-a.nbytes // page) + 2
+    room = mmap.mmap(-1, pages * page)
+    held.append(room)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+    protect(start, page, 0)
+    protect(start + (pages - 1) * page, page, 0)
+    offset = draw.choice((page, (pages - 1) * page - a.nbytes))
+    copy = np.frombuffer(room, np.uint8, a.nbytes, offset).view(a.dtype).reshape(a.shape)
+    copy[...] = a
+    return copy.transpose(np.argsort(order))
+
+draw = random.Random(5)
+for _ in range(400):
+    shape, axes, window, _ = t.random_call(draw)
+    dtype, name = draw.choice(t.DTYPES), draw.choice(tuple(t.OPERATORS))
+    x = guarded(draw, t.elements(draw, shape, dtype))
+    pooling = t.pooling_of(x, t.OPERATORS[name], window, axes)
+    out = guarded(draw, kernels.forward(x, pooling))
+    kernels.forward(x, pooling, out)
+    offsets = None
+    if name in ("max", "min"):
+        offsets = guarded(draw, kernels.forward_with_offsets(x, pooling)[1])
+        kernels.forward_with_offsets(x, pooling, out, offsets)
+    if dtype in t.FLOATING:
+        kernels.backward(out, pooling, offsets, guarded(draw, np.zeros_like(x)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by mprotect")
+def test_nothing_outside_of_arrays_is_touched():
+    done = in_process(GUARDED.format(tests=os.path.dirname(__file__)))
+    assert done.returncode == 0, done.stderr
+
+
 def test_several_python_threads():
     numbers = np.random.default_rng(0)
     x = numbers.standard_normal((16, 8, 64, 64)).astype(np.float32)

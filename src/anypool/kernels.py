@@ -6,7 +6,10 @@ kernel once; a call then checks the arrays and runs.
 
 from __future__ import annotations
 
+import importlib
 import os
+import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,8 +18,9 @@ from anypool.definition import Pooling
 from anypool.operators import FLOATS, Average, Max, Min, Operator, Sum
 from anypool.windows import AxisPlan, SlidingAxis, WholeAxis, is_known
 
+_kernels: Any
 try:
-    from anypool import _kernels
+    _kernels = importlib.import_module("anypool._kernels")
 except ImportError as error:
     _kernels = None
     why_not_built: str | None = f"anypool was installed without compiled kernels ({error})"
@@ -109,6 +113,8 @@ def _kernel(pooling: Pooling) -> Any:
 
 def _refusal(pooling: Pooling) -> str | None:
     if why_not_built is not None:
+        if type(pooling.operator) in NAMES:
+            _say_why_not()
         return why_not_built
     if type(pooling.operator) not in NAMES:
         return f"there is no kernel for {type(pooling.operator).__name__}, only for max, min, sum and average"
@@ -121,6 +127,11 @@ def _refusal(pooling: Pooling) -> str | None:
     if pooling.dtype in FLOATS and pooling.result not in FLOATS:
         return f"there is no kernel from {pooling.dtype} to {pooling.result}"
     return None
+
+
+@cache
+def _say_why_not() -> None:
+    warnings.warn(f"anypool works, on its definitions, but slower: {why_not_built}", RuntimeWarning, stacklevel=2)
 
 
 def _build(pooling: Pooling) -> Any:
