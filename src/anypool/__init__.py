@@ -10,6 +10,7 @@ from anypool.functional import (
     pool,
     sum_pool,
 )
+from anypool.kernels import get_num_threads, set_num_threads
 from anypool.operators import Average, Lp, Max, Min, Operator, Sum
 from anypool.windows import Adaptive, Global, Sliding, Window
 
@@ -28,10 +29,12 @@ __all__ = [
     "Window",
     "adaptive_pool",
     "avg_pool",
+    "get_num_threads",
     "global_pool",
     "max_pool",
     "max_unpool",
     "min_pool",
     "pool",
+    "set_num_threads",
     "sum_pool",
 ]
