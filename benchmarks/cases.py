@@ -92,9 +92,9 @@ def same(width: int) -> Sliding:
 STEM = ("ResNet stem", (32, 64, 112, 112), Sliding(3, stride=2, padding=1))
 
 CASES = (
-    Case("plain", (8, 16, 1024, 1024), Sliding(2), trained=True),
+    Case("plain", (8, 16, 1024, 1024), Sliding(2), trained=True, share=(1, 16, 1024, 1024)),
     Case(*STEM, trained=True, quick=True),
-    Case("VGG", (16, 64, 224, 224), Sliding(2), trained=True),
+    Case("VGG", (16, 64, 224, 224), Sliding(2), trained=True, share=(4, 64, 224, 224)),
     Case("Inception branch", (32, 192, 35, 35), same(3), quick=True),
     Case("SPP 5", (8, 512, 20, 20), same(5)),
     Case("SPP 9", (8, 512, 20, 20), same(9)),

@@ -450,12 +450,18 @@ def jax_pooling(task: Task) -> Any:
         lowest = 0 if task.case.dtype == "uint8" else -np.inf
         return lambda x: lax.reduce_window(x, np.array(lowest, x.dtype), lax.max, *window)
 
-    def average(x: Any) -> Any:
-        ones = jnp.ones([n if axis in task.axes else 1 for axis, n in enumerate(x.shape)], x.dtype)
-        zero = np.array(0, x.dtype)
-        return lax.reduce_window(x, zero, lax.add, *window) / lax.reduce_window(ones, zero, lax.add, *window)
+    counts = element_counts(task)  # made here, because XLA folds a window over ones for minutes
+    return lambda x: lax.reduce_window(x, np.array(0, x.dtype), lax.add, *window) / counts.astype(x.dtype)
 
-    return average
+
+def element_counts(task: Task) -> np.ndarray:
+    """How many elements each window of the task has, in a shape that broadcasts."""
+    counts = np.ones([1] * task.x.ndim, np.float32)
+    for axis, n, k, s, p in zip(task.axes, task.shape[2:], *task.sliding, strict=True):
+        start = np.arange((n + 2 * p - k) // s + 1) * s - p
+        along = np.minimum(start + k, n) - np.maximum(start, 0)
+        counts = counts * along.reshape([-1 if other == axis else 1 for other in range(task.x.ndim)])
+    return counts
 
 
 ANYPOOL = (AnypoolInto(), Anypool(), AnypoolTorch())

@@ -98,6 +98,8 @@ def kernels(quick: bool, only: str) -> Records:
     logging.getLogger("torch").setLevel(logging.CRITICAL)  # what torch.compile cannot do is written in the row
     rows = [row for row in cases.rows(quick=quick) if only in row.name]
     peers = contenders.CORE_PEERS if quick else contenders.PEERS
+    warm_up = next(row for row in cases.rows() if row.case.what == "tiny")
+    pooling.measure_row(warm_up, contenders.ANYPOOL, peers)  # imports and first compilations are nobody's time
     return pooling.measure(rows, contenders.ANYPOOL, peers, _print_row)
 
 

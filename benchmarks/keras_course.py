@@ -78,7 +78,7 @@ def _measure_here(quick: bool) -> None:
         calls = {f"{pooling} {name}": _bound(do, model, images) for (pooling, name), model in models.items()}
         for model in models.values():
             do(model, 2 * BATCH)
-        times = interleave(calls, budget=1.0 if quick else 6.0)
+        times = interleave(calls, budget=0.2 if quick else 1.0, least=3)
         for pooling in LAYERS:
             record = {
                 "backend": keras.backend.backend(),

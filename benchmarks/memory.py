@@ -26,8 +26,9 @@ def measure(report: Callable[[Record], None]) -> list[Record]:
 
 def saved_by_torch(kind: str, shape: tuple[int, ...] = SHAPE) -> Record:
     """Bytes that a pooling module saves for its backward pass, by anypool and by torch."""
-    import anypool.torch
     import torch
+
+    import anypool.torch
 
     saved = {}
     for name, namespace in (("anypool", anypool.torch), ("torch", torch.nn)):

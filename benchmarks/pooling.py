@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,12 +12,14 @@ import numpy as np
 
 from anypool import Sliding
 from benchmarks.cases import BACKWARD, Row
-from benchmarks.contenders import INTO, Clone, Contender
+from benchmarks.contenders import INTO, TORCH, Clone, Contender
 from benchmarks.tasks import Refused, Task, bytes_moved
 from benchmarks.timing import Call, Copy, interleave, median, once
 
 COPY, CLONE = "two-thread copy", "fresh clone"
-PATIENCE = 2.0  # seconds a peer may take for the whole of a case that has a share
+PATIENCE = 1.0  # seconds a peer may take for the whole of a case that has a share
+PREPARATION = 20.0  # seconds it may take to get ready and be checked on the whole
+LONG = 0.5  # seconds; a call of a share that takes longer is timed once
 
 Record = dict[str, Any]
 
@@ -33,7 +36,7 @@ def measure(
     return records
 
 
-def measure_row(row: Row, ours: Sequence[Contender], peers: Sequence[Contender], budget: float = 1.0) -> Record:
+def measure_row(row: Row, ours: Sequence[Contender], peers: Sequence[Contender], budget: float = 0.3) -> Record:
     """Everyone's time for a row, once their values are found equal; who could not, and why."""
     entry = Entry(row, ours)
     for contender in (*ours, *peers):
@@ -46,8 +49,9 @@ def measure_row(row: Row, ours: Sequence[Contender], peers: Sequence[Contender],
     times = {name: median(taken) for name, taken in interleave(calls, budget).items()}
     if entry.shared:
         scale = math.prod(row.case.shape) / math.prod(row.case.share or row.case.shape)
-        shared = interleave(entry.shared, budget, least=1)
-        times |= {name: median(taken) * scale for name, taken in shared.items()}
+        brief = {name: call for name, call in entry.shared.items() if entry.taken[name] < LONG}
+        taken = entry.taken | {name: median(taken) for name, taken in interleave(brief, budget).items()}
+        times |= {name: taken[name] * scale for name in entry.shared}
     return describe(row) | {
         "seconds": times,
         "scaled from a share": sorted(entry.shared),
@@ -83,6 +87,7 @@ class Entry:
         self.row, self.task, self.ours = row, Task(row), ours
         self.whole: dict[str, Call] = {}
         self.shared: dict[str, Call] = {}
+        self.taken: dict[str, float] = {}  # seconds that a share's call took, the second time
         self.refused: dict[str, str] = {}
         self._references: dict[int, np.ndarray] = {}
 
@@ -102,8 +107,12 @@ class Entry:
     def _is_slow(self, contender: Contender) -> bool:
         """Whether the whole would take too long; then the share's call is taken."""
         share = Task(self.row, self.row.case.share)
+        scale = math.prod(self.task.shape) / math.prod(share.shape)
+        start = time.perf_counter()
         call = self._checked(contender, share)
-        if once(call) * math.prod(self.task.shape) / math.prod(share.shape) <= PATIENCE:
+        preparation = time.perf_counter() - start
+        self.taken[contender.name] = once(call)
+        if self.taken[contender.name] * scale <= PATIENCE and preparation * scale <= PREPARATION:
             return False
         self.shared[contender.name] = call
         return True
@@ -129,9 +138,10 @@ class Entry:
 
 
 def ratios(record: Record) -> dict[str, float]:
-    """How many times faster than each peer the form of anypool beside it is."""
+    """How many times faster than each peer anypool is, in the form beside it; where that has no gradient, in torch."""
     seconds = record["seconds"]
-    return {peer: seconds[peer] / seconds[form] for peer, form in record["beside"].items() if form in seconds}
+    forms = {peer: form if form in seconds else TORCH for peer, form in record["beside"].items()}
+    return {peer: seconds[peer] / seconds[form] for peer, form in forms.items() if form in seconds}
 
 
 def _gist(message: str) -> str:

@@ -29,31 +29,33 @@ def once(call: Call) -> float:
     return time.perf_counter() - start
 
 
-def interleave(calls: Mapping[str, Call], budget: float = 2.0, most: int = 7, least: int = 3) -> dict[str, list[float]]:
-    """Seconds per call, one for each round, where in each round everyone has a turn and the order rotates.
+def interleave(calls: Mapping[str, Call], budget: float = 0.3, least: int = 1, most: int = 7) -> dict[str, list[float]]:
+    """Seconds per call, one for each turn, where in each round everyone has a turn and the order rotates.
 
-    Every call must have been made before, so that nothing is compiled in its turn. All rounds together take about
-    `budget` seconds; there are at least `least` of them and at most `most`.
+    Every call must have been made before, so that nothing is compiled in its turn. Each takes about `budget` seconds in
+    all, and at least three turns; two from 0.3 seconds a call, one from 1.5, but never under `least`.
     """
-    if not calls:
-        return {}
     names = list(calls)
     estimates = {name: once(call) for name, call in calls.items()}
     repeats = {name: max(1, math.ceil(_TURN / max(seconds, 1e-7))) for name, seconds in estimates.items()}
-    a_round = sum(max(2 * seconds if seconds < _AGAIN else seconds, _TURN) + _PAUSE for seconds in estimates.values())
-    rounds = min(most, max(least, int(budget / a_round)))
+    turns = {name: max(least, _turns(seconds, budget, most)) for name, seconds in estimates.items()}
     times: dict[str, list[float]] = {name: [s] if s >= _AGAIN else [] for name, s in estimates.items()}
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for number in range(rounds):
+        for number in range(max(turns.values(), default=0)):
             for name in names[number % len(names) :] + names[: number % len(names)]:
-                if len(times[name]) < rounds:
+                if len(times[name]) < turns[name]:
                     times[name].append(_turn(calls[name], repeats[name], estimates[name]))
     finally:
         if collecting:
             gc.enable()
     return times
+
+
+def _turns(seconds: float, budget: float, most: int) -> int:
+    few = 3 if seconds < 0.3 else 2 if seconds < 1.5 else 1
+    return min(most, max(few, int(budget / max(seconds, _TURN))))
 
 
 def _turn(call: Call, repeats: int, estimate: float) -> float:

@@ -99,7 +99,7 @@ def _measure_network(network: Network, layout: str, quick: bool) -> Iterator[Rec
             steps = {name: _step(model, x, direction) for name, model in models.items()}
             for step in steps.values():
                 step()
-            times = interleave(steps, budget=0.3 if quick else 1.5)
+            times = interleave(steps, budget=0.1 if quick else 0.4, least=3)
             yield {
                 "network": network.name,
                 "image": list(network.image),
