@@ -265,7 +265,10 @@ template <class R, class Reader> class Forward {
                 for (int64_t i = lo; i < hi; i += blocks[last])
                     down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, to + (i - lo) * p.inner, p.inner, kept);
             else down_each<R, order>(r, source, stride, axis, lo, hi, p.inner, to);
-        } else if constexpr (__is_same(Source, Rows)) along_row(source, 0, lo, hi, to);
+        } else if constexpr (__is_same(Source, Rows)) {
+            if constexpr (R::scaled) R::scale(source, axis.scales, axis.length);
+            along_row(source, 0, lo, hi, to);
+        }
         else along_piece(source, lo, hi, to);
         if (!direct) write(lo, hi, out, offsets + lo * p.offsets.axis[last], count);
     }
@@ -281,16 +284,20 @@ template <class R, class Reader> class Forward {
             stop = larger(smaller(end, axis.length), first);
             for (int64_t i = from; i < smaller(first, end); i += N) R::store(level[0] + (i - from), r.neutral(), N);
             for (int64_t i = stop; i < end; i += N) R::store(level[0] + (i - from), r.neutral(), N);
+        } else if (axis.step == 1) {
+            const Window head = window(axis, lo), tail = window(axis, hi - 1);
+            if (head.count > 0 && tail.count > 0) first = head.begin, stop = tail.begin + tail.count;
         }
         const Rows row = level[0] + (first - from);
         each_vector(stop - first, N, [&](int64_t i, int64_t m) { R::store(row + i, r.load(source + (first + i), m, R::unmarked), m); });
+        if constexpr (R::scaled)
+            if (axis.scales) R::scale(row, axis.scales + first, stop - first);
         along_row(level[0], from, lo, hi, to);
     }
 
     // Outputs lo to hi of the last axis; row[0] is position `from` of it.
     void along_row(Rows row, int64_t from, int64_t lo, int64_t hi, Rows to) {
         const Axis &axis = p.axes[last];
-        if constexpr (R::scaled) R::scale(row, axis.scales, axis.length);
         shift = 0;
         if (way == Along::regular)
             return along_regular(r, row + (lo * axis.stride - axis.before - from), work, halves, {hi - lo, axis.width, axis.step, axis.stride, axis.weight}, to);
