@@ -44,7 +44,15 @@ def available() -> bool:
 
 
 def set_num_threads(n: int) -> None:
-    """How many threads a kernel uses, at most; 0 for the default (ANYPOOL_NUM_THREADS, else what OpenMP is set to)."""
+    """How many threads a kernel uses, at most; 0 for the default (ANYPOOL_NUM_THREADS, else what OpenMP is set to).
+
+    Raises TypeError where n is no integer and ValueError where it is not between 0 and 4096.
+
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(0)
+    """
     if isinstance(n, bool) or not isinstance(n, int | np.integer):
         raise TypeError(f"n must be an integer, got {n!r}")
     if not 0 <= n <= 4096:
@@ -54,7 +62,11 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a kernel may use."""
+    """How many threads a kernel may use; 1 where there are no kernels.
+
+    >>> get_num_threads() >= 1
+    True
+    """
     return _kernels.get_num_threads() if _kernels is not None else 1
 
 
