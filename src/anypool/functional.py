@@ -5,6 +5,7 @@ Every function takes NumPy, torch, JAX, TensorFlow and Keras arrays and returns 
 
 from __future__ import annotations
 
+import marshal
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,7 +15,7 @@ import numpy as np
 
 from anypool.arrays import Adapter, adapter_for
 from anypool.definition import Pooling
-from anypool.operators import DTYPES, Average, Defaults, Max, Min, Operator, Sum, operator_for
+from anypool.operators import DTYPES, Average, Defaults, Operator, operator_for
 from anypool.windows import Adaptive, Global, Sliding, Window, is_known, per_axis
 
 Axes = int | Sequence[int] | None
@@ -69,11 +70,23 @@ def pool(
     array([[9, 7],
            [8, 6]])
     """
+    if not isinstance(window, Window):
+        raise TypeError(f"window must be anypool's Sliding(…), Adaptive(…) or Global(), got {window!r}")
+    operator = operator_for(operator)
     return adapter_for(x).call(_pool, x, operator, window, axes, return_indices, dtype, out, impl)
 
 
-def _pool(x: Any, operator: Any, window: Any, axes: Any, return_indices: bool, dtype: Any, out: Any, impl: str) -> Any:
-    adapter = adapter_for(x)
+def _pool(
+    adapter: Adapter,
+    x: Any,
+    operator: Any,
+    window: Any,
+    axes: Any,
+    return_indices: bool,
+    dtype: Any,
+    out: Any,
+    impl: str,
+) -> Any:
     x = adapter.array(x)
     pooling = decide(adapter, x, operator, window, axes, return_indices, dtype)
     return run(adapter, x, pooling, impl, out)
@@ -82,18 +95,22 @@ def _pool(x: Any, operator: Any, window: Any, axes: Any, return_indices: bool, d
 def decide(
     adapter: Adapter,
     x: Any,
-    operator: Operator | str,
-    window: Window,
+    operator: Operator | str | tuple[Any, ...],
+    window: Window | tuple[Any, ...],
     axes: Axes = None,
     return_indices: bool = False,
     dtype: Any = None,
     allow_empty: bool = False,
 ) -> Pooling:
-    """The pooling of arrays like x, checked; remembered per window, shape and dtype."""
+    """The pooling of arrays like x, checked; remembered per window, shape and dtype.
+
+    Operator and window are such, or tuples of the arguments of `Average` and `Sliding`: to build a window takes longer
+    than a small pooling.
+    """
     shape, given = adapter.shape(x), adapter.dtype(x)
     arguments = (operator, window, axes, shape, given, dtype, return_indices, allow_empty, adapter.defaults)
     try:
-        return _remembered(_types(axes), *arguments)
+        return _remembered(_exact((operator, window, axes, return_indices)), *arguments)
     except TypeError:  # an argument is wrong, or cannot be hashed, as lengths not yet known: the checks will tell
         return _decide(*arguments)
 
@@ -127,9 +144,8 @@ def _decide(
     allow_empty: bool,
     defaults: Defaults,
 ) -> Pooling:
-    operator = operator_for(operator)
-    if not isinstance(window, Window):
-        raise TypeError(f"window must be anypool's Sliding(…), Adaptive(…) or Global(), got {window!r}")
+    operator = Average(*operator) if isinstance(operator, tuple) else operator_for(operator)
+    window = Sliding(*window) if isinstance(window, tuple) else window
     if given not in DTYPES:
         raise TypeError(f"x must hold booleans, integers or real floats ({', '.join(DTYPES)}), got dtype {given}")
     if not isinstance(return_indices, bool | np.bool_):
@@ -156,13 +172,22 @@ def _decide(
     return pooling
 
 
-@lru_cache(maxsize=4096, typed=True)
-def _remembered(types: Any, *arguments: Any) -> Pooling:
+@lru_cache(maxsize=4096)
+def _remembered(exact: Any, *arguments: Any) -> Pooling:
     return _decide(*arguments)
 
 
+def _exact(arguments: tuple[Any, ...]) -> Any:
+    """What tells equal arguments of a cache apart: (1, 2) and (True, 2.0) are equal, but only one is right."""
+    if type(arguments[1]) is tuple:
+        try:
+            return marshal.dumps(arguments, 2)  # plain values byte by byte, the quickest way there is
+        except ValueError:
+            pass
+    return _types(arguments)
+
+
 def _types(value: Any) -> Any:
-    """The types within nested tuples, for keys of caches: (1, 2) and (True, 2.0) are equal, but only one is right."""
     return tuple(map(_types, value)) if type(value) is tuple else type(value)
 
 
@@ -213,31 +238,6 @@ def dtype_name(dtype: Any) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # Named forms
 
-_remembered_average = lru_cache(maxsize=64, typed=True)(Average)
-_MAX, _MIN, _SUM = Max(), Min(), Sum()
-
-
-@lru_cache(maxsize=4096, typed=True)
-def _remembered_sliding(types: Any, *arguments: Any) -> Sliding:
-    return Sliding(*arguments)
-
-
-def _sliding(*arguments: Any) -> Sliding:
-    """The window, built once per arguments: building one takes longer than a small pooling."""
-    types = _types(arguments) if tuple in map(type, arguments) else None
-    try:
-        return _remembered_sliding(types, *arguments)
-    except TypeError:  # a list among the arguments, or a wrong one: the checks will tell
-        return Sliding(*arguments)
-
-
-def _pool_sliding(x: Any, operator: Operator, window: tuple[Any, ...], *arguments: Any) -> Any:
-    return _pool(x, operator, _sliding(*window), *arguments)
-
-
-def _pool_average(x: Any, average: tuple[Any, ...], window: tuple[Any, ...], *arguments: Any) -> Any:
-    return _pool(x, _remembered_average(*average), _sliding(*window), *arguments)
-
 
 def max_pool(
     x: Any,
@@ -263,7 +263,7 @@ def max_pool(
     (array([[5., 2.]]), array([[1, 2]]))
     """
     window = (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(_pool_sliding, x, _MAX, window, axes, return_indices, None, out, impl)
+    return adapter_for(x).call(_pool, x, "max", window, axes, return_indices, None, out, impl)
 
 
 def min_pool(
@@ -290,7 +290,7 @@ def min_pool(
     array([[2, 1]])
     """
     window = (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(_pool_sliding, x, _MIN, window, axes, return_indices, None, out, impl)
+    return adapter_for(x).call(_pool, x, "min", window, axes, return_indices, None, out, impl)
 
 
 def avg_pool(
@@ -318,7 +318,7 @@ def avg_pool(
     array([[4.25, 4.25]])
     """
     average, window = (count_include_pad, divisor_override), (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(_pool_average, x, average, window, axes, False, dtype, out, impl)
+    return adapter_for(x).call(_pool, x, average, window, axes, False, dtype, out, impl)
 
 
 def sum_pool(
@@ -343,7 +343,7 @@ def sum_pool(
     array([[4, 4]], dtype=uint64)
     """
     window = (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(_pool_sliding, x, _SUM, window, axes, False, dtype, out, impl)
+    return adapter_for(x).call(_pool, x, "sum", window, axes, False, dtype, out, impl)
 
 
 def adaptive_pool(
@@ -393,11 +393,18 @@ def global_pool(
 
 
 def _pool_global(
-    x: Any, operator: Any, axes: Any, keepdims: bool, return_indices: bool, dtype: Any, out: Any, impl: str
+    adapter: Adapter,
+    x: Any,
+    operator: Any,
+    axes: Any,
+    keepdims: bool,
+    return_indices: bool,
+    dtype: Any,
+    out: Any,
+    impl: str,
 ) -> Any:
     if not isinstance(keepdims, bool | np.bool_):
         raise TypeError(f"keepdims must be True or False, got {keepdims!r}")
-    adapter = adapter_for(x)
     x = adapter.array(x)
     pooling = decide(adapter, x, operator, Global(), axes, return_indices, dtype)
     if keepdims:
@@ -446,10 +453,18 @@ def max_unpool(
     return adapter_for(x).call(_unpool, x, indices, kernel_size, stride, padding, output_size, axes)
 
 
-def _unpool(x: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any, axes: Any) -> Any:
-    adapter = adapter_for(x)
+def _unpool(
+    adapter: Adapter,
+    x: Any,
+    indices: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    output_size: Any,
+    axes: Any,
+) -> Any:
     x, indices = adapter.array(x), adapter.array(indices)
-    window = _sliding(kernel_size, stride, padding)
+    window = Sliding(kernel_size, stride, padding)
     shape, given = adapter.shape(x), adapter.dtype(x)
     if given not in DTYPES:
         raise TypeError(f"x must hold booleans, integers or real floats ({', '.join(DTYPES)}), got dtype {given}")

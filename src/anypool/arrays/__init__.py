@@ -29,8 +29,8 @@ class Adapter:
     """The implementations that `impl="auto"` tries, in this order; the last refuses nothing."""
 
     def call(self, function: Callable[..., Any], x: Any, *arguments: Any) -> Any:
-        """`function(x, *arguments)`; where a compiler reads Python as it runs, it meets this call and no more."""
-        return function(x, *arguments)
+        """`function(self, x, *arguments)`; where a compiler reads Python as it runs, it meets this call and no more."""
+        return function(self, x, *arguments)
 
     def array(self, x: Any) -> Any:
         """x as an array of the framework; TypeError for kinds that have no windows (ragged, sparse, masked)."""

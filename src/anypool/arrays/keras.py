@@ -51,7 +51,7 @@ class Pool(keras.Operation):
 
     def compute_output_spec(self, x: Any, *tensors: Any) -> Any:
         """Symbolic tensors of the results' shapes and dtypes: the function, with the adapter below, works that out."""
-        return self.function(x, *tensors, *self.arguments)
+        return self.function(ADAPTER, x, *tensors, *self.arguments)
 
     def get_config(self) -> dict[str, Any]:
         return {"function": self.function.__name__, "arguments": _plain(self.arguments), "name": self.name}

@@ -120,12 +120,17 @@ class NumPy(Adapter):
     def namespace(self, x: Any) -> type[Namespace]:
         return Namespace
 
+    def choose(self, impl: str, x: Any, pooling: Pooling) -> str:
+        if impl == "auto":
+            return "kernel" if kernels.refusal(pooling) is None else "definition"
+        return super().choose(impl, x, pooling)
+
     def refusal(self, implementation: str, x: Any, pooling: Pooling) -> str | None:
         return kernels.refusal(pooling) if implementation == "kernel" else super().refusal(implementation, x, pooling)
 
     def run(self, implementation: str, x: Any, pooling: Pooling) -> Any:
         if implementation == "kernel":
-            return _by_kernel(x, pooling)
+            return _with_indices(x, pooling) if pooling.return_indices else kernels.forward(x, pooling)
         # NaN and infinities are data: they pass without NumPy's warnings, as they do in compiled code.
         with np.errstate(all="ignore"):
             result = super().run(implementation, x, pooling)
@@ -139,7 +144,7 @@ class NumPy(Adapter):
         if np.may_share_memory(out, x):
             raise ValueError("out must not overlap x in memory: windows would read what was written")
         if implementation == "kernel":
-            return _by_kernel(x, pooling, out)
+            return _with_indices(x, pooling, out) if pooling.return_indices else kernels.forward(x, pooling, out)
         result = self.run(implementation, x, pooling)
         values, indices = result if pooling.return_indices else (result, None)
         np.copyto(out, values)
@@ -149,9 +154,7 @@ class NumPy(Adapter):
         return (int(indices.min()), int(indices.max())) if indices.size else None
 
 
-def _by_kernel(x: np.ndarray, pooling: Pooling, out: np.ndarray | None = None) -> Any:
-    if not pooling.return_indices:
-        return kernels.forward(x, pooling, out)
+def _with_indices(x: np.ndarray, pooling: Pooling, out: np.ndarray | None = None) -> Any:
     values, offsets = kernels.forward_with_offsets(x, pooling, out)
     return values, kernels.indices(offsets, pooling)
 

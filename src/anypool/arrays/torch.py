@@ -168,7 +168,7 @@ class Torch(Adapter):
             from anypool.arrays import torch_traced
 
             return torch_traced.call(function, x, arguments)
-        return function(x, *arguments)
+        return function(self, x, *arguments)
 
     def array(self, x: Any) -> Tensor:
         if x.layout is not torch.strided or x.is_nested:

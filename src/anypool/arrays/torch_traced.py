@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 from torch._dynamo import allow_in_graph
 
-from anypool.arrays import torch_ops
+from anypool.arrays import adapter_for, torch_ops
 
 
 def call(function: Callable[..., Any], x: Tensor, arguments: tuple[Any, ...]) -> Any:
-    """`function(x, *arguments)`, which torch.compile traces by running it, without reading its Python."""
+    """`function(adapter, x, *arguments)`, which torch.compile traces by running it, without reading its Python."""
     words = torch_ops.text(arguments)
     tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
     return _unread(f"{function.__module__}.{function.__name__}", words, x, *tensors)
@@ -20,4 +20,4 @@ def call(function: Callable[..., Any], x: Tensor, arguments: tuple[Any, ...]) ->
 
 @allow_in_graph
 def _unread(name: str, words: str, x: Tensor, *tensors: Tensor) -> Any:
-    return torch_ops.named(name)(x, *torch_ops.meaning(words, tensors))
+    return torch_ops.named(name)(adapter_for(x), x, *torch_ops.meaning(words, tensors))

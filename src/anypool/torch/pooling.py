@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anypool.arrays import Adapter
 from anypool.arrays.torch import ADAPTER
 from anypool.functional import decide, max_unpool, run
 from anypool.operators import Average, Lp, Max, Min, Operator
-from anypool.windows import Adaptive, Global, Sliding, Window, per_axis
+from anypool.windows import Adaptive, Global, Sliding, per_axis
 
 AXES = {1: (-1,), 2: (-2, -1), 3: (-3, -2, -1)}
 """The pooled axes by their number: the last ones."""
@@ -27,32 +28,26 @@ def pool(x: Tensor, rank: int, operator: Any, window: Any, return_indices: bool 
     return ADAPTER.call(_pool, x, rank, operator, window, return_indices)
 
 
-def _pool(x: Any, rank: int, operator: Any, window: Any, return_indices: bool) -> Any:
+def _pool(adapter: Adapter, x: Any, rank: int, operator: Any, window: Any, return_indices: bool) -> Any:
     if not isinstance(x, Tensor):
         raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
-    x = ADAPTER.array(x)
-    operator = operator if isinstance(operator, Operator) else _average(*operator)
-    window = window if isinstance(window, Window) else sliding(*window)
-    pooling = decide(ADAPTER, x, operator, window, AXES[rank], return_indices, None, True)
-    return run(ADAPTER, x, pooling)
-
-
-_average = lru_cache(maxsize=64, typed=True)(Average)
-
-
-@lru_cache(maxsize=4096)
-def _remembered(*arguments: Any) -> Sliding:
-    return Sliding(*arguments)
+    x = adapter.array(x)
+    if isinstance(window, tuple):
+        window = (window[0], _stride(window[1]), *window[2:])
+    pooling = decide(adapter, x, operator, window, AXES[rank], return_indices, None, True)
+    return run(adapter, x, pooling)
 
 
 def sliding(
     kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> Sliding:
-    """The window of torch's arguments, where an empty stride means none."""
-    try:
-        return _remembered(kernel_size, None if stride == () else stride, padding, dilation, ceil_mode)
-    except TypeError:  # a list, or wrong: the checks will tell
-        return Sliding(kernel_size, None if stride == [] else stride, padding, dilation, ceil_mode)
+    """The window of torch's arguments."""
+    return Sliding(kernel_size, _stride(stride), padding, dilation, ceil_mode)
+
+
+def _stride(stride: Any) -> Any:
+    """An empty stride means none."""
+    return None if stride in ((), []) else stride
 
 
 EVERYTHING = Global()
