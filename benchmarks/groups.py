@@ -23,41 +23,61 @@ VERSIONED = (
     "numpy", "torch", "onnxruntime", "openvino", "tensorflow-cpu", "jax", "keras", "scikit-image", "scipy",
 )  # fmt: skip
 HERE = Path(__file__).parent
+RESULTS = "results.json"
 CONSOLE = Console(highlight=False)
 
 
 def run(names: Sequence[str], quick: bool, only: str, out: Path | None) -> bool:
     """Measure these groups and print as they go; whether all of them could be measured.
 
-    With `out`, what was found is written there after each group, beside the groups measured before.
+    With `out`, each record is kept there as it comes, beside the groups measured before; page and picture follow when
+    its group is done, so that whoever interrupts loses neither.
     """
     complete = True
     for name in names:
         CONSOLE.rule(f"[bold]{name}")
-        started = time.time()
+        group = {"machine": machine(), "minutes": 0.0, "records": []}
         try:
-            records = GROUPS[name](quick, only)
+            _measure(name, group, quick, only, out)
         except Exception:
             CONSOLE.print_exception()
             complete = False
-            continue
-        if records and out is not None:
-            minutes = (time.time() - started) / 60
-            _write(out, {name: {"machine": machine(), "minutes": minutes, "records": records}})
+        if group["records"] and out is not None:
+            _draw(out)
     return complete
 
 
-def _write(out: Path, found: dict[str, Any]) -> None:
+def _measure(name: str, group: dict[str, Any], quick: bool, only: str, out: Path | None) -> None:
+    measure, show = GROUPS[name]
+    started = time.time()
+
+    def keep(record: Record) -> None:
+        show(record)
+        group["records"].append(record)
+        group["minutes"] = (time.time() - started) / 60
+        if out is not None:
+            _keep(out, name, group)
+
+    measure(quick, only, keep)
+
+
+def _keep(out: Path, name: str, group: dict[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / RESULTS
+    results = (json.loads(path.read_text()) if path.exists() else {}) | {name: group}
+    whole = path.with_suffix(".part")
+    whole.write_text(json.dumps(results, indent=1) + "\n")
+    whole.replace(path)
+
+
+def _draw(out: Path) -> None:
     from benchmarks import page
 
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "results.json"
-    results = (json.loads(path.read_text()) if path.exists() else {}) | found
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    results = json.loads((out / RESULTS).read_text())
     page.write(results, out)
     if out == HERE:
         page.fill(HERE.parent / "docs" / "speed.md", page.sections(results))
-    CONSOLE.print(f"wrote {path}, {out / 'README.md'} and {out / 'speed.svg'}")
+    CONSOLE.print(f"wrote {out / RESULTS}, {out / 'README.md'} and {out / 'speed.svg'}")
 
 
 def machine() -> dict[str, Any]:
@@ -90,45 +110,47 @@ def _processor() -> str:
     return named.get("model name", platform.processor() or "unknown")
 
 
-Records = list[dict[str, Any]]
+Record = dict[str, Any]
+Report = Callable[[Record], None]
 
 
-def kernels(quick: bool, only: str) -> Records:
+def kernels(quick: bool, only: str, report: Report) -> None:
     """Every row of the table of cases."""
     logging.getLogger("torch").setLevel(logging.CRITICAL)  # what torch.compile cannot do is written in the row
     rows = [row for row in cases.rows(quick=quick) if only in row.name]
     peers = contenders.CORE_PEERS if quick else contenders.PEERS
     warm_up = next(row for row in cases.rows() if row.case.what == "tiny")
     pooling.measure_row(warm_up, contenders.ANYPOOL, peers)  # imports and first compilations are nobody's time
-    return pooling.measure(rows, contenders.ANYPOOL, peers, _print_row)
+    pooling.measure(rows, contenders.ANYPOOL, peers, report)
 
 
-def torch_networks(quick: bool, only: str) -> Records:
+def torch_networks(quick: bool, only: str, report: Report) -> None:
     """Whole networks in torch."""
     from benchmarks import torch_networks
 
-    return torch_networks.measure(quick, only, _print_network)
+    torch_networks.measure(quick, only, report)
 
 
-def jax_gradients(quick: bool, only: str) -> Records:
+def jax_gradients(quick: bool, only: str, report: Report) -> None:
     """JAX arrays."""
     from benchmarks import jax_gradients
 
-    return jax_gradients.measure(quick, only, _print_row)
+    jax_gradients.measure(quick, only, report)
 
 
-def keras_course(quick: bool, only: str) -> Records:
+def keras_course(quick: bool, only: str, report: Report) -> None:
     """The course network in Keras."""
     from benchmarks import keras_course
 
-    return keras_course.measure(quick, only, _print_keras)
+    keras_course.measure(quick, only, report)
 
 
-def memory(quick: bool, only: str) -> Records:
+def memory(quick: bool, only: str, report: Report) -> None:
     """What training keeps."""
     from benchmarks import memory
 
-    return memory.measure(_print_memory) if not only else []
+    if not only:
+        memory.measure(report)
 
 
 def _print_row(record: pooling.Record) -> None:
@@ -173,10 +195,10 @@ def _coloured(text: str, ratio: float) -> str:
     return f"[{colour}]{text}[/]"
 
 
-GROUPS: dict[str, Callable[[bool, str], Records]] = {
-    "kernels": kernels,
-    "torch-networks": torch_networks,
-    "jax": jax_gradients,
-    "keras": keras_course,
-    "memory": memory,
+GROUPS: dict[str, tuple[Callable[[bool, str, Report], None], Report]] = {
+    "kernels": (kernels, _print_row),
+    "torch-networks": (torch_networks, _print_network),
+    "jax": (jax_gradients, _print_row),
+    "keras": (keras_course, _print_keras),
+    "memory": (memory, _print_memory),
 }

@@ -15,13 +15,12 @@ GRADIENT_SHAPE = (16, 16, 1024, 1024)
 Record = dict[str, Any]
 
 
-def measure(report: Callable[[Record], None]) -> list[Record]:
+def measure(report: Callable[[Record], None]) -> None:
     """One record per operator: bytes per output that torch keeps; and for JAX what XLA sets aside for a gradient."""
-    records = [saved_by_torch(kind) for kind in ("Max", "Avg")]
-    records += [jax_gradient(kind) for kind in ("max", "average")]
-    for record in records:
-        report(record)
-    return records
+    for kind in ("Max", "Avg"):
+        report(saved_by_torch(kind))
+    for kind in ("max", "average"):
+        report(jax_gradient(kind))
 
 
 def saved_by_torch(kind: str, shape: tuple[int, ...] = SHAPE) -> Record:

@@ -26,14 +26,11 @@ Record = dict[str, Any]
 
 def measure(
     rows: Iterable[Row], ours: Sequence[Contender], peers: Sequence[Contender], report: Callable[[Record], None]
-) -> list[Record]:
+) -> None:
     """One record per row; `report` gets each as it is done."""
-    records = []
     for row in rows:
-        records.append(measure_row(row, ours, peers))
-        report(records[-1])
+        report(measure_row(row, ours, peers))
         gc.collect()
-    return records
 
 
 def measure_row(row: Row, ours: Sequence[Contender], peers: Sequence[Contender], budget: float = 0.3) -> Record:

@@ -72,18 +72,15 @@ def _pools(module: nn.Module) -> bool:
     return type(module).__module__ == "torch.nn.modules.pooling"
 
 
-def measure(quick: bool, only: str, report: Callable[[Record], None]) -> list[Record]:
+def measure(quick: bool, only: str, report: Callable[[Record], None]) -> None:
     """One record per network, layout, batch and direction."""
-    records = []
     for network in NETWORKS:
         if (quick and not network.quick) or only not in network.name:
             continue
         for layout in (FIRST,) if quick else (FIRST, LAST):
             for record in _measure_network(network, layout, quick):
-                records.append(record)
                 report(record)
         gc.collect()
-    return records
 
 
 def _measure_network(network: Network, layout: str, quick: bool) -> Iterator[Record]:

@@ -118,7 +118,7 @@ void check(const char *argument, const View &v, const std::vector<int64_t> &shap
     bool empty = false;
     for (int64_t n : shape) empty |= n == 0;
     if (!written || empty) return;
-    if (!v.writable) fail(PyExc_ValueError, std::string(argument) + " must be writable");
+    if (!v.writable) fail(PyExc_ValueError, std::string(argument) + " must be an array that can be written into, got a read-only one");
     for (size_t i = 0; i < shape.size(); i++)
         if (shape[i] > 1 && v.strides[i] == 0) fail(PyExc_ValueError, std::string(argument) + " must not be broadcast: its elements share memory");
 }

@@ -120,17 +120,7 @@ def run(adapter: Adapter, x: Any, pooling: Pooling, impl: str = "auto", out: Any
     implementation = adapter.choose(impl, x, pooling)
     if out is None:
         return adapter.run(implementation, x, pooling)
-    _check_out(adapter, out, pooling.output_shape, pooling.result)
     return adapter.run_into(out, implementation, x, pooling)
-
-
-def _check_out(adapter: Adapter, out: Any, shape: tuple[Any, ...], dtype: str) -> None:
-    if adapter_for(out) is not adapter or not hasattr(out, "shape"):
-        raise TypeError(f"out must be an array to write into, of x's kind, {adapter.name}; got {type(out).__name__}")
-    if tuple(out.shape) != shape:
-        raise ValueError(f"out must have the output's shape {shape}, got {tuple(out.shape)}")
-    if adapter.dtype(out) != dtype:
-        raise TypeError(f"out must have the output's dtype {dtype}, got {adapter.dtype(out)}")
 
 
 def _decide(
@@ -413,7 +403,7 @@ def _pool_global(
     into = None
     if out is not None:
         kept = tuple(length for axis, length in enumerate(pooling.shape) if axis not in pooled)
-        _check_out(adapter, out, kept, pooling.result)
+        adapter.check_out(out, kept, pooling.result)
         into = xp.expand_dims(out, pooled)
     result = run(adapter, x, pooling, impl, into)
     values, *indices = result if return_indices else (result,)

@@ -58,8 +58,17 @@ class Adapter:
         """The values, or (values, indices), by an implementation that does not refuse."""
         return definition.pool(x, pooling, self.namespace(x))
 
+    def check_out(self, out: Any, shape: tuple[Any, ...], dtype: str) -> None:
+        """TypeError or ValueError where `out` is not an array of this shape and dtype."""
+        if adapter_for(out) is not self or not hasattr(out, "shape"):
+            raise TypeError(f"out must be an array to write into, of x's kind, {self.name}; got {type(out).__name__}")
+        if tuple(out.shape) != shape:
+            raise ValueError(f"out must have the output's shape {shape}, got {tuple(out.shape)}")
+        if self.dtype(out) != dtype:
+            raise TypeError(f"out must have the output's dtype {dtype}, got {self.dtype(out)}")
+
     def run_into(self, out: Any, implementation: str, x: Any, pooling: Pooling) -> Any:
-        """As `run`, with the values written into `out`, which is returned in their place."""
+        """As `run`, with the values written into `out`, once it is found fit, which is returned in their place."""
         raise TypeError(f"out= needs an array that can be written into; {self.name} arrays cannot")
 
     def choose(self, impl: str, x: Any, pooling: Pooling) -> str:

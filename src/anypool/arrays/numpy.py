@@ -137,14 +137,13 @@ class NumPy(Adapter):
         return tuple(_in_order_of(x, array) for array in result) if pooling.return_indices else _in_order_of(x, result)
 
     def run_into(self, out: Any, implementation: str, x: Any, pooling: Pooling) -> Any:
-        if not isinstance(out, np.ndarray):
-            raise TypeError(f"out must be a NumPy array to write into, got {type(out).__name__}")
+        if implementation == "kernel" and isinstance(out, np.ndarray):  # kernels make the same checks
+            return _with_indices(x, pooling, out) if pooling.return_indices else kernels.forward(x, pooling, out)
+        self.check_out(out, pooling.output_shape, pooling.result)
         if not out.flags.writeable:
             raise ValueError("out must be an array that can be written into, got a read-only one")
         if np.may_share_memory(out, x):
             raise ValueError("out must not overlap x in memory: windows would read what was written")
-        if implementation == "kernel":
-            return _with_indices(x, pooling, out) if pooling.return_indices else kernels.forward(x, pooling, out)
         result = self.run(implementation, x, pooling)
         values, indices = result if pooling.return_indices else (result, None)
         np.copyto(out, values)

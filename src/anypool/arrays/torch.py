@@ -232,8 +232,7 @@ class Torch(Adapter):
         return (values, *indices) if pooling.return_indices else values
 
     def run_into(self, out: Any, implementation: str, x: Tensor, pooling: Pooling) -> Any:
-        if not isinstance(out, Tensor):
-            raise TypeError(f"out must be a tensor, as x is, got {type(out).__name__}")
+        self.check_out(out, pooling.output_shape, pooling.result)
         if out.device != x.device:
             raise ValueError(f"out must be on x's device, {x.device}, got {out.device}")
         if torch.is_grad_enabled() and (x.requires_grad or out.requires_grad):
