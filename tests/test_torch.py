@@ -91,6 +91,20 @@ def test_unsigned_integers_that_torch_hardly_computes_in(name):
 # Gradients
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_unpooling_goes_to_what_stayed(memory_format):
+    x = torch.rand(2, 3, 2, 2).contiguous(memory_format=memory_format).requires_grad_()
+    indices = torch.tensor([[1, 5], [5, 0]]).expand(2, 3, 2, 2)
+    unpooled = ap.max_unpool(x, indices, 2)
+    assert unpooled.is_contiguous(memory_format=memory_format)
+    weights = torch.rand(2, 3, 4, 4)
+    (gradient,) = torch.autograd.grad(unpooled, x, weights)
+    w = weights.flatten(2)
+    nothing = torch.zeros(2, 3)
+    expected = torch.stack([w[..., 1], nothing, w[..., 5], w[..., 0]], -1).reshape(2, 3, 2, 2)
+    assert torch.equal(gradient, expected)
+
+
 @every_operator
 @every_window
 @every_implementation

@@ -8,6 +8,7 @@ any order and on any device.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -27,6 +28,7 @@ from anypool.arrays.jax_steps import (
     Reduction,
     Windows,
     one_by_one,
+    padded,
     steps,
 )
 
@@ -36,15 +38,6 @@ AT_ONCE = 10
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Values, winners and derivatives
-
-
-def _padded(x: Any, windows: Windows, value: Any) -> Any:
-    """x with the padding of every axis, or without the elements past its last window, where that is negative."""
-    padding = [(0, 0, 0)] * x.ndim
-    for along in windows:
-        if isinstance(along, Along):
-            padding[along.axis] = (along.before, along.after, 0)
-    return lax.pad(x, jnp.asarray(value, x.dtype), padding) if any(any(p) for p in padding) else x
 
 
 def _reduce_window(x: Any, windows: Sequence[Along], reduction: Reduction) -> Any:
@@ -66,48 +59,48 @@ def _fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
         if isinstance(along, Along) and along.width <= ALONG_ONE_AXIS:
             x = _reduce_window(x, (along,), reduction)
         else:
-            x = _padded(x, (along,), reduction.neutral(x.dtype))
             for step in one_by_one((along,)):
-                x = step.fold(x, reduction)
+                x = step.fold(padded(x, step.padding, reduction.neutral(x.dtype)), reduction)
     return x
 
 
 def _winners(x: Any, windows: Windows, reduction: Reduction) -> tuple[Any, list[Any]]:
     """The extreme of every window, and which elements they are: what `_take` needs."""
-    x, choices = _padded(x, windows, reduction.neutral(x.dtype)), []
+    choices = []
     for step in steps(windows):
-        x, choice = step.winners(x, reduction)
+        x, choice = step.winners(padded(x, step.padding, reduction.neutral(x.dtype)), reduction)
         choices.append(choice)
     return x, [_kept(choice) for choice in _packed(choices, windows)]
 
 
-def _fits_a_byte(windows: Windows) -> bool:
-    choices = [step.choices for step in steps(windows)]
-    return math.prod(choices) <= 256 > max(choices)
+def _bits(windows: Windows) -> list[int] | None:
+    """Where every step's choice begins in the byte that holds them all, if it does."""
+    ends = list(itertools.accumulate((step.choices - 1).bit_length() for step in steps(windows)))
+    return [0, *ends[:-1]] if len(ends) > 1 and ends[-1] <= 8 else None
 
 
 def _packed(choices: list[Any], windows: Windows) -> list[Any]:
     """The choices of all steps as one byte each, where they fit; their shapes differ by what the later steps pool."""
-    if len(choices) == 1 or not _fits_a_byte(windows):
+    if (bits := _bits(windows)) is None:
         return choices
     shape = [max(lengths) for lengths in zip(*(choice.shape for choice in choices), strict=True)]
     byte: Any = np.uint8(0)
-    for step, choice in reversed(list(zip(steps(windows), choices, strict=True))):
+    for bit, choice in zip(bits, choices, strict=True):
         padding = [(0, longest - length, 0) for longest, length in zip(shape, choice.shape, strict=True)]
-        byte = byte * np.uint8(step.choices) + lax.pad(choice, np.uint8(0), padding)
+        byte = byte | lax.pad(choice << np.uint8(bit), np.uint8(0), padding)
     return [byte]
 
 
 def _unpacked(choices: Sequence[Any], x: Any, windows: Windows) -> Sequence[Any]:
-    """The choices of all steps over an array like x, padded."""
-    if len(steps(windows)) == 1 or not _fits_a_byte(windows):
+    """The choices of all steps over an array like x."""
+    if (bits := _bits(windows)) is None:
         return choices
     (byte,), unpacked = choices, []
     like = jax.ShapeDtypeStruct(x.shape, x.dtype)
-    for step in steps(windows):
-        like, choice = jax.eval_shape(partial(step.winners, reduction=MAX), like)
-        unpacked.append(lax.slice(byte % np.uint8(step.choices), [0] * x.ndim, choice.shape))
-        byte = byte // np.uint8(step.choices)
+    for bit, step in zip(bits, steps(windows), strict=True):
+        like, choice = jax.eval_shape(lambda x, step=step: step.winners(padded(x, step.padding, 0), MAX), like)
+        mask = np.uint8((1 << (step.choices - 1).bit_length()) - 1)
+        unpacked.append(lax.slice(byte, [0] * x.ndim, choice.shape) >> np.uint8(bit) & mask)
     return unpacked
 
 
@@ -125,9 +118,8 @@ def _kept(choice: Any) -> Any:
 
 def _take(choices: Sequence[Any], x: Any, windows: Windows) -> Any:
     """The chosen elements of x: linear in x."""
-    x = _padded(x, windows, 0)
     for step, choice in zip(steps(windows), _unpacked(choices, x, windows), strict=True):
-        x = step.take(choice, x)
+        x = step.take(choice, padded(x, step.padding, 0))
     return x
 
 
@@ -168,9 +160,8 @@ def _total(x: Any, windows: Windows) -> Any:
 @_total.defjvp
 def _total_jvp(windows: Windows, primals: Any, tangents: Any) -> tuple[Any, Any]:
     (x,), (tangent,) = primals, tangents
-    tangent = _padded(tangent, windows, 0)
     for step in one_by_one(windows):
-        tangent = step.fold(tangent, SUM_OF_TANGENTS)
+        tangent = step.fold(padded(tangent, step.padding, 0), SUM_OF_TANGENTS)
     return _total(x, windows), tangent
 
 

@@ -1,18 +1,19 @@
 """The steps that a pooling in JAX is made of: for each, the reduction, who wins, and how to take what won.
 
-Every step pools one axis or several of an array that is padded already. Where an extreme is taken, a step says which
-element won every window as small unsigned integers, its choice; `take` picks those elements, is linear in the
-array, and is written so that its transpose compares and writes.
+Every step pools one axis or several of an array that has been padded by its `padding`. Where an extreme is taken, a
+step says which element won every window as small unsigned integers, its choice; `take` picks those elements, is linear
+in the array, and is written so that its transpose compares and writes.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +24,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 ALONG_ONE_AXIS = 8
 """Elements along an axis, at most, that are reduced one by one; beyond, halving and doubling cost less and err less."""
 
-COMPARED_AT_ONCE, COMPARED_ALONG = 16, 4
-"""Elements of an overlapping window, at most, whose winner is found among all at once: over all axes, and along one."""
+COMPARED_AT_ONCE = 16
+"""Elements of an overlapping window, at most, whose winner is found among all at once: over all axes, or along one at
+stride 1; beyond, halves meet halves."""
+
+STRIDED_AT_ONCE = 4
+"""The same along one axis at other strides."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -90,6 +95,44 @@ class Along:
         """Whether the windows tile the axis."""
         return self.width == self.stride and self.step == 1
 
+    @property
+    def reach(self) -> int:
+        """Positions from the first element of a window to the last, both counted."""
+        return (self.width - 1) * self.step + 1
+
+    def outputs(self, length: int) -> int:
+        return (length + self.before + self.after - self.reach) // self.stride + 1
+
+    def parts(self, x: Any, value: Any) -> list[Any]:
+        """The elements of the windows that begin before x, of those inside, and of those that end past it.
+
+        Only the ends are padded, with `value`: the padded copy of a large array would cost more than what follows.
+        """
+        length = x.shape[self.axis]
+        outputs = self.outputs(length)
+        head = -(-self.before // self.stride)
+        tail = outputs - max((length + self.before - self.reach) // self.stride + 1, 0)
+        if head + tail >= outputs:
+            return [padded(x, (self,), value)]
+        bounds, parts = [0, head, outputs - tail, outputs], []
+        for first, last in itertools.pairwise(bounds):
+            if first < last:
+                start = first * self.stride - self.before
+                stop = (last - 1) * self.stride - self.before + self.reach
+                inside = lax.slice_in_dim(x, max(start, 0), min(stop, length), axis=self.axis)
+                over = Along(self.axis, 1, before=max(-start, 0), after=max(stop - length, 0))
+                parts.append(padded(inside, (over,), value))
+        return parts
+
+    def meeting(self, place: int, first: int, count: int, outputs: int) -> tuple[int, int, int] | None:
+        """The windows whose element `place` is among `count` positions from `first`, a stride apart.
+
+        As (from, to, the number of the first one's position), or None.
+        """
+        shift, odd = divmod(place * self.step - self.before - first, self.stride)
+        start, stop = max(0, -shift), min(outputs, count - shift)
+        return None if odd or start >= stop else (start, stop, start + shift)
+
 
 @dataclass(frozen=True)
 class Pieces:
@@ -103,8 +146,17 @@ Windows = tuple[Along | Pieces, ...]
 """The windows along each pooled axis, in the caller's order of axes."""
 
 
+def padded(x: Any, windows: Windows, value: Any) -> Any:
+    """x with the padding of every axis, or without the elements past its last window, where that is negative."""
+    padding = [(0, 0, 0)] * x.ndim
+    for along in windows:
+        if isinstance(along, Along):
+            padding[along.axis] = (along.before, along.after, 0)
+    return lax.pad(x, jnp.asarray(value, x.dtype), padding) if any(any(p) for p in padding) else x
+
+
 # ---------------------------------------------------------------------------------------------------------------------
-# Steps: a pooling is one after the other, over a padded array
+# Steps: a pooling is one after the other
 
 
 @dataclass(frozen=True)
@@ -113,6 +165,7 @@ class Cells:
 
     axes: tuple[int, ...]
     sizes: tuple[int, ...]
+    padding: Windows = ()
 
     @property
     def choices(self) -> int:
@@ -171,29 +224,41 @@ class Cells:
 
 @dataclass(frozen=True)
 class Overlapping:
-    """Small windows that overlap, along all axes at once."""
+    """Small windows that overlap, along all axes at once. They see to their padding themselves."""
 
     windows: tuple[Along, ...]
+    padding: ClassVar[Windows] = ()
 
     @property
     def choices(self) -> int:
         return math.prod(along.width for along in self.windows)
 
+    def places(self) -> Iterator[tuple[int, ...]]:
+        """The elements of a window, row-major."""
+        return np.ndindex(*(along.width for along in self.windows))
+
     def elements(self, x: Any) -> Iterator[Any]:
-        """The first element of every window, then the second, and so on, row-major."""
-        for place in np.ndindex(*(along.width for along in self.windows)):
+        """The first element of every window, then the second, and so on; x is padded."""
+        for place in self.places():
             start, stop, stride = [0] * x.ndim, list(x.shape), [1] * x.ndim
             for along, j in zip(self.windows, place, strict=True):
-                outputs = (x.shape[along.axis] - (along.width - 1) * along.step - 1) // along.stride + 1
+                outputs = (x.shape[along.axis] - along.reach) // along.stride + 1
                 start[along.axis] = j * along.step
                 stop[along.axis] = j * along.step + (outputs - 1) * along.stride + 1
                 stride[along.axis] = along.stride
             yield lax.slice(x, start, stop, stride)
 
     def fold(self, x: Any, reduction: Reduction) -> Any:
-        return functools.reduce(reduction.combine, self.elements(x))
+        return functools.reduce(reduction.combine, self.elements(padded(x, self.windows, reduction.neutral(x.dtype))))
 
-    def winners(self, x: Any, reduction: Reduction) -> tuple[Any, Any]:
+    def winners(self, x: Any, reduction: Reduction, split: int = 0) -> tuple[Any, Any]:
+        """The axes from `split` on are not yet taken apart into windows with padding and windows without."""
+        if split < len(self.windows):
+            along = self.windows[split]
+            parts = along.parts(x, reduction.neutral(x.dtype))
+            found = [self.winners(part, reduction, split + 1) for part in parts]
+            values, choices = zip(*found, strict=True)
+            return lax.concatenate(values, along.axis), lax.concatenate(choices, along.axis)
         best, *others = self.elements(x)
         choice = jnp.zeros_like(best, _code(self.choices))
         for number, element in enumerate(others, 1):
@@ -202,34 +267,59 @@ class Overlapping:
         return best, choice
 
     def take(self, choice: Any, x: Any) -> Any:
-        if all(along.step == 1 for along in self.windows) and any(along.stride > 1 for along in self.windows):
-            return self.take_by_cells(choice, x)
-        total: Any = 0
-        for number, element in enumerate(self.elements(x)):
-            total = total + jnp.where(choice == np.asarray(number, choice.dtype), element, 0)
+        """Its transpose is a sum of shifted upstreams for every remainder by the strides, interleaved: no scatter."""
+        total: Any = jnp.zeros(choice.shape, x.dtype)
+        for first, elements in self.remainders(choice, x):
+            counts = [elements.shape[along.axis] for along in self.windows]
+            for number, place in enumerate(self.places()):
+                outputs = [choice.shape[along.axis] for along in self.windows]
+                spans = list(map(Along.meeting, self.windows, place, first, counts, outputs))
+                if None not in spans:
+                    total = total + self.taken(number, spans, choice, elements)
         return total
 
-    def take_by_cells(self, choice: Any, x: Any) -> Any:
-        """A window as the cells of `stride` elements that it meets: the transpose then writes every element once."""
-        met = [-(-along.width // along.stride) for along in self.windows]
-        padding = [(0, 0, 0)] * x.ndim
-        for along, number in zip(self.windows, met, strict=True):
-            length = (choice.shape[along.axis] + number - 1) * along.stride
-            padding[along.axis] = (0, length - x.shape[along.axis], 0)
-        axes, strides = tuple(along.axis for along in self.windows), tuple(along.stride for along in self.windows)
-        split, places = Cells(axes, strides).split(lax.pad(x, np.zeros((), x.dtype), padding))
-        total: Any = 0
-        for block in np.ndindex(*met):
-            cells, inside = split, np.ones((), bool)
-            code = np.zeros((), np.int64)
-            for along, cell, place in zip(self.windows, block, places, strict=True):
-                cells = lax.slice_in_dim(cells, cell, cell + choice.shape[along.axis], axis=place - 1)
-                shape = [along.stride if axis == place else 1 for axis in range(split.ndim)]
-                j = (cell * along.stride + np.arange(along.stride)).reshape(shape)
-                code, inside = code * along.width + j, inside & (j < along.width)
-            chosen = (jnp.expand_dims(choice, places) == np.where(inside, code, 0).astype(choice.dtype)) & inside
-            total = total + jnp.sum(jnp.where(chosen, cells, 0), axis=places)
-        return total
+    def taken(self, number: int, spans: Sequence[Any], choice: Any, elements: Any) -> Any:
+        """What the windows in `spans` take from `elements`, if they chose that number."""
+        padding = [(0, 0, 0)] * choice.ndim
+        for along, (start, stop, element) in zip(self.windows, spans, strict=True):
+            axis = along.axis
+            padding[axis] = (start, choice.shape[axis] - stop, 0)
+            choice = lax.slice_in_dim(choice, start, stop, axis=axis)
+            elements = lax.slice_in_dim(elements, element, element + stop - start, axis=axis)
+        chosen = jnp.where(choice == np.asarray(number, choice.dtype), elements, 0)
+        return lax.pad(chosen, np.zeros((), chosen.dtype), padding)
+
+    def remainders(self, choice: Any, x: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
+        """x in parts whose transpose is one concatenation, each with its first position along every axis.
+
+        Strides take every stride-th position. One axis at stride 1 is cut where windows begin and end to be whole.
+        """
+        strided = [along for along in self.windows if along.stride > 1]
+        if not strided and len(self.windows) == 1:
+            (along,) = self.windows
+            length = x.shape[along.axis]
+            whole = max(along.reach - 1 - along.before, 0), min(choice.shape[along.axis] - along.before, length)
+            cuts = [0, *whole, length] if whole[0] < whole[1] else [0, length]
+            parts = lax.split(x, [stop - start for start, stop in itertools.pairwise(cuts)], along.axis)
+            yield from (((start,), part) for start, part in zip(cuts, parts, strict=False))
+            return
+        axes, strides = tuple(along.axis for along in strided), tuple(along.stride for along in strided)
+        filled = tuple(Along(along.axis, 1, after=-x.shape[along.axis] % along.stride) for along in strided)
+        split, places = Cells(axes, strides).split(padded(x, filled, 0))
+        for remainder, part in _apart(split, sorted(places)):
+            first = dict(zip(sorted(axes), remainder, strict=True))
+            yield tuple(first.get(along.axis, 0) for along in self.windows), part
+
+
+def _apart(x: Any, axes: Sequence[int]) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """x by its positions along these axes, which are left out."""
+    if not axes:
+        yield (), x
+        return
+    *rest, last = axes
+    for position, part in enumerate(lax.split(x, [1] * x.shape[last], last)):
+        for others, element in _apart(lax.squeeze(part, (last,)), rest):
+            yield (*others, position), element
 
 
 @dataclass(frozen=True)
@@ -237,6 +327,10 @@ class Doubling:
     """Windows along one axis, from two halves each: 1, 2, 4, … elements, until the last two overlap."""
 
     along: Along
+
+    @property
+    def padding(self) -> Windows:
+        return (self.along,)
 
     @property
     def choices(self) -> int:
@@ -308,6 +402,7 @@ class Ragged:
     """Windows of differing widths along one axis, each a slice."""
 
     windows: Pieces
+    padding: ClassVar[Windows] = ()
 
     @property
     def choices(self) -> int:
@@ -360,11 +455,11 @@ def one_by_one(windows: Windows) -> Iterator[Step]:
         if isinstance(along, Pieces):
             yield Ragged(along)
             continue
-        cell = math.gcd(along.width, along.stride) if along.step == 1 else 1
+        cell, rest = math.gcd(along.width, along.stride) if along.step == 1 else 1, along
         if cell > 1:
-            yield Cells((along.axis,), (cell,))
-        rest = Along(along.axis, along.width // cell, along.stride // cell, along.step)
-        if rest.width > COMPARED_ALONG:
+            yield Cells((along.axis,), (cell,), (along,))
+            rest = Along(along.axis, along.width // cell, along.stride // cell)
+        if rest.width > (COMPARED_AT_ONCE if rest.stride == 1 else STRIDED_AT_ONCE):
             yield Doubling(rest)
         elif not rest.width == rest.stride == 1:
             yield Overlapping((rest,))
@@ -374,7 +469,7 @@ def steps(windows: Windows) -> tuple[Step, ...]:
     """The steps that find the winners."""
     sliding = tuple(along for along in windows if isinstance(along, Along))
     if len(sliding) == len(windows) and all(along.apart for along in sliding):
-        return (Cells(tuple(along.axis for along in sliding), tuple(along.width for along in sliding)),)
+        return (Cells(tuple(along.axis for along in sliding), tuple(along.width for along in sliding), sliding),)
     if len(sliding) == len(windows) and math.prod(along.width for along in sliding) <= COMPARED_AT_ONCE:
         return (Overlapping(sliding),)
     return tuple(one_by_one(windows))

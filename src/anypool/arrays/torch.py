@@ -248,6 +248,12 @@ class Torch(Adapter):
     def unpool(self, x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
         if indices.device != x.device:
             raise ValueError(f"indices must be on x's device, {x.device}, got {indices.device}")
+        result = self._unpool(x, indices, axes, lengths)
+        return result if _transformed(x) else _in_order(result, torch_kernels.order(x))
+
+    def _unpool(self, x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
+        if x.device.type == "cpu" and not (_transformed(x) or _traced(x) or _traced(indices)):
+            return torch_native.unpool(x, indices, axes, lengths)
         name = self.dtype(x)
         if name in SAME_BITS:
             return definition.unpool(x.view(SAME_BITS[name]), indices, axes, lengths, self.namespace(x)).view(x.dtype)
