@@ -40,14 +40,18 @@ class Operator:
     separable = False
     """Whether reducing one axis after another gives the same as all at once."""
 
-    counts_padding = False
-    """Whether explicit padding is data: zeros, and valid in the mask."""
-
-    needs_element = True
-    """Whether a window without an element has no value."""
-
     selects = False
     """Whether the value is an element, so that it has an index and `winner` says which."""
+
+    @property
+    def counts_padding(self) -> bool:
+        """Whether explicit padding is data: zeros, and valid in the mask."""
+        return False
+
+    @property
+    def needs_element(self) -> bool:
+        """Whether a window without an element has no value."""
+        return True
 
     def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
         """The reduction of every window: shape (…, k) to (…)."""
@@ -196,11 +200,11 @@ class Average(Operator):
             raise ValueError(f"divisor_override must not be 0 and must be within ±(2**31 - 1), got {divisor}")
 
     @property
-    def counts_padding(self) -> bool:  # type: ignore[override]
+    def counts_padding(self) -> bool:
         return self.count_include_pad
 
     @property
-    def needs_element(self) -> bool:  # type: ignore[override]
+    def needs_element(self) -> bool:
         return not self.count_include_pad and self.divisor_override is None
 
     def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:

@@ -253,24 +253,19 @@ class Sliding(Window):
         set_field(self, "padding", _padding(self.padding))
         if not isinstance(self.ceil_mode, bool | np.bool_):
             raise TypeError(f"ceil_mode must be True or False, got {self.ceil_mode!r}")
-        ranks = {
-            name: len(value)
-            for name in ("kernel_size", "stride", "padding", "dilation")
-            if isinstance(value := getattr(self, name), tuple)
-        }
+        ranks = self._ranks()
         if len(set(ranks.values())) > 1:
             said = ", ".join(f"{name}={getattr(self, name)}" for name in ranks)
             raise ValueError(f"{said}: each must have one entry per pooled axis, so all the same number")
-        set_field(self, "_rank", next(iter(ranks.values()), None))
-        fields = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-        set_field(self, "_hash", hash(fields))  # windows are keys of every call's cache
 
-    def __hash__(self) -> int:
-        return self._hash  # type: ignore[attr-defined]
+    def _ranks(self) -> dict[str, int]:
+        """How many entries each argument has that has one per axis."""
+        arguments = {name: getattr(self, name) for name in ("kernel_size", "stride", "padding", "dilation")}
+        return {name: len(value) for name, value in arguments.items() if isinstance(value, tuple)}
 
     @property
     def rank(self) -> int | None:
-        return self._rank  # type: ignore[attr-defined]
+        return next(iter(self._ranks().values()), None)
 
     @property
     def default_rank(self) -> int:

@@ -24,9 +24,13 @@ class Adapter:
     """
 
     name: str
-    defaults = Defaults()
     order: tuple[str, ...] = ("definition",)
     """The implementations that `impl="auto"` tries, in this order; the last refuses nothing."""
+
+    @property
+    def defaults(self) -> Defaults:
+        """The dtypes of results that no dtype of an operand gives: the same object wherever they are the same."""
+        raise NotImplementedError
 
     def call(self, function: Callable[..., Any], x: Any, *arguments: Any) -> Any:
         """`function(self, x, *arguments)`; where a compiler reads Python as it runs, it meets this call and no more."""

@@ -91,7 +91,7 @@ class Jax(Adapter):
     order = ("framework", "definition")
 
     @property
-    def defaults(self) -> Defaults:  # type: ignore[override]
+    def defaults(self) -> Defaults:
         return WITH_X64 if jax.config.jax_enable_x64 else WITHOUT_X64
 
     def namespace(self, x: Any) -> type[Namespace]:

@@ -74,7 +74,7 @@ class Keras(Adapter):
     name = "Keras"
 
     @property
-    def defaults(self) -> Defaults:  # type: ignore[override]
+    def defaults(self) -> Defaults:
         return _backend().defaults
 
     def call(self, function: Callable[..., Any], x: Any, *arguments: Any) -> Any:

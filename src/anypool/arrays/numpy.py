@@ -9,7 +9,7 @@ import numpy as np
 from anypool import kernels
 from anypool.arrays import Adapter
 from anypool.definition import Pooling
-from anypool.operators import FLOATS
+from anypool.operators import FLOATS, Defaults
 
 _NAMES: dict[np.dtype, str] = {}
 
@@ -99,6 +99,7 @@ class Namespace:
 
 class NumPy(Adapter):
     name = "NumPy"
+    defaults = Defaults()
     order = ("kernel", "definition")
 
     def array(self, x: Any) -> np.ndarray:

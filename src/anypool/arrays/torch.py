@@ -160,7 +160,7 @@ class Torch(Adapter):
     order = ("kernel", "framework", "definition")
 
     @property
-    def defaults(self) -> Defaults:  # type: ignore[override]
+    def defaults(self) -> Defaults:
         return _DEFAULTS[torch.get_default_dtype()]
 
     def call(self, function: Callable[..., Any], x: Any, *arguments: Any) -> Any:

@@ -17,10 +17,14 @@ class Pool(torch.nn.Module):
     """What all share: how many of the last axes they pool, and how they print."""
 
     rank: ClassVar[int]
-    operator: ClassVar[Operator]
     shown: ClassVar[tuple[str, ...]]
     native: ClassVar[Callable[..., Any] | None] = None
     """torch's own way, for tiny tensors, where it means the same."""
+
+    @property
+    def operator(self) -> Operator | tuple[Any, ...]:
+        """What is kept of a window; a tuple is the arguments of `Average`."""
+        raise NotImplementedError
 
     def check(self) -> None:
         """ValueError or TypeError where the attributes make no pooling."""
@@ -125,7 +129,7 @@ class AveragingPool(SlidingPool):
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     @property
-    def operator(self) -> tuple[Any, ...]:  # type: ignore[override]
+    def operator(self) -> tuple[Any, ...]:
         return self.count_include_pad, self.divisor_override
 
 
@@ -153,7 +157,7 @@ class NormPool(SlidingPool):
         self.norm_type, self.signed = norm_type, signed
 
     @property
-    def operator(self) -> Operator:  # type: ignore[override]
+    def operator(self) -> Operator:
         return pooling.norm(self.norm_type)
 
     def forward(self, input: Tensor) -> Tensor:
