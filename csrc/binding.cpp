@@ -284,6 +284,11 @@ class Kernel {
     const char *offset_dtype() const { return offset_bytes_ == 1 ? "uint8" : offset_bytes_ == 2 ? "uint16" : "uint32"; }
 
   private:
+    static std::vector<int64_t> numbers(nb::handle object) {
+        const auto array = nb::cast<nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig>>(object);
+        return {array.data(), array.data() + array.size()};
+    }
+
     void read_axis(nb::tuple t, AxisSpec &spec, int64_t where) {
         if (where < 0 || where >= int64_t(shape_.size())) throw nb::value_error("pooled axes must be axes of the array");
         Axis &a = spec.axis;
@@ -293,8 +298,8 @@ class Kernel {
         a.step = nb::cast<int64_t>(t[1]);
         a.stride = nb::cast<int64_t>(t[2]);
         a.before = nb::cast<int64_t>(t[3]);
-        const auto begins = nb::cast<std::vector<int64_t>>(t[4]), counts = nb::cast<std::vector<int64_t>>(t[5]), firsts = nb::cast<std::vector<int64_t>>(t[6]);
-        spec.counts = nb::cast<std::vector<int64_t>>(t[7]);
+        const auto begins = numbers(t[4]), counts = numbers(t[5]), firsts = numbers(t[6]);
+        spec.counts = numbers(t[7]);
         constexpr int64_t limit = int64_t(1) << 62;
         if (a.step < 1 || a.stride < 1 || a.width < 0 || a.outputs < 0 || a.before > limit / 2 || a.before < -limit / 2 ||
             (a.outputs > 0 && a.stride > limit / a.outputs) || (a.width > 0 && a.step > limit / a.width))

@@ -7,6 +7,7 @@ kernel once; a call then checks the arrays and runs.
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import warnings
 from functools import cache
@@ -149,9 +150,8 @@ def _say_why_not() -> None:
 
 
 def _build(pooling: Pooling) -> Any:
-    operator = pooling.operator
-    divisor = operator.divisor_override if isinstance(operator, Average) else None
-    counted = isinstance(operator, Average) and divisor is None
+    operator, divisor = pooling.operator, _divisor(pooling)
+    counted = isinstance(operator, Average) and not divisor
     bfloat16 = None
     if "bfloat16" in (pooling.dtype, pooling.result):
         import ml_dtypes
@@ -166,9 +166,20 @@ def _build(pooling: Pooling) -> Any:
         list(pooling.output_shape),
         list(pooling.axes),
         [_axis(plan, counted and operator.counts_padding, counted) for plan in pooling.plan],
-        divisor or 0,
+        divisor,
         bfloat16,
     )
+
+
+def _divisor(pooling: Pooling) -> int:
+    """What an average divides every sum by; 0 where windows hold different numbers of elements."""
+    operator = pooling.operator
+    if not isinstance(operator, Average):
+        return 0
+    if operator.divisor_override is not None:
+        return operator.divisor_override
+    full = all(plan.all_full(operator.counts_padding) for plan in pooling.plan)
+    return math.prod(plan.width for plan in pooling.plan) if full else 0
 
 
 def _accumulator(pooling: Pooling) -> str:
@@ -184,13 +195,20 @@ def _accumulator(pooling: Pooling) -> str:
 
 
 def _axis(plan: AxisPlan, padding_counts: bool, counted: bool) -> tuple[Any, ...]:
-    counts: list[int] = []
+    counts = _NONE
     if counted:
-        counts = (plan.padded_counts() if padding_counts else plan.clipped()[1]).tolist()
+        counts = _numbers(plan.padded_counts() if padding_counts else plan.clipped()[1])
     if isinstance(plan, SlidingAxis):
-        return plan.width, plan.step, plan.stride, plan.before, [], [], [], counts
+        return plan.width, plan.step, plan.stride, plan.before, _NONE, _NONE, _NONE, counts
     if isinstance(plan, WholeAxis):
-        return plan.width, 1, 1, 0, [], [], [], counts
+        return plan.width, 1, 1, 0, _NONE, _NONE, _NONE, counts
     first, inside = plan.clipped()
     begin = plan.start(np.arange(plan.outputs, dtype=np.int64)) + first * plan.step
-    return plan.width, plan.step, 1, 0, begin.tolist(), inside.tolist(), first.tolist(), counts
+    return plan.width, plan.step, 1, 0, _numbers(begin), _numbers(inside), _numbers(first), counts
+
+
+def _numbers(values: Any) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=np.int64)
+
+
+_NONE = _numbers([])

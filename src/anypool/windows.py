@@ -78,6 +78,10 @@ class AxisPlan:
         """For every window of a known length: how many elements are in the array or its explicit padding (int64)."""
         return self.clipped()[1]
 
+    def all_full(self, padding_counts: bool) -> bool:
+        """Whether every window holds as many elements as it is wide; of the explicit padding too where that counts."""
+        return False
+
     @property
     def whole(self) -> bool:
         """Whether there is one window and it is the whole axis."""
@@ -109,6 +113,11 @@ class SlidingAxis(AxisPlan):
     def padded_counts(self) -> np.ndarray:
         start = self.start(np.arange(self.outputs, dtype=np.int64))
         return np.minimum(self.width, -((start - self.length - self.after) // self.step))
+
+    def all_full(self, padding_counts: bool) -> bool:
+        before, after = (self.before, self.after) if padding_counts else (0, 0)
+        last = (self.outputs - 1) * self.stride - self.before + (self.width - 1) * self.step
+        return self.before <= before and last < self.length + after
 
     @property
     def whole(self) -> bool:
@@ -151,6 +160,9 @@ class WholeAxis(AxisPlan):
 
     def count(self, i: Any) -> Any:
         return self.length + i * 0
+
+    def all_full(self, padding_counts: bool) -> bool:
+        return True
 
     @property
     def whole(self) -> bool:

@@ -207,6 +207,9 @@ class Torch(Adapter):
             if result is not None:
                 return result
             implementation = "definition" if implementation == "kernel" else implementation
+        if implementation == "kernel" and torch._C._get_tracing_state() is not None:
+            # TorchScript, and what Keras exports through it, is for machines that may know torch's operators alone.
+            implementation = "framework" if torch_native.refusal(x, pooling) is None else "definition"
         if implementation == "framework":
             return torch_native.run(x, pooling)
         if implementation == "kernel":
@@ -252,11 +255,11 @@ class Torch(Adapter):
         return result if _transformed(x) else _in_order(result, torch_kernels.order(x))
 
     def _unpool(self, x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
-        if x.device.type == "cpu" and not (_transformed(x) or _traced(x) or _traced(indices)):
-            return torch_native.unpool(x, indices, axes, lengths)
         name = self.dtype(x)
         if name in SAME_BITS:
-            return definition.unpool(x.view(SAME_BITS[name]), indices, axes, lengths, self.namespace(x)).view(x.dtype)
+            return self._unpool(x.view(SAME_BITS[name]), indices, axes, lengths).view(x.dtype)
+        if x.device.type == "cpu" and not (_transformed(x) or _traced(x) or _traced(indices)):
+            return torch_native.unpool(x, indices, axes, lengths)
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
 
     def largest(self, indices: Tensor) -> tuple[int, int] | None:

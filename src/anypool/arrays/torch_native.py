@@ -64,7 +64,7 @@ def _sliding_refusal(pooling: Pooling, plans: Sequence[SlidingAxis]) -> str | No
 def run(x: Tensor, pooling: Pooling) -> Tensor:
     """The values by torch's own operators."""
     operator, rank = pooling.operator, len(pooling.axes)
-    last = tuple(range(-rank, 0))
+    last = tuple(range(x.ndim - rank, x.ndim))  # TorchScript's ONNX exporter writes negative ones down as they are
     images = torch.movedim(x, pooling.axes, last)
     lead = images.shape[:-rank]
     if len(lead) != 2:
