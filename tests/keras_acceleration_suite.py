@@ -23,7 +23,7 @@ class Block(layers.Layer):
         self.convolution = layers.Conv2D(filters, 3, padding="same")
         self.listed = [layers.MaxPooling2D(2), layers.AveragePooling2D(2)]
         self.named = {"top": layers.GlobalMaxPooling2D()}
-        self.fixed = (layers.MaxPooling2D(3, 1, "same"),)
+        self.fixed = (layers.MaxPooling2D(2, 1, "same"),)
         self._hidden = layers.AdaptiveMaxPooling2D(2)
         self.model = keras.Sequential(
             [keras.Input((6, 6, filters)), layers.Dense(5), layers.MaxPooling2D(2, name="inner")]

@@ -229,8 +229,11 @@ def every_kind():
     return keras.Model(pixels, outputs)
 
 
-def check_every_kind(predict, rng):
-    for rows, columns in ((8, 9), (13, 6), (12, 12)):
+SIZES = ((8, 9), (13, 6), (12, 12))
+
+
+def check_every_kind(predict, rng, sizes=SIZES):
+    for rows, columns in sizes:
         x = rng.normal(size=(2, rows, columns, 2)).astype("float32")
         outputs = [numpy(output) for output in predict(x)]
         axes = (1, 2)
@@ -261,7 +264,7 @@ def test_models_save_and_load_without_custom_objects(tmp_path, rng):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert [layer.get_config() for layer in loaded.layers] == [layer.get_config() for layer in model.layers]
-    check_every_kind(lambda x: loaded.predict(x, verbose=0), rng)
+    check_every_kind(lambda x: loaded.predict(x, verbose=0), rng, SIZES[:1])
 
 
 @pytest.mark.filterwarnings("ignore:The `native_serialization:DeprecationWarning")  # Keras's call of jax2tf
@@ -271,6 +274,21 @@ def test_models_export(tmp_path, rng):
 
     every_kind().export(tmp_path / "model", verbose=False)
     check_every_kind(tf.saved_model.load(tmp_path / "model").serve, rng)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="is what Keras exports from torch")
+@pytest.mark.filterwarnings("ignore")  # of torch's older exporter, which Keras calls
+def test_models_export_from_torch_as_onnx(tmp_path, rng):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pixels = keras.Input((9, 8, 2))
+    pooled = layers.MinPooling2D(2)(layers.MaxPooling2D(3, 2, "same")(pixels))
+    model = keras.Model(pixels, [pooled, layers.AveragePooling2D(2)(pixels), layers.GlobalMaxPooling2D()(pixels)])
+    x = rng.normal(size=(3, 9, 8, 2)).astype("float32")
+    expected = model.predict(x, verbose=0)
+    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for got, right in zip(session.run(None, {session.get_inputs()[0].name: x}), expected, strict=True):
+        np.testing.assert_allclose(got, right, rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize(("name", "options"), EXTRAS)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+"""XLA_FLAGS for small arrays through many programs, which take longer to optimise than to run."""
+
 
 def run_tests(*arguments, timeout=540, **environment):
     """Run pytest with these arguments (paths under tests/, `-k`, …) and environment; fail with its output if it fails.

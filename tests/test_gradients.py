@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from adapters import DIFFERENTIABLE
 from harness import OPERATORS, Case, check_gradient, fitting_case, random_array, without
-from processes import run_tests
+from processes import QUICK_XLA, run_tests
 
 import anypool as ap
 
@@ -94,7 +94,7 @@ def test_torch_finite_differences(function):
 def test_jax_finite_differences():
     """Finite differences need 64 bits, on which JAX decides once per process."""
     pytest.importorskip("jax")
-    run_tests("tests/jax_64_bits.py", JAX_ENABLE_X64="1")
+    run_tests("tests/jax_64_bits.py", JAX_ENABLE_X64="1", XLA_FLAGS=QUICK_XLA)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -29,10 +29,8 @@ class Namespace:
 
     abs = staticmethod(torch.abs)
     isnan = staticmethod(torch.isnan)
-    moveaxis = staticmethod(torch.movedim)
     reshape = staticmethod(torch.reshape)
     round = staticmethod(torch.round)
-    squeeze = staticmethod(torch.squeeze)
     transpose = staticmethod(torch.permute)
     constant = staticmethod(torch.detach)
 
@@ -81,6 +79,17 @@ class Namespace:
     def expand_dims(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
         for place in (axis,) if isinstance(axis, int) else sorted(axis):
             x = torch.unsqueeze(x, place)
+        return x
+
+    @staticmethod
+    def moveaxis(x: Tensor, source: Sequence[int], destination: Sequence[int]) -> Tensor:
+        # TorchScript's ONNX exporter writes negative axes down as they are.
+        return torch.movedim(x, [axis % x.ndim for axis in source], [axis % x.ndim for axis in destination])
+
+    @staticmethod
+    def squeeze(x: Tensor, axes: Sequence[int]) -> Tensor:
+        for axis in sorted(axes, reverse=True):  # one by one, for the same exporter
+            x = torch.squeeze(x, axis)
         return x
 
     @staticmethod
@@ -179,7 +188,14 @@ class Torch(Adapter):
         return x
 
     def shape(self, x: Tensor) -> tuple[Any, ...]:
-        return x.shape
+        state = torch._C._get_tracing_state()
+        if state is None:
+            return x.shape
+        try:  # TorchScript would record the arithmetic of windows, for which it has no operators
+            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+            return x.shape
+        finally:
+            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
     def dtype(self, x: Tensor) -> str:
         return NAMES.get(x.dtype) or str(x.dtype).removeprefix("torch.")
