@@ -26,7 +26,7 @@ template <class T, class O> class GradientPlanes {
     int64_t in_below[cube], out_below[cube];  // elements per step of an axis, in the input and among the outputs
     int64_t in = 1, out = 1, outer = 1;       // elements of a plane, and planes
     int split;                                // the axis that is cut where there are few planes
-    bool dense;
+    bool dense, side_by_side;                 // no gaps within planes; nor between them
 
     __attribute__((cold)) explicit GradientPlanes(const Problem &p) : p(p), split(p.rank == 1 ? cube - 1 : 0) {
         for (int a = 0; a < p.rank; a++) {
@@ -46,6 +46,7 @@ template <class T, class O> class GradientPlanes {
         offsets_dense = is_dense(stride[1], outputs);
         out_dense = is_dense(stride[2], lengths);
         dense = grad_dense && offsets_dense && out_dense;
+        side_by_side = dense && (outer == 1 || (p.outer_rank == 1 && p.x.outer[0] == out && p.offsets.outer[0] == out && p.out.outer[0] == in));
     }
 
     // Scratch memory for planes that must be packed.

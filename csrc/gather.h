@@ -1,6 +1,8 @@
 // Gradients gathered: for every element, the outputs whose windows it lies in, each taken where its offset names the element. Vectors throughout, and
 // every element is written once; but the work grows with how many windows overlap.
 #pragma once
+#include <vector>
+
 #include "backward.h"
 
 namespace anypool::ANYPOOL_ISA {
@@ -71,59 +73,92 @@ template <class T, class A> class Gather {
     using Element = Stored<T>;
     static constexpr int N = lanes<A>;
     using V = Vec<A, N>;
+    static constexpr int most_runs = 4, most_phases = 64;
 
     GradientPlanes<T, O> planes;
     const Axis &last;
     Cover cover[cube];
-    int64_t chunk, splits = 1, together;
-    bool flat;   // an element's outputs lie at the same distances for all of a plane
-    bool wraps;  // rows may read past the ends of rows of outputs
+    int64_t in, out, runs;  // elements and outputs between which there are no gaps, and how many such runs
+    int64_t chunk, splits, together;
+    bool flat;                     // whether the terms are the same for every element
+    const Terms *table = nullptr;  // the terms of each phase; null where they depend on the place
 
     const Element *grad = nullptr;
     const O *offsets = nullptr;
+    Element *row_runs[most_runs];
 
   public:
-    // Whether it is the faster form.
+    // Whether it is the faster form, as measured.
     static bool fits(const GradientPlanes<T, O> &planes) {
-        int64_t terms = 1;
+        double terms = 1;
         for (const Axis &axis : planes.axes) {
             if (axis.kind != Windows::sliding || axis.step != 1 || axis.width < 1) return false;
             const bool clips = planes.p.inner > 1 || &axis != &planes.axes[cube - 1];
-            terms *= clips ? smaller(ceil_div(axis.width, axis.stride), axis.outputs) : ceil_div(axis.width, axis.stride);
-            if (terms > most_terms) return false;
+            terms *= double(clips ? smaller(ceil_div(axis.width, axis.stride), axis.outputs) : ceil_div(axis.width, axis.stride));
         }
-        const int64_t stride = planes.axes[cube - 1].stride;
-        const bool vectors = planes.p.inner >= N / 2 || is_flat(planes) || (planes.p.inner == 1 && (stride <= 2 || stride == 4));
-        return vectors && planes.in * terms <= 3 * N * planes.out;
+        const int64_t inner = planes.p.inner, stride = planes.axes[cube - 1].stride, length = larger(1, planes.axes[cube - 1].length);
+        const bool flat = is_regular(planes) && phases(planes) == 1;
+        if (terms > most_terms || (!flat && (inner > 1 ? inner < N / 2 : stride > 2 && stride != 4))) return false;
+        const double apart = flat ? 0 : inner > 1 ? 40.0 / double(inner) : 60.0 / double(length);
+        return double(planes.in) * (2.6 * terms / N + apart) <= 7 * double(planes.out) + 0.5 * double(planes.in);
     }
 
-    __attribute__((cold)) explicit Gather(const GradientPlanes<T, O> &planes) : planes(planes), last(this->planes.axes[cube - 1]), flat(is_flat(planes)) {
+    // `memory` holds the table as long as this runs.
+    __attribute__((cold)) Gather(const GradientPlanes<T, O> &given, std::vector<Terms> &memory) : planes(given), last(given.axes[cube - 1]) {
         for (int a = 0; a < cube; a++) cover[a] = Cover(planes.axes[a]);
-        wraps = !has_empty_window(last) && last.outputs * last.stride >= last.length;
-        together = planes_together(planes, 1);
-        chunk = planes.axes[planes.split].length;
-        if (planes.dense && planes.outer < 64) chunk = smaller(chunk, larger(1, (1 << 18) / (planes.in_below[planes.split] * int64_t(sizeof(Element)))));
-        splits = ceil_div(planes.axes[planes.split].length, chunk);
+        in = planes.in, out = planes.out, runs = planes.outer;
+        const bool regular = is_regular(planes);
+        flat = regular && phases(planes) == 1;
+        const bool joined = flat && planes.side_by_side && in == out;
+        if (joined) in *= runs, out *= runs, runs = 1;
+        if (regular) fill_table(memory);
+        const int64_t below = flat ? 1 : planes.in_below[planes.split];
+        chunk = in / below;
+        if (planes.dense && runs < 64) chunk = smaller(chunk, larger(1, (1 << 18) / (below * int64_t(sizeof(Element)))));
+        splits = ceil_div(in / below, chunk);
+        together = joined ? 1 : planes_together(planes, 1);
     }
 
     bool run() const {
-        const int64_t work = planes.outer * planes.in * int64_t(sizeof(Element));
-        return run_units(ceil_div(planes.outer, together) * splits, work < (1 << 16) ? 1 : planes.p.threads, task, this);
+        const int64_t work = in * runs * int64_t(sizeof(Element));
+        return run_units(ceil_div(runs, together) * splits, work < (1 << 16) ? 1 : planes.p.threads, task, this);
     }
 
   private:
-    // A window with nothing in it has an offset all the same.
-    static bool has_empty_window(const Axis &axis) { return axis.before >= axis.width || (axis.outputs - 1) * axis.stride - axis.before >= axis.length; }
-
-    // At stride 1, rows of outputs as long as rows of elements: the output that a distance leads to beyond the end of a row belongs to a window that has
-    // the element's number in the padding, so its offset never is that number.
-    static bool is_flat(const GradientPlanes<T, O> &planes) {
-        bool flat = true;
+    // Whether the terms of an element depend on its phase alone: none needs to know where rows end. A distance that leads beyond the end of a row of
+    // outputs finds a window that has the element's number in the padding, so that its offset never is that number, provided that rows of outputs reach
+    // to the end of rows of elements, and that no window is empty (it has an offset all the same).
+    static bool is_regular(const GradientPlanes<T, O> &planes) {
+        bool regular = phases(planes) <= most_phases;
+        double terms = 1;
         for (int a = 0; a < cube; a++) {
             const Axis &axis = planes.axes[a];
-            flat = flat && axis.stride == 1 && !has_empty_window(axis) && (a <= planes.split || axis.outputs == axis.length);
+            regular = regular && axis.before < axis.width && (axis.outputs - 1) * axis.stride - axis.before < axis.length;
+            regular = regular && (a <= planes.split || axis.outputs * axis.stride >= axis.length);
+            terms *= double(ceil_div(axis.width, axis.stride));
         }
-        return flat;
+        return regular && terms <= most_terms;
+    }
+    static int64_t phases(const GradientPlanes<T, O> &planes) {
+        const Axis *axes = planes.axes;
+        return smaller(axes[0].stride, most_phases + 1) * smaller(axes[1].stride, most_phases + 1) * smaller(axes[2].stride, most_phases + 1);
+    }
+
+    __attribute__((cold)) void fill_table(std::vector<Terms> &memory) {
+        memory.resize(phases(planes));
+        Terms *terms = memory.data();
+        for (int64_t i = 0; i < planes.axes[0].stride; i++)
+            for (int64_t k = 0; k < planes.axes[1].stride; k++)
+                for (int64_t l = 0; l < planes.axes[2].stride; l++, terms++)
+                    cover[0].template each<true>({0, i}, [&](int64_t output0, int64_t offset0) {
+                        cover[1].template each<true>({0, k}, [&](int64_t output1, int64_t offset1) {
+                            cover[2].template each<true>({0, l}, [&](int64_t output2, int64_t offset2) {
+                                const int64_t place = output0 * planes.out_below[0] + output1 * planes.out_below[1] + output2 * planes.out_below[2];
+                                terms->add(place, offset0 + offset1 + offset2, -place, out - place);
+                            });
+                        });
+                    });
+        table = memory.data();
     }
 
     static bool task(const void *context, int64_t unit) {
@@ -131,82 +166,95 @@ template <class T, class A> class Gather {
         return mine.unit(unit);
     }
 
+    void take(Arena &arena) {
+        planes.take(arena);
+        for (int r = 0; r < most_runs; r++) row_runs[r] = r < last.stride && !flat && planes.p.inner == 1 ? arena.take<Element>(last.length / last.stride + 2 * N) : nullptr;
+    }
+
     bool unit(int64_t unit) {
         Arena measure{nullptr};
-        planes.take(measure);
+        take(measure);
         char *memory = scratch(size_t(measure.next - (char *)nullptr));
         if (!memory) return false;
         Arena arena{memory};
-        planes.take(arena);
-        const int64_t lo = unit % splits * chunk, hi = smaller(lo + chunk, planes.axes[planes.split].length), from = unit / splits * together;
-        for (int64_t o = from; o < smaller(from + together, planes.outer); o++) {
+        take(arena);
+        const int64_t lo = unit % splits * chunk, from = unit / splits * together;
+        for (int64_t o = from; o < smaller(from + together, runs); o++) {
             const auto plane = planes.open(o);
             grad = plane.grad, offsets = plane.offsets;
-            if (flat) flat_part(lo * planes.in_below[planes.split], hi * planes.in_below[planes.split], plane.to);
-            else if (planes.split == 0) rows(lo, hi, plane.to);
-            else row(0, 0, lo, hi, plane.to);
+            if (flat) flat_part(lo, smaller(lo + chunk, in), plane.to);
+            else if (planes.split == 0) rows(lo, smaller(lo + chunk, planes.axes[0].length), plane.to);
+            else row(cover[0].phase(0), cover[1].phase(0), lo, smaller(lo + chunk, last.length), plane.to);
             planes.close(o);
         }
         return true;
     }
 
-    // Elements lo to hi of a plane, whatever rows they lie in.
+    // Elements lo to hi, whatever rows they lie in.
     void flat_part(int64_t lo, int64_t hi, Element *to) const {
-        Terms terms;
-        auto along = [&](int a, auto &&self, int64_t place, int64_t offset) -> void {
-            const Axis &axis = planes.axes[a];
-            for (int64_t element = axis.width - 1; element >= 0; element--) {
-                const int64_t there = place + (axis.before - element) * planes.out_below[a], number = offset + element * axis.weight;
-                if (a + 1 < cube) self(a + 1, self, there, number);
-                else terms.add(there, number, -there, planes.out - there);
-            }
-        };
-        along(0, along, 0, 0);
-        sums(terms, lo, hi, to);
+        int64_t distance = 0;
+        for (int a = 0; a < cube; a++) distance += planes.axes[a].before * planes.out_below[a];
+        sums(*table, lo + distance, hi + distance, to + lo);
     }
 
     void rows(int64_t lo, int64_t hi, Element *to) const {
-        for (int64_t i = lo; i < hi; i++)
-            for (int64_t k = 0; k < planes.axes[1].length; k++) row(i, k, 0, last.length, to + i * planes.in_below[0] + k * planes.in_below[1]);
+        Phase down = cover[0].phase(lo);
+        for (int64_t i = lo; i < hi; i++, down = cover[0].next(down)) {
+            Phase middle = cover[1].phase(0);
+            for (int64_t k = 0; k < planes.axes[1].length; k++, middle = cover[1].next(middle))
+                row(down, middle, 0, last.length, to + i * planes.in_below[0] + k * planes.in_below[1]);
+        }
     }
 
     // Elements lo to hi of a row.
-    void row(int64_t i, int64_t k, int64_t lo, int64_t hi, Element *to) const {
-        struct Source {
-            int64_t place, offset;
-        } sources[most_terms];
-        int n = 0;
-        cover[0].each(cover[0].phase(i), [&](int64_t output, int64_t offset) {
-            cover[1].each(cover[1].phase(k), [&](int64_t other, int64_t more) {
-                sources[n++] = {output * planes.out_below[0] + other * planes.out_below[1], offset + more};
-            });
-        });
+    void row(Phase down, Phase middle, int64_t lo, int64_t hi, Element *to) const {
+        const int64_t base = down.output * planes.out_below[0] + middle.output * planes.out_below[1], inner = planes.p.inner;
+        const Terms *known = table ? table + (down.element * planes.axes[1].stride + middle.element) * last.stride : nullptr;
         Phase at = cover[2].phase(lo);
-        if (planes.p.inner > 1) {
+        if (inner > 1) {
             for (int64_t x = lo; x < hi; x++, at = cover[2].next(at)) {
-                Terms terms;
-                for (int s = 0; s < n; s++)
-                    cover[2].each(at, [&](int64_t output, int64_t offset) {
-                        terms.add(sources[s].place + output * planes.p.inner, sources[s].offset + offset, 0, planes.p.inner);
-                    });
-                sums(terms, 0, planes.p.inner, to + x * planes.p.inner);
+                const int64_t from = base + at.output * inner;
+                if (known) sums(known[at.element], from, from + inner, to + x * inner);
+                else {
+                    Terms terms;
+                    clip(down, middle, at, terms);
+                    sums(terms, from, from + inner, to + x * inner);
+                }
             }
             return;
         }
-        // Every stride-th element is in the same place of its windows, and those are neighbours.
-        Terms terms[4];
-        for (int64_t r = 0; r < last.stride; r++, at = cover[2].next(at))
-            for (int s = 0; s < n; s++)
-                cover[2].template each<true>(at, [&](int64_t output, int64_t offset) {
-                    const int64_t place = sources[s].place + output;
-                    terms[r].add(place, sources[s].offset + offset, wraps ? -place : -output, wraps ? planes.out - place : last.outputs - output);
-                });
-        if (last.stride == 1) sums(terms[0], 0, hi - lo, to + lo);
-        else if (last.stride == 2) interleaved<2>(terms, hi - lo, to + lo);
-        else interleaved<4>(terms, hi - lo, to + lo);
+        // Every stride-th element is in the same phase, and their outputs are neighbours.
+        const int64_t each = ceil_div(hi - lo, last.stride), whole = ceil_div(each, N) * N;
+        for (int64_t r = 0; r < last.stride; r++, at = cover[2].next(at)) {
+            const int64_t from = base + at.output;
+            Element *run = last.stride == 1 ? to + lo : row_runs[r];
+            if (known) sums(known[at.element], from, from + (last.stride == 1 ? each : whole), run);
+            else {
+                Terms terms;
+                clip(down, middle, at, terms);
+                sums(terms, from, from + (last.stride == 1 ? each : whole), run);
+            }
+        }
+        if (last.stride == 2) interleave<2>(hi - lo, to + lo);
+        if (last.stride == 4) interleave<4>(hi - lo, to + lo);
     }
 
-    // Elements lo to hi of a run.
+    // The terms of this phase for those outputs that are there.
+    __attribute__((noinline)) void clip(Phase down, Phase middle, Phase at, Terms &terms) const {
+        cover[0].each(down, [&](int64_t output0, int64_t offset0) {
+            cover[1].each(middle, [&](int64_t output1, int64_t offset1) {
+                const int64_t row = output0 * planes.out_below[0] + output1 * planes.out_below[1];
+                const int64_t here = row - down.output * planes.out_below[0] - middle.output * planes.out_below[1];
+                auto add = [&](int64_t output2, int64_t offset2) {
+                    const int64_t back = (output2 - at.output) * planes.out_below[2], base = row - here;
+                    terms.add(here + back, offset0 + offset1 + offset2, base - back, base - back + last.outputs * planes.out_below[2]);
+                };
+                planes.p.inner > 1 ? cover[2].each(at, add) : cover[2].template each<true>(at, add);
+            });
+        });
+    }
+
+    // The sums of the terms for elements lo to hi of a run.
     __attribute__((noinline)) void sums(const Terms &terms, int64_t lo, int64_t hi, Element *to) const {
         constexpr int U = 4;
         const int64_t full = smaller(hi, terms.hi);
@@ -219,30 +267,37 @@ template <class T, class A> class Gather {
 #pragma GCC unroll 4
                         for (int u = 0; u < U; u++) sum[u] = added<true>(sum[u], terms.term[s], i + u * N);
 #pragma GCC unroll 4
-                    for (int u = 0; u < U; u++) store(to + i + u * N, narrow<T, A, N>(sum[u]));
+                    for (int u = 0; u < U; u++) store(to + (i - lo) + u * N, narrow<T, A, N>(sum[u]));
                 }
             else {
                 const V sum = vector(terms, i);
-                put(to + i, sum, hi - i);
+                put(to + (i - lo), sum, hi - i);
                 i += N;
             }
         }
     }
 
     // The elements of S runs in turn.
-    template <int S> __attribute__((noinline)) void interleaved(const Terms *terms, int64_t n, Element *to) const {
-        each_vector(n, S * N, [&](int64_t i, int64_t m) {
-            V run[S];
+    template <int S> __attribute__((noinline)) void interleave(int64_t n, Element *to) const {
+        constexpr int L = lanes<Element>;
+        using E = Vec<Element, L>;
+        for (int64_t i = 0; i < n; i += S * L) {
+            E run[S], even[2], odd[2];
 #pragma GCC unroll 4
-            for (int r = 0; r < S; r++) run[r] = vector(terms[(i + r) % S], (i + r) / S);
-            const V low = zip_low(run[0], run[S / 2]), high = zip_high(run[0], run[S / 2]);
-            if constexpr (S == 2) put(to + i, low, m), put(to + i + N, high, m - N);
+            for (int r = 0; r < S; r++) run[r] = load<E>(row_runs[r] + i / S);
+            auto put = [&](int v, E e) {
+                const int64_t at = i + v * L;
+                if (at + L <= n) store(to + at, e);
+                else if (at < n) store(to + at, e, n - at);
+            };
+            even[0] = zip_low(run[0], run[S / 2]), even[1] = zip_high(run[0], run[S / 2]);
+            if constexpr (S == 2) put(0, even[0]), put(1, even[1]);
             else {
-                const V odd_low = zip_low(run[1], run[3]), odd_high = zip_high(run[1], run[3]);
-                put(to + i, zip_low(low, odd_low), m), put(to + i + N, zip_high(low, odd_low), m - N);
-                put(to + i + 2 * N, zip_low(high, odd_high), m - 2 * N), put(to + i + 3 * N, zip_high(high, odd_high), m - 3 * N);
+                odd[0] = zip_low(run[1], run[3]), odd[1] = zip_high(run[1], run[3]);
+#pragma GCC unroll 2
+                for (int v = 0; v < 2; v++) put(2 * v, zip_low(even[v], odd[v])), put(2 * v + 1, zip_high(even[v], odd[v]));
             }
-        });
+        }
     }
 
     static void put(Element *to, V sum, int64_t m) {
@@ -253,10 +308,11 @@ template <class T, class A> class Gather {
 
     V vector(const Terms &terms, int64_t at) const {
         V sum{};
-        if (at >= terms.lo && at + N <= terms.hi)
-            for (int s = 0; s < terms.n; s++) sum = added<true>(sum, terms.term[s], at);
-        else
-            for (int s = 0; s < terms.n; s++) sum = added<false>(sum, terms.term[s], at);
+        for (int s = 0; s < terms.n; s++) {
+            const Term &term = terms.term[s];
+            if (at >= term.lo && at + N <= term.hi) sum = added<true>(sum, term, at);
+            else if (at + N > term.lo && at < term.hi) sum = added<false>(sum, term, at);
+        }
         return sum;
     }
 

@@ -9,7 +9,10 @@ template <class T, class A, class O> bool run(const Problem &p) {
     const GradientPlanes<T, O> planes(p);
     if (planes.in * planes.outer == 0) return true;
     if constexpr (sizeof(O) == 1)
-        if (Gather<T, A>::fits(planes)) return Gather<T, A>(planes).run();
+        if (Gather<T, A>::fits(planes)) {
+            std::vector<Terms> table;
+            return Gather<T, A>(planes, table).run();
+        }
     std::vector<int32_t> table;
     return Scatter<T, A, O>(planes, table).run();
 }

@@ -121,11 +121,11 @@ template <class T, class A, class O> class Scatter {
         return mine.unit(unit);
     }
 
-    bool side_by_side() const { return bounded && planes.p.inner == 1 && planes.dense && planes.outer >= several; }
+    bool abreast() const { return bounded && planes.p.inner == 1 && planes.dense && planes.outer >= several; }
 
     void take(Arena &arena) {
         planes.take(arena);
-        for (int s = 0; s < (side_by_side() ? several : 1); s++) {
+        for (int s = 0; s < (abreast() ? several : 1); s++) {
             band[s] = arena.take<A>(band_rows * pitch[0]);
             if constexpr (!__is_same(T, A)) widened[s] = arena.take<A>(larger(planes.axes[2].outputs, block));
         }
@@ -153,7 +153,7 @@ template <class T, class A, class O> class Scatter {
         }
         const int64_t from = unit / splits * together, to = smaller(from + together, planes.outer);
         int64_t o = from;
-        for (; side_by_side() && o + several <= to; o += several) scatter<several>(o);
+        for (; abreast() && o + several <= to; o += several) scatter<several>(o);
         for (; o < to; o++) scatter<1>(o);
         return true;
     }
