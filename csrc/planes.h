@@ -28,6 +28,7 @@ template <class U> __attribute__((noinline)) void transpose(const U *from, int64
 template <class R, class Reader> class Planes {
     using Element = typename Reader::Element;
     using Lane = typename R::Lane;
+    using Rows = typename R::Rows;
     using Bits = UnsignedOf<Lane>;
     static constexpr int N = R::N;
     using Inside = Forward<R, Lanes<Lane>>;
@@ -67,9 +68,9 @@ template <class R, class Reader> class Planes {
         }
         if (!R::idempotent) {
             inside.operation = Operation::sum;
-            inside.result = p.accumulator;
+            inside.type = inside.result = p.accumulator;
         }
-        inside.offset_bytes = R::marks ? smaller(sizeof(Lane), 4) : 0;
+        inside.offset_bytes = R::marks ? sizeof(Lane) : 0;
         groups = larger(1, (1 << 15) / (read * N * int64_t(sizeof(Element))));
     }
 
@@ -79,11 +80,9 @@ template <class R, class Reader> class Planes {
     }
 
   private:
-    using Offset = Choose<sizeof(Lane) == 8, uint32_t, Bits>;
-
     struct Memory {
-        Lane *square, *in, *out, *rows, *divisors;
-        Offset *offsets, *offset_rows;
+        Lane *square, *in, *divisors;
+        Rows out, rows;  // a plane in each lane; a plane in each row
     };
 
     bool unit(int64_t unit) const {
@@ -95,33 +94,33 @@ template <class R, class Reader> class Planes {
         if (!memory) return false;
         Arena arena{memory};
         const Memory m = plan(arena, pooling);
-        mine.out.data = (char *)m.out;
-        mine.offsets.data = (char *)m.offsets;
+        mine.out.data = (char *)m.out.value;
+        if constexpr (R::marks) mine.offsets.data = (char *)m.out.offset;
+        pooling.fill_margins();
         if (p.operation == Operation::average) fill_divisors(m.divisors);
-        const int64_t from = unit * N * groups;
+        const int64_t from = unit * N * groups, pitch = row_pitch();
         for (int64_t o = from; o < smaller(from + N * groups, outer); o += N) {
             const int64_t count = smaller(N, outer - o);
             gather(o, count, m);
             pooling.plane(m.in, 0, p.axes[0].outputs, 0, 0);
-            for (int64_t i = 0; i < written; i += N) transpose((const Bits *)m.out + i * N, N, (Bits *)m.rows + i, row_pitch());
-            if constexpr (R::marks)
-                for (int64_t i = 0; i < written; i += lanes<Offset>) spread_offsets(m, i);
-            for (int64_t l = 0; l < count; l++) finish(m, l, o + l);
+            for (int64_t i = 0; i < written; i += N) {
+                transpose((const Bits *)m.out.value + i * N, N, (Bits *)m.rows.value + i, pitch);
+                if constexpr (R::marks) transpose(m.out.offset + i * N, N, m.rows.offset + i, pitch);
+            }
+            for (int64_t l = 0; l < count; l++) finish(m.rows + l * pitch, o + l, m.divisors);
         }
         return true;
     }
 
-    int64_t row_pitch() const { return ceil_div(written, 2 * N) * 2 * N; }
+    int64_t row_pitch() const { return ceil_div(written, N) * N; }
 
     Memory plan(Arena &arena, Inside &pooling) const {
         Memory m;
         m.square = arena.take<Lane>(N * N);
         m.in = arena.take<Lane>((read + N) * N);
-        m.out = arena.take<Lane>((written + N) * N);
-        m.rows = arena.take<Lane>(N * row_pitch());
+        arena.take(m.out, (written + N) * N);
+        arena.take(m.rows, N * row_pitch());
         m.divisors = arena.take<Lane>(written + N);
-        m.offsets = arena.take<Offset>((written + 2 * N) * N);
-        m.offset_rows = arena.take<Offset>(2 * N * row_pitch());
         pooling.plan_scratch(arena);
         return m;
     }
@@ -136,27 +135,19 @@ template <class R, class Reader> class Planes {
         });
     }
 
-    // Offsets of 64-bit lanes have half as many bits as their values.
-    void spread_offsets(const Memory &m, int64_t i) const {
-        if constexpr (sizeof(Offset) == sizeof(Lane)) transpose(m.offsets + i * N, N, m.offset_rows + i, row_pitch());
-        else
-            for (int64_t k = i; k < smaller(i + lanes<Offset>, written); k++)
-                for (int l = 0; l < N; l++) m.offset_rows[l * row_pitch() + k] = m.offsets[k * N + l];
-    }
-
-    void finish(const Memory &m, int64_t l, int64_t o) const {
-        const Lane *row = m.rows + l * row_pitch();
-        const int64_t out = outer_offset(p, p.out, o);
+    void finish(Rows row, int64_t o, const Lane *divisors) const {
+        const int64_t out = outer_offset(p, p.out, o), mark = outer_offset(p, p.offsets, o) * p.offset_bytes;
         if constexpr (R::idempotent) {
-            finish_keys(reader, row, (Element *)p.out.data + out, written);
-            if constexpr (R::marks) {
-                const Offset *from = m.offset_rows + l * row_pitch();
-                const int64_t to = outer_offset(p, p.offsets, o);
-                if (p.offset_bytes == 1) copy_offsets(from, (uint8_t *)p.offsets.data + to, written);
-                if (p.offset_bytes == 2) copy_offsets(from, (uint16_t *)p.offsets.data + to, written);
-                if (p.offset_bytes == 4) copy_offsets(from, (uint32_t *)p.offsets.data + to, written);
-            }
-        } else finish_sums(p.result, row, p.out.data + out * size_of(p.result), written, p.operation == Operation::average ? m.divisors : nullptr);
+            const Elements<Reader> values{(Element *)p.out.data + out, reader};
+            auto put = [&](auto to) {
+                each_vector(written, N, [&](int64_t i, int64_t m) { (to + i).put(R::load(row + i, N, R::unmarked), m); });
+            };
+            if constexpr (R::marks) put(MarkedElements<Reader>{values, p.offsets.data + mark, p.offset_bytes});
+            else put(values);
+        } else {
+            const Divisor<Lane> divisor{p.operation == Operation::average ? divisors : nullptr};
+            finish_sums(p.result, row.value, p.out.data + out * size_of(p.result), written, divisor);
+        }
     }
 
     void fill_divisors(Lane *to) const {

@@ -71,6 +71,11 @@ template <class V, class T> inline void store(T *p, V v, int64_t m) {
     for (int64_t i = 0; i < m; i++) p[i] = lane[i];
 }
 
+template <class T, class V> inline void store_lanes(T *p, V v, int64_t m) {
+    if (m == int64_t(sizeof v / sizeof *p)) store(p, v);
+    else store(p, v, m);
+}
+
 template <int N> using Indices = std::make_integer_sequence<int, N>;
 
 // Lanes of two vectors: every other one, or one from each in turn.
