@@ -80,8 +80,9 @@ __attribute__((noinline)) void down(const R &r, Source rows, int64_t row_stride,
 template <class R, Order order, class Source, class Target>
 __attribute__((noinline)) void down_each(const R &r, Source rows, int64_t row_stride, const Axis &axis, int64_t lo,
                                          int64_t hi, int64_t n, Target dst) {
+    WindowsFrom windows(axis, lo);
     for (int64_t i = lo; i < hi; i++)
-        down_window<R, order>(r, rows, row_stride, axis, window(axis, i), n, dst + (i - lo) * n);
+        down_window<R, order>(r, rows, row_stride, axis, windows.next(), n, dst + (i - lo) * n);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -152,35 +153,6 @@ inline void down_block(const R &r, Source rows, int64_t row_stride, const Axis &
                 if (at == end - 1) join(c, m, sum);
             });
         done(window);
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// The transpose of sums over windows of a width and a stride, many channels side by side: position q·stride + r gets rows
-// q − t for all t ≥ 0 with r + t·stride < width. So there are two sums for each q, and every position of q has one of them.
-
-template <class R, class Source, class Target>
-__attribute__((noinline)) void down_covering(const R &r, Source rows, int64_t row_stride, const Axis &axis, int64_t lo,
-                                             int64_t hi, int64_t n, Target dst) {
-    constexpr int N = R::N;
-    const int64_t terms = ceil_div(axis.width, axis.stride), full = axis.width - (terms - 1) * axis.stride;
-    const int64_t first = lo + axis.before, past = hi + axis.before;
-    for (int64_t q = floor_div(first, axis.stride); q * axis.stride < past; q++) {
-        auto phases = [&](int64_t count, int64_t from, int64_t to) {
-            from = larger(from, first - q * axis.stride), to = smaller(to, past - q * axis.stride);
-            if (from >= to) return;
-            const int64_t begin = larger(q - count + 1, 0);
-            const Window w{begin, larger(smaller(q + 1, axis.length) - begin, 0), 0};
-            each_vector(n, N, [&](int64_t c, int64_t m) {
-                auto at = [&](int64_t j) {
-                    return Strip<R, 1>{r.load(rows + ((w.begin + j) * row_stride + c), m, r.mark(axis, w, j))};
-                };
-                const auto sum = w.count ? reduce<R, Order::sequential>(at, 0, w.count).acc[0] : r.neutral();
-                for (int64_t i = from; i < to; i++) (dst + ((q * axis.stride + i - first) * n + c)).put(sum, m);
-            });
-        };
-        phases(terms, 0, full);
-        phases(terms - 1, full, axis.stride);
     }
 }
 

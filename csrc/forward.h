@@ -174,7 +174,8 @@ template <class R, class Reader> class Forward {
     // Neutral elements around the rows that the last axis reads, and factors beside them.
     void fill_margins() {
         if (factors)
-            for (int64_t i = 0; i < p.axes[last].length * p.inner; i++) factors[i] = Lane(p.axes[last].scales[i / p.inner]);
+            for (int64_t i = 0; i < p.axes[last].length; i++)
+                for (int64_t c = 0; c < p.inner; c++) factors[i * p.inner + c] = Lane(p.axes[last].scales[i]);
         if (way == Along::each) return;
         const Rows row = level[last ? last - 1 : 0];
         for (int64_t i = -left; i < 0; i += N) (row + i).put(r.neutral(), smaller(N, -i));
@@ -313,14 +314,16 @@ template <class R, class Reader> class Forward {
                                       });
                     }
             else {
+                const Range first = columns(0);
+                WindowsFrom windows(axis, lo);
                 Window before{-1, 0, 0};
                 for (int64_t i = lo; i < hi; i++) {
-                    const Window here = window(axis, i);
+                    const Window here = windows.next();
                     const bool again = here.begin == before.begin && here.count == before.count && here.first == before.first;
                     before = here;
                     int64_t done = 0;  // columns that a tile before has reduced
                     for (int64_t t = 0; t < across; t += step) {
-                        const Range at = columns(t);
+                        const Range at = t == 0 ? first : columns(t);
                         const int64_t from = larger(at.begin, done);
                         if (from < at.end && !again) {
                             down<R, order>(r, source + from, stride, axis, here, at.end - from, level[a] + from);
@@ -348,7 +351,6 @@ template <class R, class Reader> class Forward {
             for (int64_t i = lo; i < hi; i += blocks[last])
                 down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, kept,
                               [&](int64_t w) { return to + (i - lo + w) * p.inner; }, [](int64_t) {});
-        else if (axis.kind == Windows::covering) down_covering<R>(r, source, stride, axis, lo, hi, p.inner, to);
         else down_each<R, order>(r, source, stride, axis, lo, hi, p.inner, to);
         finish(hi - lo, out, mark, divisor);
     }

@@ -1,6 +1,6 @@
 // Small planes: rows that do not fill a vector waste it. So take as many planes as a vector has lanes, one in each, and pool them like channels.
 #pragma once
-#include "forward.h"
+#include "whole.h"
 
 namespace anypool::ANYPOOL_ISA {
 
@@ -166,6 +166,8 @@ template <class R, class Reader> bool forward(const Problem &p) {
     // Not for the types that networks do not hold: each is more code.
     if constexpr (__is_same(typename R::Lane, float) || (R::idempotent && sizeof(typename R::Lane) <= 2))
         if (Planes<R, Reader>::fit(p)) return Planes<R, Reader>(p).run();
+    if constexpr (!R::marks && !R::scaled && (R::idempotent || is_float<typename R::Lane>))
+        if (is_whole(p)) return reduce_whole<R, Reader>(p);
     return Forward<R, Reader>(p, Reader(p)).run();
 }
 
