@@ -62,33 +62,35 @@ __attribute__((noinline)) Slide<R> slide(const R &r, typename R::Rows row, typen
 // `work` and `spare`: rows for what is halfway.
 template <class R, class Target>
 __attribute__((noinline)) void along_regular(const R &r, typename R::Rows row, typename R::Rows work,
-                                             typename R::Rows spare, Regular w, Target dst) {
+                                             typename R::Rows spare, const Regular &windows, const Target &dst) {
     constexpr int N = R::N;
+    const int64_t outputs = windows.outputs, step = windows.step;
+    int64_t width = windows.width, stride = windows.stride, weight = windows.weight;
     // Windows of pairs at places that are even: take the pairs first.
-    while (w.step == 1 && w.width % 2 == 0 && w.stride % 2 == 0 && w.stride > 2) {
-        halve(r, row, ((w.outputs - 1) * w.stride + w.width) / 2, w.weight, spare);
+    while (step == 1 && width % 2 == 0 && stride % 2 == 0 && stride > 2) {
+        halve(r, row, ((outputs - 1) * stride + width) / 2, weight, spare);
         row = spare;
-        w.width /= 2, w.stride /= 2, w.weight *= 2;
+        width /= 2, stride /= 2, weight *= 2;
     }
-    if (w.stride == 2 && w.step == 1 && w.width <= 3)
-        return each_vector(w.outputs, N, [&](int64_t o, int64_t m) {
+    if (stride == 2 && step == 1 && width <= 3)
+        return each_vector(outputs, N, [&](int64_t o, int64_t m) {
             const auto a = at(r, row, 2 * o, 0, 0), b = at(r, row, 2 * o + N, 0, 0);
             auto value = R::even(a, b);
-            if (w.width > 1) value = R::template combine<Order::any>(value, R::marked(R::odd(a, b), R::mark(1, w.weight)));
-            if (w.width > 2) {
+            if (width > 1) value = R::template combine<Order::any>(value, R::marked(R::odd(a, b), R::mark(1, weight)));
+            if (width > 2) {
                 const auto c = R::even(at(r, row, 2 * o + 2, 0, 0), at(r, row, 2 * o + 2 + N, 0, 0));
-                value = R::template combine<Order::any>(value, R::marked(c, R::mark(2, w.weight)));
+                value = R::template combine<Order::any>(value, R::marked(c, R::mark(2, weight)));
             }
             (dst + o).put(value, m);
         });
-    const int64_t all = (w.outputs - 1) * w.stride + 1;
-    const Slide<R> s = slide(r, row, work, all, w.width, w.step, w.weight);
-    if (w.stride == 1) return each_vector(all, N, [&](int64_t o, int64_t m) { (dst + o).put(s(o), m); });
-    if (w.stride == 2)
-        return each_vector(w.outputs, N, [&](int64_t o, int64_t m) { (dst + o).put(R::even(s(2 * o), s(2 * o + N)), m); });
+    const int64_t all = (outputs - 1) * stride + 1;
+    const Slide<R> s = slide(r, row, work, all, width, step, weight);
+    if (stride == 1) return each_vector(all, N, [&](int64_t o, int64_t m) { (dst + o).put(s(o), m); });
+    if (stride == 2)
+        return each_vector(outputs, N, [&](int64_t o, int64_t m) { (dst + o).put(R::even(s(2 * o), s(2 * o + N)), m); });
     for (int64_t i = 0; i < all; i += N) (work + i).put(s(i), N);
-    for (int64_t o = 1; o < w.outputs; o++) R::copy(work + o * w.stride, work + o);
-    each_vector(w.outputs, N, [&](int64_t o, int64_t m) { (dst + o).put(at(r, work, o, 0, 0), m); });
+    for (int64_t o = 1; o < outputs; o++) R::copy(work + o * stride, work + o);
+    each_vector(outputs, N, [&](int64_t o, int64_t m) { (dst + o).put(at(r, work, o, 0, 0), m); });
 }
 
 // The transpose of sums over windows of a width and a stride: place q·stride + p has the sum of row[q − t] for all t ≥ 0
@@ -99,7 +101,7 @@ inline int64_t covering_room(int64_t n, int64_t width, int64_t stride, int64_t l
 
 template <class R, class Target>
 __attribute__((noinline)) void along_covering(const R &r, typename R::Rows row, typename R::Rows work, int64_t first,
-                                              int64_t n, int64_t width, int64_t stride, Target dst) {
+                                              int64_t n, int64_t width, int64_t stride, const Target &dst) {
     constexpr int N = R::N;
     const int64_t terms = ceil_div(width, stride), full = width - (terms - 1) * stride;
     const int64_t from = floor_div(first, stride), count = floor_div(first + n - 1, stride) + 1 - from;
@@ -158,7 +160,8 @@ template <class R> typename R::Acc along_long(const R &r, typename R::Rows row, 
 
 // Windows lo to hi along a row, any of them: a lane per output.
 template <class R, class Target>
-__attribute__((noinline)) void along(const R &r, typename R::Rows row, const Axis &axis, int64_t lo, int64_t hi, Target dst) {
+__attribute__((noinline)) void along(const R &r, typename R::Rows row, const Axis &axis, int64_t lo, int64_t hi,
+                                     const Target &dst) {
     constexpr int N = R::N;
     each_vector(hi - lo, N, [&](int64_t o, int64_t m) {
         Window w[N];

@@ -52,8 +52,9 @@ inline void down_window(const R &r, Source rows, int64_t row_stride, const Axis 
     if (w.count == 0) return each_vector(n, N, [&](int64_t i, int64_t m) { (dst + i).put(r.neutral(), m); });
     const Source first = rows + w.begin * row_stride;
     const int64_t stride = axis.step * row_stride;
-    const int64_t fresh = w.count - axis.stride / axis.step;  // rows before it were seen by the window before
-    auto columns = [&]<int U>(int64_t i, int64_t m) {
+    const int64_t seen = axis.step == 1 ? axis.stride : axis.stride / axis.step;
+    const int64_t fresh = w.count - seen;  // rows before it were seen by the window before
+    auto columns = [&]<int U>(int64_t i, int64_t m) __attribute__((always_inline)) {
         auto at = [&](int64_t j) {
             if (j >= fresh) prefetch<U>(first + (j * stride + i));
             return load_strip<R, U>(r, first + (j * stride + i), m, r.mark(axis, w, j));
@@ -62,12 +63,9 @@ inline void down_window(const R &r, Source rows, int64_t row_stride, const Axis 
 #pragma GCC unroll 8
         for (int u = 0; u < U; u++) (dst + (i + u * N)).put(s.acc[u], m);
     };
-    constexpr int U = 4;
-    const int64_t wide = n / (U * N) * (U * N);
-    for (int64_t i = 0; i < wide; i += U * N) columns.template operator()<U>(i, N);
-    if (wide == n) return;
-    if (n < N) return columns.template operator()<1>(0, n);
-    for (int64_t i = wide; i < n; i += N) columns.template operator()<1>(smaller(i, n - N), N);
+    if (n >= 4 * N) each_vector(n, 4 * N, [&](int64_t i, int64_t) { columns.template operator()<4>(i, N); });
+    else if (n >= 2 * N) each_vector(n, 2 * N, [&](int64_t i, int64_t) { columns.template operator()<2>(i, N); });
+    else each_vector(n, N, [&](int64_t i, int64_t m) { columns.template operator()<1>(i, m); });
 }
 
 template <class R, Order order, class Source>

@@ -356,7 +356,7 @@ template <class R, class Reader> class Forward {
     }
 
     // A single axis: what outputs lo to hi read, to scratch memory.
-    void along_piece(RawRow<Reader> source, int64_t stride, int64_t lo, int64_t hi, Target to) {
+    void along_piece(RawRow<Reader> source, int64_t stride, int64_t lo, int64_t hi, const Target &to) {
         const Axis &axis = p.axes[0];
         const Range at = reads(axis, lo, hi);
         int64_t from = 0;
@@ -391,7 +391,7 @@ template <class R, class Reader> class Forward {
     }
 
     // Outputs lo to hi of the last axis; row[0] is position `from` of it.
-    void along_row(Rows row, int64_t from, int64_t lo, int64_t hi, Target to) {
+    void along_row(Rows row, int64_t from, int64_t lo, int64_t hi, const Target &to) {
         const Axis &axis = p.axes[last];
         if (way == Along::regular) {
             const auto first = row + (lo * axis.stride - axis.before - from) * p.inner;

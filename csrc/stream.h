@@ -2,7 +2,6 @@
 // lines: rows that follow each other in memory are gathered in a piece of scratch memory first.
 #pragma once
 #include "simd.h"
-#include <cstdlib>
 
 namespace anypool::ANYPOOL_ISA {
 
@@ -23,7 +22,7 @@ class Stream {
     int64_t begin = 0, end = 0;             // the bytes of the buffer that wait
 
   public:
-    static inline int64_t from = getenv("NT") ? atoll(getenv("NT")) << 20 : 16 << 20;  // bytes of an output; smaller ones may be read again while caches hold them
+    static constexpr int64_t from = 16 << 20;  // bytes of an output; smaller ones may be read again while caches hold them
 
     static int64_t room(int64_t row) { return row + most + 2 * line; }
     void start(char *memory) { buffer = memory, to = nullptr, begin = end = 0; }
