@@ -6,7 +6,8 @@ namespace anypool::ANYPOOL_ISA {
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Regular windows over a row that has neutral elements on either side, so that none is clipped: output o is of
-// row[o·stride + j·step], 0 ≤ j < width. Rows in scratch memory may be read and written past their end, by a few vectors.
+// row[o·stride + j·step], 0 ≤ j < width. Rows in scratch memory may be read and written past their end, by a few
+// vectors.
 
 struct Regular {
     int64_t outputs, width, step, stride, weight;
@@ -26,7 +27,8 @@ template <class R> void halve(const R &r, typename R::Rows row, int64_t n, int64
     }
 }
 
-// The last step of windows at every place of a row: what begins at i is of from[i], from[i + second] and row[i + third].
+// The last step of windows at every place of a row: what begins at i is of from[i], from[i + second] and row[i +
+// third].
 template <class R> struct Slide {
     const R &r;
     typename R::Rows row, from;
@@ -40,11 +42,12 @@ template <class R> struct Slide {
     }
 };
 
-// The steps before, over n places, in `work`. Windows of twice the size join two: extremes may overlap, sums take one more
-// element where the size is odd. So the cost grows with the logarithm of the width, and so does the error of a sum.
+// The steps before, over n places, in `work`. Windows of twice the size join two: extremes may overlap, sums take one
+// more element where the size is odd. So the cost grows with the logarithm of the width, and so does the error of a
+// sum.
 template <class R>
-__attribute__((noinline)) Slide<R> slide(const R &r, typename R::Rows row, typename R::Rows work, int64_t n, int64_t width,
-                                         int64_t step, int64_t weight) {
+__attribute__((noinline)) Slide<R> slide(const R &r, typename R::Rows row, typename R::Rows work, int64_t n,
+                                         int64_t width, int64_t step, int64_t weight) {
     Slide<R> s{r, row, row, step, weight, width > 1, width == 3 ? 2 : 0};
     if (width <= 3) return s;
     int bits = 63 - __builtin_clzll(width);
@@ -87,14 +90,15 @@ __attribute__((noinline)) void along_regular(const R &r, typename R::Rows row, t
     const Slide<R> s = slide(r, row, work, all, width, step, weight);
     if (stride == 1) return each_vector(all, N, [&](int64_t o, int64_t m) { (dst + o).put(s(o), m); });
     if (stride == 2)
-        return each_vector(outputs, N, [&](int64_t o, int64_t m) { (dst + o).put(R::even(s(2 * o), s(2 * o + N)), m); });
+        return each_vector(outputs, N,
+                           [&](int64_t o, int64_t m) { (dst + o).put(R::even(s(2 * o), s(2 * o + N)), m); });
     for (int64_t i = 0; i < all; i += N) (work + i).put(s(i), N);
     for (int64_t o = 1; o < outputs; o++) R::copy(work + o * stride, work + o);
     each_vector(outputs, N, [&](int64_t o, int64_t m) { (dst + o).put(at(r, work, o, 0, 0), m); });
 }
 
-// The transpose of sums over windows of a width and a stride: place q·stride + p has the sum of row[q − t] for all t ≥ 0
-// with p + t·stride < width. dst begins at place `first`, for n of them; the row has zeros before and behind.
+// The transpose of sums over windows of a width and a stride: place q·stride + p has the sum of row[q − t] for all t
+// ≥ 0 with p + t·stride < width. dst begins at place `first`, for n of them; the row has zeros before and behind.
 inline int64_t covering_room(int64_t n, int64_t width, int64_t stride, int64_t lanes) {
     return 3 * (n / stride + width + 4 * lanes + 3) + n + 3 * stride + 2 * lanes;
 }
@@ -147,7 +151,8 @@ template <class R> typename R::Acc along_long(const R &r, typename R::Rows row, 
     auto at = [&](int64_t j) {
         const int64_t from = j * N, left = smaller(N, w.count - from);
         if (left == N)
-            return Strip<R, 1>{r.ramp(r.load(row + (w.begin + from), N, r.mark(w.first + from, axis.weight)), axis.weight)};
+            return Strip<R, 1>{
+                r.ramp(r.load(row + (w.begin + from), N, r.mark(w.first + from, axis.weight)), axis.weight)};
         int64_t index[N], add[N];  // the last vector is lane by lane, the lanes behind it neutral
         for (int i = 0; i < N; i++) {
             index[i] = i < left ? w.begin + from + i : -1;

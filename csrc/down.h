@@ -5,8 +5,8 @@
 
 namespace anypool::ANYPOOL_ISA {
 
-// at(j) combined over lo ≤ j < lo + n, n > 0: one after another, or for floating-point sums in runs of 8 that are added as a tree, so
-// that the error grows with log n.
+// at(j) combined over lo ≤ j < lo + n, n > 0: one after another, or for floating-point sums in runs of 8 that are
+// added as a tree, so that the error grows with log n.
 template <class R, Order order, class At> auto reduce(At &&at, int64_t lo, int64_t n) -> decltype(at(lo)) {
     if constexpr (R::pairwise)
         if (n > 8) {
@@ -29,7 +29,8 @@ template <class R, int U> struct Strip {
     }
 };
 
-template <class R, int U, class Source> Strip<R, U> load_strip(const R &r, Source row, int64_t m, typename R::Mark mark) {
+template <class R, int U, class Source>
+Strip<R, U> load_strip(const R &r, Source row, int64_t m, typename R::Mark mark) {
     Strip<R, U> s;
 #pragma GCC unroll 8
     for (int u = 0; u < U; u++) s.acc[u] = r.load(row + u * R::N, m, mark);
@@ -47,7 +48,8 @@ template <int U, class K> void prefetch(MarkedRow<K>) {}
 
 // The rows of one window into one: dst[c] over rows[begin + j·step][c], for n columns.
 template <class R, Order order, class Source, class Target>
-inline void down_window(const R &r, Source rows, int64_t row_stride, const Axis &axis, Window w, int64_t n, Target dst) {
+inline void down_window(const R &r, Source rows, int64_t row_stride, const Axis &axis, Window w, int64_t n,
+                        Target dst) {
     constexpr int N = R::N;
     if (w.count == 0) return each_vector(n, N, [&](int64_t i, int64_t m) { (dst + i).put(r.neutral(), m); });
     const Source first = rows + w.begin * row_stride;
@@ -86,9 +88,10 @@ __attribute__((noinline)) void down_each(const R &r, Source rows, int64_t row_st
 // ---------------------------------------------------------------------------------------------------------------------
 // Many overlapping windows at once, so that the cost does not grow with them (van Herk 1992, Gil & Werman 1993)
 //
-// The windows of a block all hold the position where the last of them starts, the pivot. What lies before it is accumulated
-// once, backwards, and what lies behind it once, forwards; each window joins a piece of either. Row by row: down a column
-// of rows whose stride is a power of two, every element would fall into the same few sets of a cache.
+// The windows of a block all hold the position where the last of them starts, the pivot. What lies before it is
+// accumulated once, backwards, and what lies behind it once, forwards; each window joins a piece of either. Row by
+// row: down a column of rows whose stride is a power of two, every element would fall into the same few sets of a
+// cache.
 
 // How many windows go together; 1: not worth it.
 inline int64_t block_of(const Axis &axis) {
@@ -97,7 +100,8 @@ inline int64_t block_of(const Axis &axis) {
     return most >= 4 ? most : 1;
 }
 
-// What a block keeps, rows of `pitch` columns: of each window what lies before the pivot, and what was accumulated so far.
+// What a block keeps, rows of `pitch` columns: of each window what lies before the pivot, and what was accumulated so
+// far.
 template <class R> struct Kept {
     typename R::Rows before;
     typename R::DeepRows sum;
@@ -106,8 +110,8 @@ template <class R> struct Kept {
 
 // Windows i to i + count, of n columns: to(window) is the row that it goes to, done(window) is called when it is there.
 template <class R, class Source, class To, class Done>
-inline void down_block(const R &r, Source rows, int64_t row_stride, const Axis &axis, int64_t i, int64_t count, int64_t n,
-                       Kept<R> kept, To to, Done done) {
+inline void down_block(const R &r, Source rows, int64_t row_stride, const Axis &axis, int64_t i, int64_t count,
+                       int64_t n, Kept<R> kept, To to, Done done) {
     constexpr int N = R::N;
     constexpr Order any = Order::any;
     const int64_t start = i * axis.stride - axis.before, pivot = start + (count - 1) * axis.stride;
@@ -126,7 +130,9 @@ inline void down_block(const R &r, Source rows, int64_t row_stride, const Axis &
         const auto row = kept.before + window * kept.pitch;
         const int64_t from = larger(start + window * axis.stride, inside_lo);
         if (at < from)
-            columns([&](int64_t c, int64_t) { (row + c).put(empty ? r.neutral() : R::flatten(R::load_deep(kept.sum + c)), N); });
+            columns([&](int64_t c, int64_t) {
+                (row + c).put(empty ? r.neutral() : R::flatten(R::load_deep(kept.sum + c)), N);
+            });
         for (; at >= from; at--, empty = false)
             columns([&](int64_t c, int64_t m) {
                 const auto sum = added(at, c, m);
@@ -144,7 +150,9 @@ inline void down_block(const R &r, Source rows, int64_t row_stride, const Axis &
             (dst + c).put(R::marked(R::template combine<any>(before, R::flatten(sum)), mark), m);
         };
         if (at >= end)
-            columns([&](int64_t c, int64_t m) { join(c, m, empty ? R::deepen(r.neutral()) : R::load_deep(kept.sum + c)); });
+            columns([&](int64_t c, int64_t m) {
+                join(c, m, empty ? R::deepen(r.neutral()) : R::load_deep(kept.sum + c));
+            });
         for (; at < end; at++, empty = false)
             columns([&](int64_t c, int64_t m) {
                 const auto sum = added(at, c, m);

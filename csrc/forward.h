@@ -1,4 +1,5 @@
-// The forward pass: for every place outside the pooled axes, reduce down axis after axis, the rows in cache, and along the last.
+// The forward pass: for every place outside the pooled axes, reduce down axis after axis, the rows in cache, and
+// along the last.
 #pragma once
 #include "along.h"
 #include "finish.h"
@@ -113,7 +114,8 @@ template <class R, class Reader> class Forward {
 
   public:
     __attribute__((cold)) Forward(const Problem &p, Reader reader)
-        : p(p), reader(reader), r(reader), last(p.rank - 1), bytes(R::idempotent ? sizeof(Element) : size_of(p.result)) {
+        : p(p), reader(reader), r(reader), last(p.rank - 1),
+          bytes(R::idempotent ? sizeof(Element) : size_of(p.result)) {
         int64_t n = p.inner, written = p.inner;
         dense = p.inner == 1 || p.x.inner == 1;
         for (int a = last; a >= 0; a--) {
@@ -124,7 +126,7 @@ template <class R, class Reader> class Forward {
         }
         choose_way();
         for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
-        // Few places and much to do in each: split the first axis, always alike, so that bits do not depend on the threads.
+        // Few places and much to do in each: split the first axis, always alike, so that bits do not depend on threads.
         const int64_t outputs = p.axes[0].outputs, plane_bytes = n * int64_t(sizeof(Element));
         if (outer < 64 && plane_bytes > (1 << 18)) splits = smaller(outputs, plane_bytes >> 18);
         chunk = ceil_div(larger(outputs, 1), splits);
@@ -166,7 +168,8 @@ template <class R, class Reader> class Forward {
             values.start(arena.template take<char>(Stream::room(row * bytes)));
             if (R::marks) offsets.start(arena.template take<char>(Stream::room(row * p.offset_bytes)));
         }
-        if (axis.scales && (p.inner == 1 || way == Along::regular)) factors = arena.template take<Lane>(axis.length * p.inner);
+        if (axis.scales && (p.inner == 1 || way == Along::regular))
+            factors = arena.template take<Lane>(axis.length * p.inner);
         if (!alike) divisors = arena.template take<Lane>(row);
         divided_lo = -1;
     }
@@ -208,7 +211,8 @@ template <class R, class Reader> class Forward {
         row_length = axis.length * inner;
         tile = larger(axis.outputs, 1);
         way = Along::each;
-        for (int64_t i = 1; axis.counts && !p.divisor && i < axis.outputs; i++) alike &= axis.counts[i] == axis.counts[0];
+        if (axis.counts && !p.divisor)
+            for (int64_t i = 1; i < axis.outputs; i++) alike &= axis.counts[i] == axis.counts[0];
         if (axis.width < 1 || axis.outputs < 1) return;
         const bool is_long = row_length > 2 * piece && axis.kind != Windows::table;
         if (last > 0 && is_long) tile = larger(1, axis.outputs * piece / row_length);
@@ -270,7 +274,8 @@ template <class R, class Reader> class Forward {
         const int64_t split = unit % splits, from = unit / splits * planes;
         for (int64_t o = from; o < smaller(from + planes, outer); o++)
             plane((const Element *)p.x.data + outer_offset(p, p.x, o), split * chunk,
-                  smaller(split * chunk + chunk, p.axes[0].outputs), outer_offset(p, p.out, o), outer_offset(p, p.offsets, o));
+                  smaller(split * chunk + chunk, p.axes[0].outputs), outer_offset(p, p.out, o),
+                  outer_offset(p, p.offsets, o));
         if (streams) values.finish();
         if (streams && R::marks) offsets.finish();
         return true;
@@ -284,8 +289,8 @@ template <class R, class Reader> class Forward {
         }
     }
 
-    // Axis a of a block whose rows lie `stride` apart, outputs lo to hi of it; `count`: elements that averages count along the
-    // axes before; `out` and `mark`: where the first output and its offset belong.
+    // Axis a of a block whose rows lie `stride` apart, outputs lo to hi of it; `count`: elements that averages count
+    // along the axes before; `out` and `mark`: where the first output and its offset belong.
     template <int a, Order order, class Source>
     void reduce_axis(Source source, int64_t stride, int64_t lo, int64_t hi, int64_t out, int64_t mark, int64_t count) {
         if (a == last) return last_axis<order>(source, stride, lo, hi, out, mark, count);
@@ -299,15 +304,15 @@ template <class R, class Reader> class Forward {
             };
             auto next = [&](int64_t i, int64_t t) {
                 const int64_t both = axis.counts ? count * axis.counts[i] : count;
-                reduce_axis<a + 1, Order::any>(level[a], below[a + 1], t, smaller(t + step, across), out + i * p.out.axis[a],
-                                               mark + i * p.offsets.axis[a], both);
+                reduce_axis<a + 1, Order::any>(level[a], below[a + 1], t, smaller(t + step, across),
+                                               out + i * p.out.axis[a], mark + i * p.offsets.axis[a], both);
             };
             if (blocks[a] > 1)
                 for (int64_t i = lo; i < hi; i += blocks[a])
                     for (int64_t t = 0; t < across; t += step) {
                         const Range at = columns(t);
-                        down_block<R>(r, source + at.begin, stride, axis, i, smaller(blocks[a], hi - i), at.end - at.begin, kept,
-                                      [&](int64_t) { return level[a] + at.begin; },
+                        down_block<R>(r, source + at.begin, stride, axis, i, smaller(blocks[a], hi - i),
+                                      at.end - at.begin, kept, [&](int64_t) { return level[a] + at.begin; },
                                       [&](int64_t w) {
                                           if (a + 1 == last) scale(level[a], at);
                                           next(i + w, t);
@@ -319,7 +324,8 @@ template <class R, class Reader> class Forward {
                 Window before{-1, 0, 0};
                 for (int64_t i = lo; i < hi; i++) {
                     const Window here = windows.next();
-                    const bool again = here.begin == before.begin && here.count == before.count && here.first == before.first;
+                    const bool again =
+                        here.begin == before.begin && here.count == before.count && here.first == before.first;
                     before = here;
                     int64_t done = 0;  // columns that a tile before has reduced
                     for (int64_t t = 0; t < across; t += step) {
@@ -409,7 +415,8 @@ template <class R, class Reader> class Forward {
 
     Target target(int64_t out, int64_t mark, Divisor<Lane> divisor) {
         char *to = in_place && !finishes ? place(out) : result;
-        if constexpr (R::marks) return {{(Element *)to, reader}, in_place ? place_of_mark(mark) : result_offsets, p.offset_bytes};
+        if constexpr (R::marks)
+            return {{(Element *)to, reader}, in_place ? place_of_mark(mark) : result_offsets, p.offset_bytes};
         else if constexpr (R::idempotent) return {(Element *)to, reader};
         else if constexpr (is_floating<typename Reader::Source>)
             return {to, p.result != p.type, finishes ? Divisor<Lane>{} : divisor};

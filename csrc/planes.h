@@ -1,4 +1,5 @@
-// Small planes: rows that do not fill a vector waste it. So take as many planes as a vector has lanes, one in each, and pool them like channels.
+// Small planes: rows that do not fill a vector waste it. So take as many planes as a vector has lanes, one in each,
+// and pool them like channels.
 #pragma once
 #include "whole.h"
 
@@ -47,7 +48,8 @@ template <class R, class Reader> class Planes {
         for (int a = p.rank - 1; a >= 0; a--) {
             const Axis &axis = p.axes[a];
             if (axis.length > 1 && p.x.axis[a] != read) return false;
-            if (axis.outputs > 1 && (p.out.axis[a] != written || (R::marks && p.offsets.axis[a] != written))) return false;
+            const bool apart = p.out.axis[a] != written || (R::marks && p.offsets.axis[a] != written);
+            if (axis.outputs > 1 && apart) return false;
             read *= axis.length;
             written *= axis.outputs;
             if (read > 2048 || written > 4096) return false;
@@ -76,7 +78,8 @@ template <class R, class Reader> class Planes {
 
     bool run() const {
         const int64_t work = outer * read * int64_t(sizeof(Element));
-        return run_units(ceil_div(outer, N * groups), work < (1 << 16) ? 1 : p.threads, [](const void *me, int64_t unit) { return ((const Planes *)me)->unit(unit); }, this);
+        auto task = [](const void *me, int64_t unit) { return ((const Planes *)me)->unit(unit); };
+        return run_units(ceil_div(outer, N * groups), work < (1 << 16) ? 1 : p.threads, task, this);
     }
 
   private:
@@ -128,7 +131,8 @@ template <class R, class Reader> class Planes {
     // Planes o to o + count to the lanes of m.in; lanes without a plane repeat the last.
     void gather(int64_t o, int64_t count, const Memory &m) const {
         const Element *plane[N];
-        for (int64_t l = 0; l < N; l++) plane[l] = (const Element *)p.x.data + outer_offset(p, p.x, o + smaller(l, count - 1));
+        for (int64_t l = 0; l < N; l++)
+            plane[l] = (const Element *)p.x.data + outer_offset(p, p.x, o + smaller(l, count - 1));
         each_vector(read, N, [&](int64_t i, int64_t size) {
             for (int l = 0; l < N; l++) store(m.square + l * N, reader.read(plane[l] + i, size));
             transpose((const Bits *)m.square, N, (Bits *)m.in + i * N, N);
@@ -140,7 +144,8 @@ template <class R, class Reader> class Planes {
         if constexpr (R::idempotent) {
             const Elements<Reader> values{(Element *)p.out.data + out, reader};
             auto put = [&](auto to) {
-                each_vector(written, N, [&](int64_t i, int64_t m) { (to + i).put(R::load(row + i, N, R::unmarked), m); });
+                each_vector(written, N,
+                            [&](int64_t i, int64_t m) { (to + i).put(R::load(row + i, N, R::unmarked), m); });
             };
             if constexpr (R::marks) put(MarkedElements<Reader>{values, p.offsets.data + mark, p.offset_bytes});
             else put(values);

@@ -1,11 +1,12 @@
-// What is kept of a window. A reducer combines accumulators, the earlier elements first, and loads and stores rows of them; a reader makes lanes of elements
-// in memory. Everything else about pooling is the same for all.
+// What is kept of a window. A reducer combines accumulators, the earlier elements first, and loads and stores rows of
+// them; a reader makes lanes of elements in memory. Everything else about pooling is the same for all.
 #pragma once
 #include "elements.h"
 
 namespace anypool::ANYPOOL_ISA {
 
-// Whether accumulators follow each other in row-major order, or may come in any, so that equal values need their offsets compared.
+// Whether accumulators follow each other in row-major order, or may come in any, so that equal values need their
+// offsets compared.
 enum class Order { sequential, any };
 
 // A row of reduced values in scratch memory. Like all rows that are written, it takes m lanes of an accumulator.
@@ -36,8 +37,8 @@ template <class Reader> struct RawRow {
 // ---------------------------------------------------------------------------------------------------------------------
 // Readers
 
-// Elements as keys whose maximum is the answer. `flip` exchanges the order (min) or moves unsigned numbers to signed ones; half-precision numbers are
-// compared as integers, NaN the largest.
+// Elements as keys whose maximum is the answer. `flip` exchanges the order (min) or moves unsigned numbers to signed
+// ones; half-precision numbers are compared as integers, NaN the largest.
 template <class T, class K> struct Keys {
     using Source = T;
     using Element = Stored<T>;
@@ -50,7 +51,8 @@ template <class T, class K> struct Keys {
     Bits flip, infinity;
 
     explicit Keys(const Problem &p) {
-        const bool is_unsigned = p.type == Type::u8 || p.type == Type::u16 || p.type == Type::u32 || p.type == Type::u64;
+        const Type t = p.type;
+        const bool is_unsigned = t == Type::u8 || t == Type::u16 || t == Type::u32 || t == Type::u64;
         const Bits top = Bits(Bits(1) << (8 * sizeof(Bits) - 1));
         flip = is_unsigned ? top : 0;
         if (p.operation == Operation::min) flip ^= half || is_float<K> ? top : Bits(~Bits(0));
@@ -143,7 +145,9 @@ template <class K> struct Extreme : Plain<K> {
     static Mark mark(const Axis &, Window, int64_t) { return {}; }
     static Mark mark(int64_t, int64_t) { return {}; }
     static Acc marked(Acc a, Mark) { return a; }
-    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark) { return {row.reader.read(row.elements, m)}; }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark) {
+        return {row.reader.read(row.elements, m)};
+    }
     static Acc load(Rows row, int64_t, Mark) { return {ANYPOOL_ISA::load<V>(row.value)}; }
 
     template <Order> static Acc combine(Acc a, Acc b) {
@@ -165,7 +169,8 @@ template <class K> struct Extreme : Plain<K> {
     }
 };
 
-// Max or min with the offset of the first element that has the value. HalfKeys: −0 and 0 are equal, though not their keys.
+// Max or min with the offset of the first element that has the value. HalfKeys: −0 and 0 are equal, though not their
+// keys.
 template <class K, bool HalfKeys = false> struct MarkedExtreme {
     using Lane = K;
     using Rows = MarkedRow<K>;
@@ -188,8 +193,12 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
     static Mark mark(const Axis &axis, Window w, int64_t j) { return O((w.first + j) * axis.weight); }
     static Mark mark(int64_t element, int64_t weight) { return O(element * weight); }
     static Acc marked(Acc a, Mark more) { return {a.value, a.offset + more}; }
-    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark offset) { return {row.reader.read(row.elements, m), broadcast<OV>(offset)}; }
-    static Acc load(Rows row, int64_t, Mark offset) { return {ANYPOOL_ISA::load<V>(row.value), ANYPOOL_ISA::load<OV>(row.offset) + offset}; }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark offset) {
+        return {row.reader.read(row.elements, m), broadcast<OV>(offset)};
+    }
+    static Acc load(Rows row, int64_t, Mark offset) {
+        return {ANYPOOL_ISA::load<V>(row.value), ANYPOOL_ISA::load<OV>(row.offset) + offset};
+    }
 
     static V comparable(V v) {
         if constexpr (HalfKeys) return v - (v == -1);
@@ -211,9 +220,15 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
     static Deep deepen(Acc a) { return a; }
     static Acc flatten(Deep a) { return a; }
     static Deep load_deep(DeepRows row) { return load(row, N, 0); }
-    static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) { return {__builtin_shuffle(a.value, lane), __builtin_shuffle(a.offset, (OV)lane)}; }
-    static Acc even(Acc a, Acc b) { return {ANYPOOL_ISA::even(a.value, b.value), ANYPOOL_ISA::even(a.offset, b.offset)}; }
-    static Acc odd(Acc a, Acc b) { return {ANYPOOL_ISA::odd(a.value, b.value), ANYPOOL_ISA::odd(a.offset, b.offset)}; }
+    static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) {
+        return {__builtin_shuffle(a.value, lane), __builtin_shuffle(a.offset, (OV)lane)};
+    }
+    static Acc even(Acc a, Acc b) {
+        return {ANYPOOL_ISA::even(a.value, b.value), ANYPOOL_ISA::even(a.offset, b.offset)};
+    }
+    static Acc odd(Acc a, Acc b) {
+        return {ANYPOOL_ISA::odd(a.value, b.value), ANYPOOL_ISA::odd(a.offset, b.offset)};
+    }
     // Neighbouring elements: lane i is element i.
     static Acc ramp(Acc a, int64_t weight) { return {a.value, a.offset + count<OV>() * O(weight)}; }
     static void copy(Rows from, Rows to) { *to.value = *from.value, *to.offset = *from.offset; }
@@ -231,7 +246,8 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
     }
 };
 
-// Sums; with Scaled, of elements that have factors (the gradient of an average whose windows hold different numbers of elements).
+// Sums; with Scaled, of elements that have factors (the gradient of an average whose windows hold different numbers
+// of elements).
 template <class A, bool Scaled = false> struct Total : Plain<A> {
     using typename Plain<A>::V, typename Plain<A>::Acc, typename Plain<A>::Rows;
     using Plain<A>::N;
@@ -247,7 +263,9 @@ template <class A, bool Scaled = false> struct Total : Plain<A> {
     }
     static Mark mark(int64_t, int64_t) { return 1; }
     static Acc marked(Acc a, Mark) { return a; }
-    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark factor) { return by(row.reader.read(row.elements, m), factor); }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark factor) {
+        return by(row.reader.read(row.elements, m), factor);
+    }
     static Acc load(Rows row, int64_t, Mark factor) { return by(ANYPOOL_ISA::load<V>(row.value), factor); }
     static Acc by(V v, auto factor) {
         if constexpr (Scaled) return {v * factor};

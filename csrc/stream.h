@@ -1,5 +1,5 @@
-// Outputs too large for the caches leave past them, so that a line is not read before it is overwritten. That asks for whole
-// lines: rows that follow each other in memory are gathered in a piece of scratch memory first.
+// Outputs too large for the caches leave past them, so that a line is not read before it is overwritten. That asks
+// for whole lines: rows that follow each other in memory are gathered in a piece of scratch memory first.
 #pragma once
 #include "simd.h"
 
@@ -10,7 +10,8 @@ inline void stream_lines(const char *from, char *to, int64_t bytes) {
 #if defined(__AVX512F__)
     for (int64_t i = 0; i < bytes; i += 64) _mm512_stream_si512((__m512i *)(to + i), _mm512_load_si512(from + i));
 #elif defined(__x86_64__)
-    for (int64_t i = 0; i < bytes; i += 16) _mm_stream_si128((__m128i *)(to + i), _mm_load_si128((__m128i *)(from + i)));
+    for (int64_t i = 0; i < bytes; i += 16)
+        _mm_stream_si128((__m128i *)(to + i), _mm_load_si128((const __m128i *)(from + i)));
 #else
     __builtin_memcpy(to, from, bytes);
 #endif
@@ -22,7 +23,8 @@ class Stream {
     int64_t begin = 0, end = 0;             // the bytes of the buffer that wait
 
   public:
-    static constexpr int64_t from = 16 << 20;  // bytes of an output; smaller ones may be read again while caches hold them
+    // Bytes of an output from which it pays; smaller ones may be read again while caches hold them.
+    static constexpr int64_t from = 16 << 20;
 
     static int64_t room(int64_t row) { return row + most + 2 * line; }
     void start(char *memory) { buffer = memory, to = nullptr, begin = end = 0; }

@@ -1,5 +1,5 @@
-// One window over the whole of few, large places: reduced in blocks, always the same, whose results are reduced in turn, so
-// that there is work for many threads and their number shows in no bit.
+// One window over the whole of few, large places: reduced in blocks, always the same, whose results are reduced in
+// turn, so that there is work for many threads and their number shows in no bit.
 #pragma once
 #include "forward.h"
 

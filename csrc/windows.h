@@ -30,7 +30,9 @@ inline Window window(const Axis &axis, int64_t i) {
 // The windows from one on, one after another: covering ones without a division for each.
 class WindowsFrom {
     const Axis &axis;
-    int64_t i, last, phase, full, terms;  // of a covering axis: windows last − terms + 1 to last; one less from phase `full` on
+    int64_t i;
+    // Of a covering axis: windows last − terms + 1 to last, and one less from phase `full` on.
+    int64_t last, phase, full, terms;
 
   public:
     WindowsFrom(const Axis &axis, int64_t i) : axis(axis), i(i) {
