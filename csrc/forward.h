@@ -105,7 +105,7 @@ template <class R, class Reader> class Forward {
     // Scratch memory of a thread.
     Element *packed = nullptr;
     Rows level[most_pooled], work, halves;
-    Kept<R> kept{};
+    Kept<R> kept[most_pooled];
     char *result = nullptr, *result_offsets = nullptr, *spare = nullptr;
     Lane *factors = nullptr;  // of elements along the last axis
     Lane *divisors = nullptr;
@@ -253,17 +253,14 @@ template <class R, class Reader> class Forward {
         row = row + before;
     }
 
-    // What the widest block keeps.
+    // The blocks of an axis are open while those of the next are reduced: each keeps its own.
     __attribute__((cold)) void plan_blocks(Arena &arena) {
-        int64_t most = 0;
         for (int a = 0; a <= last; a++)
             if (blocks[a] > 1) {
-                kept.pitch = larger(kept.pitch, below[a] + N);
-                most = larger(most, blocks[a]);
+                kept[a].pitch = below[a] + N;
+                arena.take(kept[a].before, blocks[a] * kept[a].pitch);
+                arena.take(kept[a].sum, kept[a].pitch);
             }
-        if (most == 0) return;
-        arena.take(kept.before, most * kept.pitch);
-        arena.take(kept.sum, kept.pitch);
     }
 
     bool unit(int64_t unit) {
@@ -315,7 +312,7 @@ template <class R, class Reader> class Forward {
                     for (int64_t t = 0; t < across; t += step) {
                         const Range at = columns(t);
                         down_block<R>(r, source + at.begin, stride, axis, i, smaller(blocks[a], hi - i),
-                                      at.end - at.begin, kept, [&](int64_t) { return level[a] + at.begin; },
+                                      at.end - at.begin, kept[a], [&](int64_t) { return level[a] + at.begin; },
                                       [&](int64_t w) {
                                           if (a + 1 == last) scale(level[a], at);
                                           next(i + w, t);
@@ -358,7 +355,7 @@ template <class R, class Reader> class Forward {
             } else along_piece(source, stride, lo, hi, to);
         } else if (blocks[last] > 1)
             for (int64_t i = lo; i < hi; i += blocks[last])
-                down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, kept,
+                down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, kept[last],
                               [&](int64_t w) { return to + (i - lo + w) * p.inner; }, [](int64_t) {});
         else down_each<R, order>(r, source, stride, axis, lo, hi, p.inner, to);
         finish(hi - lo, out, mark, divisor);
