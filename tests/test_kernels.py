@@ -436,9 +436,9 @@ def test_threads_from_the_environment():
     assert in_process(code, ANYPOOL_NUM_THREADS="3").stdout.strip() == "3"
 
 
-@pytest.mark.parametrize("operator", (Max(), Average()))
-@pytest.mark.parametrize("stride", (1, 2))
-@pytest.mark.parametrize("channels", (5, 16, 70))
+@pytest.mark.parametrize("operator", [Max(), Average()])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [5, 16, 70])
 def test_wide_windows_over_channels(operator, stride, channels):
     """Blocks of windows along one axis while those along the axis before are open."""
     x = np.random.default_rng(channels).integers(-9, 9, (2, 23, 21, channels)).astype(np.float32)
