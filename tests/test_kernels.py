@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import reference
 
+import anypool as ap
 from anypool import functional, kernels
 from anypool.arrays.numpy import ADAPTER
 from anypool.operators import DTYPES, INTEGERS, Average, Max, Min, Sum
@@ -378,6 +379,7 @@ def test_several_python_threads():
 
 FORKED = """
 import os, numpy as np
+import anypool as ap
 from anypool import functional, kernels
 from anypool.arrays.numpy import ADAPTER
 from anypool.operators import Max
@@ -432,3 +434,14 @@ def test_every_instruction_set(isa):
 def test_threads_from_the_environment():
     code = "from anypool import kernels; print(kernels.get_num_threads())"
     assert in_process(code, ANYPOOL_NUM_THREADS="3").stdout.strip() == "3"
+
+
+@pytest.mark.parametrize("operator", [Max(), Average()])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [5, 16, 70])
+def test_wide_windows_over_channels(operator, stride, channels):
+    """Blocks of windows along one axis while those along the axis before are open."""
+    x = np.random.default_rng(channels).integers(-9, 9, (2, 23, 21, channels)).astype(np.float32)
+    window = Sliding(9, stride=stride, padding=4)
+    got = ap.pool(x, operator, window, (1, 2), impl="kernel")
+    np.testing.assert_allclose(got, ap.pool(x, operator, window, (1, 2), impl="definition"), rtol=1e-5, atol=1e-6)
