@@ -96,6 +96,7 @@ template <class R, class Reader> class Forward {
     int64_t outer = 1, splits = 1, chunk, planes = 1;
     int64_t tile;                                                  // outputs of the last axis at once
     enum class Along { each, regular, covering } way;              // how the last axis is reduced
+    bool pieces = false;                                          // windows of a single axis, each longer than scratch memory
     int64_t left = 0, right = 0;                                   // neutral elements before and behind a row
     int64_t row_length;                                            // elements of a row, or of a piece of one
     const int64_t bytes;                                           // of an output
@@ -237,6 +238,8 @@ template <class R, class Reader> class Forward {
             const bool rows = inner == 1 || last > 0 || cut || !is_long;
             if (left + right <= 2 * axis.length + 1024 && !few && rows) way = Along::regular;
         }
+        pieces = way == Along::each && last == 0 && inner == 1 && axis.step == 1 && axis.width > piece && !R::scaled;
+        if (pieces) tile = 1, row_length = piece;
         if (way == Along::each) left = right = 0;
         else blocks[last] = 1;
         left *= inner, right *= inner;
@@ -352,13 +355,30 @@ template <class R, class Reader> class Forward {
         if (p.inner == 1 || way == Along::regular) {
             if constexpr (__is_same(Source, Rows)) {
                 along_row(source, 0, lo, hi, to);
-            } else along_piece(source, stride, lo, hi, to);
+            } else if (pieces)
+                for (int64_t i = lo; i < hi; i++) (to + (i - lo)).put(along_pieces(source, window(axis, i)), 1);
+            else along_piece(source, stride, lo, hi, to);
         } else if (blocks[last] > 1)
             for (int64_t i = lo; i < hi; i += blocks[last])
                 down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, kept[last],
                               [&](int64_t w) { return to + (i - lo + w) * p.inner; }, [](int64_t) {});
         else down_each<R, order>(r, source, stride, axis, lo, hi, p.inner, to);
         finish(hi - lo, out, mark, divisor);
+    }
+
+    // A window of a single axis that is longer than scratch memory should be: a piece after the other.
+    typename R::Acc along_pieces(RawRow<Reader> source, Window w) {
+        auto total = R::deepen(r.neutral());
+        for (int64_t done = 0; done < w.count; done += piece) {
+            const int64_t n = smaller(piece, w.count - done);
+            const auto elements = source + (w.begin + done);
+            each_vector(n, N, [&](int64_t i, int64_t m) {
+                (level[0] + i).put(r.load(elements + i, m, R::unmarked), m);
+            });
+            const auto part = along_long(r, level[0], p.axes[0], {0, n, w.first + done});
+            total = R::template combine<Order::any>(total, R::deepen(part));
+        }
+        return R::flatten(total);
     }
 
     // A single axis: what outputs lo to hi read, to scratch memory.
