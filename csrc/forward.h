@@ -228,7 +228,7 @@ template <class R, class Reader> class Forward {
         if (axis.kind == Windows::sliding && (inner == 1 || slides)) {
             left = larger(0, axis.before);
             right = larger(0, (axis.outputs - 1) * axis.stride - axis.before + reach - axis.length);
-            const bool few = inner == 1 && reach >= 8 * N && axis.stride >= reach;
+            const bool few = inner == 1 && reach >= 8 * N && (axis.stride >= reach || axis.outputs == 1);
             const bool cut = last == 0 && is_long && reach * inner <= piece && !few;
             if (cut) {
                 tile = (piece / inner - reach) / axis.stride + 1;
