@@ -5,8 +5,9 @@
 namespace anypool::ANYPOOL_ISA {
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Regular windows over a row that has neutral elements on either side, so that none is clipped: output o is of row[o·stride + j·step], 0 ≤ j < width.
-// Rows in scratch memory may be read and written past their end, by a few vectors.
+// Regular windows over a row that has neutral elements on either side, so that none is clipped: output o is of
+// row[o·stride + j·step], 0 ≤ j < width. Rows in scratch memory may be read and written past their end, by a few
+// vectors.
 
 struct Regular {
     int64_t outputs, width, step, stride, weight;
@@ -21,94 +22,113 @@ template <class R> typename R::Acc at(const R &r, typename R::Rows row, int64_t 
 template <class R> void halve(const R &r, typename R::Rows row, int64_t n, int64_t weight, typename R::Rows dst) {
     for (int64_t i = 0; i < n; i += R::N) {
         const auto a = at(r, row, 2 * i, 0, weight), b = at(r, row, 2 * i + R::N, 0, weight);
-        R::store(dst + i, R::template combine<Order::any>(R::even(a, b), R::marked(R::odd(a, b), R::mark(1, weight))), R::N);
+        const auto pair = R::template combine<Order::any>(R::even(a, b), R::marked(R::odd(a, b), R::mark(1, weight)));
+        (dst + i).put(pair, R::N);
     }
 }
 
-// dst[i] is of the `width` elements `step` apart from row[i], for n of them. Windows of twice the size join two: extremes may overlap, sums take one more
-// element where the size is odd. So the cost grows with the logarithm of the width, and so does the error of a sum.
-template <class R> __attribute__((noinline)) void slide(const R &r, typename R::Rows row, typename R::Rows work, int64_t n, int64_t width, int64_t step, int64_t weight, typename R::Rows dst) {
-    constexpr int N = R::N;
-    constexpr Order any = Order::any;
-    if (width <= 3) {
-        each_vector(n, N, [&](int64_t i, int64_t m) {
-            auto a = at(r, row, i, 0, weight);
-            for (int64_t j = 1; j < width; j++) a = R::template combine<any>(a, at(r, row, i + j * step, j, weight));
-            R::store(dst + i, a, m);
-        });
-        return;
+// The last step of windows at every place of a row: what begins at i is of from[i], from[i + second] and row[i +
+// third].
+template <class R> struct Slide {
+    const R &r;
+    typename R::Rows row, from;
+    int64_t step, weight, second, third;  // elements of the window; 0: none
+
+    typename R::Acc operator()(int64_t i) const {
+        auto a = at(r, from, i, 0, weight);
+        if (second) a = R::template combine<Order::any>(a, at(r, from, i + second * step, second, weight));
+        if (third) a = R::template combine<Order::any>(a, at(r, row, i + third * step, third, weight));
+        return a;
     }
+};
+
+// The steps before, over n places, in `work`. Windows of twice the size join two: extremes may overlap, sums take one
+// more element where the size is odd. So the cost grows with the logarithm of the width, and so does the error of a
+// sum.
+template <class R>
+__attribute__((noinline)) Slide<R> slide(const R &r, typename R::Rows row, typename R::Rows work, int64_t n,
+                                         int64_t width, int64_t step, int64_t weight) {
+    Slide<R> s{r, row, row, step, weight, width > 1, width == 3 ? 2 : 0};
+    if (width <= 3) return s;
     int bits = 63 - __builtin_clzll(width);
-    typename R::Rows from = row;
-    for (int64_t size = 1; size < width; from = work) {
+    for (int64_t size = 1;;) {
         const int64_t next = R::idempotent ? smaller(2 * size, width) : width >> --bits;
-        const int64_t second = R::idempotent ? next - size : size;
-        auto joined = [&](int64_t i) {
-            auto a = R::template combine<any>(at(r, from, i, 0, weight), at(r, from, i + second * step, second, weight));
-            if constexpr (!R::idempotent)
-                if (next & 1) a = R::template combine<any>(a, at(r, row, i + (next - 1) * step, next - 1, weight));
-            return a;
-        };
-        if (next == width) each_vector(n, N, [&](int64_t i, int64_t m) { R::store(dst + i, joined(i), m); });
-        else
-            for (int64_t i = 0, end = n + (width - next) * step; i < end; i += N) R::store(work + i, joined(i), N);
+        s.second = R::idempotent ? next - size : size;
+        s.third = !R::idempotent && (next & 1) ? next - 1 : 0;
+        if (next == width) return s;
+        for (int64_t i = 0, end = n + (width - next) * step; i < end; i += R::N) (work + i).put(s(i), R::N);
+        s.from = work;
         size = next;
     }
 }
 
 // `work` and `spare`: rows for what is halfway.
-template <class R>
-__attribute__((noinline)) void along_regular(const R &r, typename R::Rows row, typename R::Rows work, typename R::Rows spare, Regular w, typename R::Rows dst) {
+template <class R, class Target>
+__attribute__((noinline)) void along_regular(const R &r, typename R::Rows row, typename R::Rows work,
+                                             typename R::Rows spare, const Regular &windows, const Target &dst) {
     constexpr int N = R::N;
+    const int64_t outputs = windows.outputs, step = windows.step;
+    int64_t width = windows.width, stride = windows.stride, weight = windows.weight;
     // Windows of pairs at places that are even: take the pairs first.
-    while (w.step == 1 && w.width % 2 == 0 && w.stride % 2 == 0 && w.stride > 2) {
-        halve(r, row, ((w.outputs - 1) * w.stride + w.width) / 2, w.weight, spare);
+    while (step == 1 && width % 2 == 0 && stride % 2 == 0 && stride > 2) {
+        halve(r, row, ((outputs - 1) * stride + width) / 2, weight, spare);
         row = spare;
-        w.width /= 2, w.stride /= 2, w.weight *= 2;
+        width /= 2, stride /= 2, weight *= 2;
     }
-    if (w.stride == 1) return slide(r, row, work, w.outputs, w.width, w.step, w.weight, dst);
-    if (w.stride == 2 && w.step == 1 && w.width <= 3) {
-        each_vector(w.outputs, N, [&](int64_t o, int64_t m) {
+    if (stride == 2 && step == 1 && width <= 3)
+        return each_vector(outputs, N, [&](int64_t o, int64_t m) {
             const auto a = at(r, row, 2 * o, 0, 0), b = at(r, row, 2 * o + N, 0, 0);
             auto value = R::even(a, b);
-            if (w.width > 1) value = R::template combine<Order::any>(value, R::marked(R::odd(a, b), R::mark(1, w.weight)));
-            if (w.width > 2) {
+            if (width > 1) value = R::template combine<Order::any>(value, R::marked(R::odd(a, b), R::mark(1, weight)));
+            if (width > 2) {
                 const auto c = R::even(at(r, row, 2 * o + 2, 0, 0), at(r, row, 2 * o + 2 + N, 0, 0));
-                value = R::template combine<Order::any>(value, R::marked(c, R::mark(2, w.weight)));
+                value = R::template combine<Order::any>(value, R::marked(c, R::mark(2, weight)));
             }
-            R::store(dst + o, value, m);
+            (dst + o).put(value, m);
         });
-        return;
-    }
-    const int64_t all = (w.outputs - 1) * w.stride + 1;
-    const auto every = work + (all + w.width * w.step + 4 * N);
-    slide(r, row, work, all, w.width, w.step, w.weight, every);
-    if (w.stride == 2) each_vector(w.outputs, N, [&](int64_t o, int64_t m) { R::store(dst + o, R::even(at(r, every, 2 * o, 0, 0), at(r, every, 2 * o + N, 0, 0)), m); });
-    else
-        for (int64_t o = 0; o < w.outputs; o++) R::copy(every + o * w.stride, dst + o);
+    const int64_t all = (outputs - 1) * stride + 1;
+    const Slide<R> s = slide(r, row, work, all, width, step, weight);
+    if (stride == 1) return each_vector(all, N, [&](int64_t o, int64_t m) { (dst + o).put(s(o), m); });
+    if (stride == 2)
+        return each_vector(outputs, N,
+                           [&](int64_t o, int64_t m) { (dst + o).put(R::even(s(2 * o), s(2 * o + N)), m); });
+    for (int64_t i = 0; i < all; i += N) (work + i).put(s(i), N);
+    for (int64_t o = 1; o < outputs; o++) R::copy(work + o * stride, work + o);
+    each_vector(outputs, N, [&](int64_t o, int64_t m) { (dst + o).put(at(r, work, o, 0, 0), m); });
 }
 
-// The transpose of sums over windows of a width and a stride: dst[q·stride + r] is the sum of row[q − t] for all t ≥ 0 with r + t·stride < width, for n
-// q. The row has zeros before and behind.
-template <class R> __attribute__((noinline)) void along_covering(const R &r, typename R::Rows row, typename R::Rows work, int64_t n, int64_t width, int64_t stride, typename R::Rows dst) {
+// The transpose of sums over windows of a width and a stride: place q·stride + p has the sum of row[q − t] for all t
+// ≥ 0 with p + t·stride < width. dst begins at place `first`, for n of them; the row has zeros before and behind.
+inline int64_t covering_room(int64_t n, int64_t width, int64_t stride, int64_t lanes) {
+    return 3 * (n / stride + width + 4 * lanes + 3) + n + 3 * stride + 2 * lanes;
+}
+
+template <class R, class Target>
+__attribute__((noinline)) void along_covering(const R &r, typename R::Rows row, typename R::Rows work, int64_t first,
+                                              int64_t n, int64_t width, int64_t stride, const Target &dst) {
     constexpr int N = R::N;
-    const int64_t terms = ceil_div(width, stride), full = width - (terms - 1) * stride;  // phases r < full have all the terms, others one less
-    const auto more = work, less = work + (n + 2 * N), spare = work + 2 * (n + 2 * N);
-    slide(r, row + (1 - terms), spare, n, terms, 1, 0, more);
-    if (full < stride && terms > 1) slide(r, row + (2 - terms), spare, n, terms - 1, 1, 0, less);
-    if (full < stride && terms == 1) __builtin_memset(less.value, 0, n * sizeof *less.value);
-    const auto last = full < stride ? less : more;
-    if (stride == 2)
-        for (int64_t q = 0; q < n; q += N) {
-            const auto a = at(r, more, q, 0, 0), b = at(r, last, q, 0, 0);
-            R::store(dst + 2 * q, R::zip_low(a, b), N);
-            R::store(dst + (2 * q + N), R::zip_high(a, b), N);
+    const int64_t terms = ceil_div(width, stride), full = width - (terms - 1) * stride;
+    const int64_t from = floor_div(first, stride), count = floor_div(first + n - 1, stride) + 1 - from;
+    const int64_t pitch = count + terms + 4 * N;
+    const auto rest = work + pitch, spare = rest + pitch, all = spare + pitch;
+    // Phases p < full have all the terms, others one less.
+    const Slide<R> more = slide(r, row + (from + 1 - terms), work, count + 1, terms, 1, 0);
+    const Slide<R> less = slide(r, row + (from + 2 - terms), rest, count + 1, terms - 1, 1, 0);
+    auto phase = [&](int64_t p, int64_t q) { return p < full ? more(q) : terms > 1 ? less(q) : r.neutral(); };
+    if (stride == 2) {
+        const int64_t odd = first - from * 2;
+        for (int64_t i = 0; i < n; i += 2 * N) {
+            const auto a = phase(odd, i / 2), b = phase(1 - odd, i / 2 + odd);
+            (dst + i).put(R::zip_low(a, b), smaller(N, n - i));
+            if (n - i > N) (dst + (i + N)).put(R::zip_high(a, b), smaller(N, n - i - N));
         }
-    else
-        for (int64_t q = 0; q < n; q++) {
-            for (int64_t s = 0; s < full; s++) R::copy(more + q, dst + (q * stride + s));
-            for (int64_t s = full; s < stride; s++) R::copy(last + q, dst + (q * stride + s));
-        }
+        return;
+    }
+    for (int64_t p = 0; p < stride; p++) {
+        for (int64_t q = 0; q < count; q += N) (spare + q).put(phase(p, q), N);
+        for (int64_t q = 0; q < count; q++) R::copy(spare + q, all + (q * stride + p));
+    }
+    each_vector(n, N, [&](int64_t i, int64_t m) { (dst + i).put(at(r, all, first - from * stride + i, 0, 0), m); });
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -126,11 +146,13 @@ template <class R> Strip<R, 1> across(Strip<R, 1> s) {
 }
 
 // One window of neighbouring elements, whole vectors at a time.
-template <class R> void along_long(const R &r, typename R::Rows row, const Axis &axis, Window w, typename R::Rows dst) {
+template <class R> typename R::Acc along_long(const R &r, typename R::Rows row, const Axis &axis, Window w) {
     constexpr int N = R::N;
     auto at = [&](int64_t j) {
         const int64_t from = j * N, left = smaller(N, w.count - from);
-        if (left == N) return Strip<R, 1>{r.ramp(r.load(row + (w.begin + from), N, r.mark(w.first + from, axis.weight)), axis.weight)};
+        if (left == N)
+            return Strip<R, 1>{
+                r.ramp(r.load(row + (w.begin + from), N, r.mark(w.first + from, axis.weight)), axis.weight)};
         int64_t index[N], add[N];  // the last vector is lane by lane, the lanes behind it neutral
         for (int i = 0; i < N; i++) {
             index[i] = i < left ? w.begin + from + i : -1;
@@ -138,11 +160,13 @@ template <class R> void along_long(const R &r, typename R::Rows row, const Axis 
         }
         return Strip<R, 1>{R::gather(row, index, add, r.neutral())};
     };
-    R::store(dst, across<R>(reduce<R, Order::any>(at, 0, ceil_div(w.count, N))).acc[0], 1);
+    return across<R>(reduce<R, Order::any>(at, 0, ceil_div(w.count, N))).acc[0];
 }
 
 // Windows lo to hi along a row, any of them: a lane per output.
-template <class R> __attribute__((noinline)) void along(const R &r, typename R::Rows row, const Axis &axis, int64_t lo, int64_t hi, typename R::Rows dst) {
+template <class R, class Target>
+__attribute__((noinline)) void along(const R &r, typename R::Rows row, const Axis &axis, int64_t lo, int64_t hi,
+                                     const Target &dst) {
     constexpr int N = R::N;
     each_vector(hi - lo, N, [&](int64_t o, int64_t m) {
         Window w[N];
@@ -152,7 +176,7 @@ template <class R> __attribute__((noinline)) void along(const R &r, typename R::
             most = larger(most, w[i].count);
         }
         if (axis.step == 1 && most >= 2 * N) {
-            for (int i = 0; i < m; i++) along_long(r, row, axis, w[i], dst + (o + i));
+            for (int i = 0; i < m; i++) (dst + (o + i)).put(along_long(r, row, axis, w[i]), 1);
             return;
         }
         auto at = [&](int64_t j) {
@@ -164,7 +188,7 @@ template <class R> __attribute__((noinline)) void along(const R &r, typename R::
             return Strip<R, 1>{R::gather(row, index, add, r.neutral())};
         };
         const Strip<R, 1> s = most ? reduce<R, Order::any>(at, 0, most) : Strip<R, 1>{r.neutral()};
-        R::store(dst + o, s.acc[0], m);
+        (dst + o).put(s.acc[0], m);
     });
 }
 

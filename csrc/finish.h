@@ -1,8 +1,14 @@
-// From reduced rows to the output: keys back to elements, sums divided, offsets in as many bytes as they need.
+// From accumulators to the output: keys back to elements, sums divided, offsets in as many bytes as they need. A
+// target is a row that is written like any other.
 #pragma once
 #include "reducers.h"
 
 namespace anypool::ANYPOOL_ISA {
+
+inline int64_t size_of(Type type) {
+    constexpr int8_t bytes[] = {1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8};
+    return bytes[int(type)];
+}
 
 // out[i · stride] for a row that is contiguous in the output or is not.
 template <class T, class F> inline void write_row(T *out, int64_t stride, int64_t n, T *spare, F fill) {
@@ -11,25 +17,76 @@ template <class T, class F> inline void write_row(T *out, int64_t stride, int64_
     for (int64_t i = 0; i < n; i++) out[i * stride] = spare[i];
 }
 
-template <class Reader> void finish_keys(const Reader &keys, const typename Reader::Lane *row, typename Reader::Element *out, int64_t n) {
-    using K = typename Reader::Lane;
-    constexpr int N = Reader::N;
-    each_vector(n, N, [&](int64_t i, int64_t m) {
-        const auto bits = keys.bits(load<Vec<K, N>>(row + i));
-        auto *to = (UnsignedOf<typename Reader::Element> *)out + i;
-        if (m == N) store(to, bits);
-        else store(to, bits, m);
-    });
-}
+// What sums are divided by: each output's divisor, or one for all.
+template <class A> struct Divisor {
+    static constexpr int N = lanes<A>;
+    const A *each = nullptr;
+    A one = 1;
+    bool multiplies = true;  // `one` is the inverse of a power of two: the product is as exact
 
-template <class From, class To> void copy_offsets(const From *row, To *out, int64_t n) {
-    constexpr int N = lanes<From>;
-    each_vector(n, N, [&](int64_t i, int64_t m) {
-        const auto v = convert<To, From, N>(load<Vec<From, N>>(row + i));
-        if (m == N) store(out + i, v);
-        else store(out + i, v, m);
-    });
-}
+    static Divisor of(int64_t n) {
+        if (n > 0 && (n & (n - 1)) == 0 && (is_float<A> || n == 1)) return {nullptr, A(A(1) / A(n)), true};
+        return {nullptr, A(n), false};
+    }
+    Divisor operator+(int64_t i) const { return {each ? each + i : nullptr, one, multiplies}; }
+    Vec<A, N> operator()(Vec<A, N> v) const {
+        if (each) return v / load<Vec<A, N>>(each);
+        return multiplies ? v * one : v / one;
+    }
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Targets
+
+// Maxima and minima, as elements.
+template <class Reader> struct Elements {
+    typename Reader::Element *value;
+    Reader reader;
+
+    Elements operator+(int64_t i) const { return {value + i, reader}; }
+    template <class Acc> void put(const Acc &a, int64_t m) const {
+        store_lanes((UnsignedOf<typename Reader::Element> *)value, reader.bits(a.value), m);
+    }
+};
+
+// The same, with their offsets.
+template <class Reader> struct MarkedElements {
+    using O = UnsignedOf<typename Reader::Lane>;
+    Elements<Reader> elements;
+    char *offset;
+    int bytes;  // of an offset
+
+    MarkedElements operator+(int64_t i) const { return {elements + i, offset + i * bytes, bytes}; }
+    template <class Acc> void put(const Acc &a, int64_t m) const {
+        elements.put(a, m);
+        if (bytes == 1) narrowed<uint8_t>(a, m);
+        else if (bytes == 2) narrowed<uint16_t>(a, m);
+        else narrowed<uint32_t>(a, m);
+    }
+    template <class To, class Acc> void narrowed(const Acc &a, int64_t m) const {
+        if constexpr (sizeof(To) <= sizeof(O)) store_lanes((To *)offset, convert<To, O, Reader::N>(a.offset), m);
+    }
+};
+
+// Sums, divided, as elements of type T, or as they are, as lanes.
+template <class T, class A> struct Quotients {
+    static constexpr bool converts = !__is_same(Stored<T>, A);
+    char *value;
+    bool are_lanes;
+    Divisor<A> divisor;
+
+    Quotients operator+(int64_t i) const {
+        const int64_t size = converts && !are_lanes ? sizeof(T) : sizeof(A);
+        return {value + i * size, are_lanes, divisor + i};
+    }
+    template <class Acc> void put(const Acc &a, int64_t m) const {
+        if (!converts || !are_lanes) store_lanes((Stored<T> *)value, narrow<T, A, lanes<A>>(divisor(a.value)), m);
+        else store_lanes((A *)value, a.value, m);
+    }
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Rows of sums that become something other than what was summed
 
 // Quotients of whole numbers, rounded to nearest, ties to even.
 inline int64_t divide_even(int64_t a, int64_t d) {
@@ -39,66 +96,51 @@ inline int64_t divide_even(int64_t a, int64_t d) {
     return q + (twice > whole || (twice == whole && (q & 1)));
 }
 
-// out[i] = row[i] / divisors[i], or row[i] where there are no divisors.
-template <class A, class T> void finish_sums(const A *row, Stored<T> *out, int64_t n, const A *divisors) {
+template <class A, class T> void finish_sums(const A *row, Stored<T> *out, int64_t n, Divisor<A> divisor) {
     constexpr int N = lanes<A>;
     using V = Vec<A, N>;
-    constexpr bool floating = is_floating<T>;
-    if constexpr (is_float<A>) {
+    if constexpr (is_float<A>)
         each_vector(n, N, [&](int64_t i, int64_t m) {
-            V v = load<V>(row + i);
-            if (divisors) {
-                v /= load<V>(divisors + i);
-                if constexpr (!floating)
-                    for (int l = 0; l < N; l++) v[l] = __builtin_nearbyint(v[l]);
-            }
-            const auto t = narrow<T, A, N>(v);
-            if (m == N) store(out + i, t);
-            else store(out + i, t, m);
+            V v = (divisor + i)(load<V>(row + i));
+            if constexpr (!is_floating<T>)
+                for (int l = 0; l < N; l++) v[l] = __builtin_nearbyint(v[l]);
+            store_lanes(out + i, narrow<T, A, N>(v), m);
         });
-    } else if constexpr (floating) {
+    else if constexpr (is_floating<T>) {
         using D = Vec<double, N>;
         each_vector(n, N, [&](int64_t i, int64_t m) {
             D v = __builtin_convertvector(load<V>(row + i), D);
-            if (divisors) v /= __builtin_convertvector(load<V>(divisors + i), D);
-            const auto t = narrow<T, double, N>(v);
-            if (m == N) store(out + i, t);
-            else store(out + i, t, m);
+            if (divisor.each) v /= __builtin_convertvector(load<V>(divisor.each + i), D);
+            else if (!divisor.multiplies) v /= double(divisor.one);
+            store_lanes(out + i, narrow<T, double, N>(v), m);
         });
-    } else {
-        for (int64_t i = 0; i < n; i++) out[i] = T(divisors ? divide_even(row[i], divisors[i]) : row[i]);
-    }
+    } else
+        for (int64_t i = 0; i < n; i++) {
+            const bool whole = !divisor.each && divisor.multiplies;
+            out[i] = T(whole ? row[i] : divide_even(row[i], divisor.each ? divisor.each[i] : divisor.one));
+        }
 }
 
-template <class A> __attribute__((noinline)) void finish_sums(Type result, const A *row, void *out, int64_t n, const A *divisors) {
-    if constexpr (__is_same(A, float)) {
-        switch (result) {
-            case Type::f16: return finish_sums<A, Half>(row, (uint16_t *)out, n, divisors);
-            case Type::bf16: return finish_sums<A, Brain>(row, (uint16_t *)out, n, divisors);
-            case Type::f64: return finish_sums<A, double>(row, (double *)out, n, divisors);
-            default: return finish_sums<A, float>(row, (float *)out, n, divisors);
-        }
-    } else {
-        switch (result) {
-            case Type::f16: return finish_sums<A, Half>(row, (uint16_t *)out, n, divisors);
-            case Type::bf16: return finish_sums<A, Brain>(row, (uint16_t *)out, n, divisors);
-            case Type::f32: return finish_sums<A, float>(row, (float *)out, n, divisors);
-            case Type::f64: return finish_sums<A, double>(row, (double *)out, n, divisors);
-            case Type::i8: return finish_sums<A, int8_t>(row, (int8_t *)out, n, divisors);
-            case Type::u8: return finish_sums<A, uint8_t>(row, (uint8_t *)out, n, divisors);
-            case Type::i16: return finish_sums<A, int16_t>(row, (int16_t *)out, n, divisors);
-            case Type::u16: return finish_sums<A, uint16_t>(row, (uint16_t *)out, n, divisors);
-            case Type::i32: return finish_sums<A, int32_t>(row, (int32_t *)out, n, divisors);
-            case Type::u32: return finish_sums<A, uint32_t>(row, (uint32_t *)out, n, divisors);
-            case Type::i64: return finish_sums<A, int64_t>(row, (int64_t *)out, n, divisors);
-            case Type::u64: return finish_sums<A, uint64_t>(row, (uint64_t *)out, n, divisors);
-        }
+template <class A>
+__attribute__((noinline)) void finish_sums(Type result, const A *row, char *out, int64_t n, Divisor<A> divisor) {
+    auto to = [&]<class T>(T) { finish_sums<A, T>(row, (Stored<T> *)out, n, divisor); };
+    switch (result) {
+        case Type::f16: return to(Half{});
+        case Type::bf16: return to(Brain{});
+        case Type::f32: return to(float{});
+        case Type::f64: return to(double{});
+        default: break;
     }
-}
-
-inline int64_t size_of(Type type) {
-    constexpr int8_t bytes[] = {1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8};
-    return bytes[int(type)];
+    if constexpr (!__is_same(A, float)) switch (result) {
+            case Type::i8: return to(int8_t{});
+            case Type::u8: return to(uint8_t{});
+            case Type::i16: return to(int16_t{});
+            case Type::u16: return to(uint16_t{});
+            case Type::i32: return to(int32_t{});
+            case Type::u32: return to(uint32_t{});
+            case Type::i64: return to(int64_t{});
+            default: return to(uint64_t{});
+        }
 }
 
 }  // namespace anypool::ANYPOOL_ISA

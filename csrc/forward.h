@@ -1,7 +1,9 @@
-// The forward pass: for every place outside the pooled axes, reduce down axis after axis, the rows in cache, and along the last.
+// The forward pass: for every place outside the pooled axes, reduce down axis after axis, the rows in cache, and
+// along the last.
 #pragma once
 #include "along.h"
 #include "finish.h"
+#include "stream.h"
 #include "threads.h"
 
 namespace anypool::ANYPOOL_ISA {
@@ -23,6 +25,7 @@ struct Arena {
 
 // Lanes as they are, for rows that were read before.
 template <class K> struct Lanes {
+    using Source = K;
     using Element = K;
     using Lane = K;
     static constexpr int N = lanes<K>;
@@ -42,12 +45,46 @@ inline int64_t outer_offset(const Problem &p, const Array &array, int64_t index)
     return p.outer_rank ? offset + index * array.outer[0] : 0;
 }
 
+// What a finished row is: elements, or sums of whole numbers that finish_sums takes from there.
+template <class R, class Reader, bool Marks = R::marks, bool Extreme = R::idempotent> struct TargetOf {
+    using Lane = typename R::Lane;
+    using type = Choose<is_floating<typename Reader::Source>, Quotients<typename Reader::Source, Lane>, Row<Lane>>;
+};
+template <class R, class Reader> struct TargetOf<R, Reader, false, true> { using type = Elements<Reader>; };
+template <class R, class Reader> struct TargetOf<R, Reader, true, true> { using type = MarkedElements<Reader>; };
+
+// The positions of an axis that outputs lo to hi read.
+struct Range {
+    int64_t begin, end;
+};
+inline Range reads(const Axis &axis, int64_t lo, int64_t hi) {
+    int64_t begin = 0, end = axis.length;
+    if (axis.kind == Windows::sliding) {
+        begin = lo * axis.stride - axis.before;
+        end = (hi - 1) * axis.stride - axis.before + (axis.width - 1) * axis.step + 1;
+    } else if (axis.kind == Windows::covering) {
+        begin = ceil_div(lo + axis.before - axis.width + 1, axis.stride);
+        end = floor_div(hi - 1 + axis.before, axis.stride) + 1;
+    } else {
+        begin = axis.length, end = 0;
+        for (int64_t i = lo; i < hi; i++)
+            if (const Window w = axis.table[i]; w.count > 0) {
+                begin = smaller(begin, w.begin);
+                end = larger(end, w.begin + (w.count - 1) * axis.step + 1);
+            }
+    }
+    begin = smaller(larger(begin, 0), axis.length);
+    return {begin, larger(smaller(end, axis.length), begin)};
+}
+
 template <class R, class Reader> class Forward {
     using Element = typename Reader::Element;
     using Lane = typename R::Lane;
     using Rows = typename R::Rows;
+    using Target = typename TargetOf<R, Reader>::type;
     static constexpr int N = R::N;
     static constexpr int64_t slack = 4 * N;
+    static constexpr int64_t piece = (1 << 14) / sizeof(Lane);  // elements of a row that stay in cache on their way
 
     const Problem &p;
     const Reader reader;
@@ -55,43 +92,52 @@ template <class R, class Reader> class Forward {
     const int last;
     int64_t below[most_pooled];   // elements per step of an axis: all that lies behind it
     int64_t blocks[most_pooled];  // windows of an axis that are reduced together
-    bool dense, direct;           // the input is contiguous below the first axis; results need no finish
+    bool dense;                   // the input is contiguous below the first axis
     int64_t outer = 1, splits = 1, chunk, planes = 1;
-    int64_t tile;                                            // outputs of the last axis at once, so that their rows stay in cache
-    enum class Along { inner, regular, covering, any } way;  // how the last axis is reduced
-    int64_t left = 0, right = 0;                             // neutral elements before and behind a row
-    int64_t row_length;                                      // elements of a row, or of a piece of one
+    int64_t tile;                                                  // outputs of the last axis at once
+    enum class Along { each, regular, covering } way;              // how the last axis is reduced
+    int64_t left = 0, right = 0;                                   // neutral elements before and behind a row
+    int64_t row_length;                                            // elements of a row, or of a piece of one
+    const int64_t bytes;                                           // of an output
+    bool in_place, finishes, streams = false;  // outputs lie side by side; sums are not yet outputs; past the caches
+    bool alike = true;                         // averages count as many elements in every window of the last axis
 
     // Scratch memory of a thread.
     Element *packed = nullptr;
-    Rows level[most_pooled], kept, work, halves, result;
-    int64_t shift = 0;  // where in the result a row begins
-    char *spare = nullptr;
+    Rows level[most_pooled], work, halves;
+    Kept<R> kept{};
+    char *result = nullptr, *result_offsets = nullptr, *spare = nullptr;
+    Lane *factors = nullptr;  // of elements along the last axis
     Lane *divisors = nullptr;
-    int64_t divided_lo = -1, divided_hi = -1, divided_count = 0;  // what the divisors are for
+    int64_t divided_lo, divided_hi, divided_count;  // what the divisors are for
+    Stream values, offsets;
 
   public:
-    __attribute__((cold)) Forward(const Problem &p, Reader reader) : p(p), reader(reader), r(reader), last(p.rank - 1) {
-        int64_t n = p.inner;
+    __attribute__((cold)) Forward(const Problem &p, Reader reader)
+        : p(p), reader(reader), r(reader), last(p.rank - 1),
+          bytes(R::idempotent ? sizeof(Element) : size_of(p.result)) {
+        int64_t n = p.inner, written = p.inner;
         dense = p.inner == 1 || p.x.inner == 1;
         for (int a = last; a >= 0; a--) {
             below[a] = n;
             dense = dense && ((a == 0 && (last > 0 || p.inner > 1)) || p.axes[a].length == 1 || p.x.axis[a] == n);
-            blocks[a] = a < last || p.inner > 1 ? Block::of(p.axes[a], n * int64_t(sizeof(Lane))).windows : 1;
-            n *= p.axes[a].length;
+            blocks[a] = a < last || p.inner > 1 ? block_of(p.axes[a]) : 1;
+            n *= p.axes[a].length, written *= p.axes[a].outputs;
         }
         choose_way();
         for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
-        // Few places and much to do in each: split the first axis, always alike, so that bits do not depend on the threads.
-        const int64_t outputs = p.axes[0].outputs, bytes = n * int64_t(sizeof(Element));
-        if (outer < 64 && bytes > (1 << 18)) splits = smaller(outputs, bytes >> 18);
+        // Few places and much to do in each: split the first axis, always alike, so that bits do not depend on threads.
+        const int64_t outputs = p.axes[0].outputs, plane_bytes = n * int64_t(sizeof(Element));
+        if (outer < 64 && plane_bytes > (1 << 18)) splits = smaller(outputs, plane_bytes >> 18);
         chunk = ceil_div(larger(outputs, 1), splits);
-        if (last == 0) chunk = smaller(chunk, tile);
+        if (last == 0) tile = chunk = smaller(chunk, tile);
         else chunk = smaller(outputs, ceil_div(chunk, blocks[0]) * blocks[0]);
         splits = chunk ? ceil_div(outputs, chunk) : 0;
-        while (planes * bytes < (1 << 16) && planes * 8 < outer) planes *= 2;
-        const bool side_by_side = p.inner == 1 ? p.out.axis[last] == 1 : p.out.inner == 1 && p.out.axis[last] == p.inner;
-        direct = !R::marks && side_by_side && way != Along::covering && same_lanes();
+        while (planes * plane_bytes < (1 << 16) && planes * 8 < outer) planes *= 2;
+        in_place = lies_side_by_side(p.out) && (!R::marks || lies_side_by_side(p.offsets));
+        finishes = !R::idempotent && !(p.result == p.type && is_floating<typename Reader::Source>) &&
+                   !(p.result == p.accumulator && p.operation == Operation::sum && sizeof(Lane) == bytes);
+        streams = in_place && outer * written * bytes >= Stream::from && tile * p.inner * bytes <= (1 << 16);
     }
 
     bool run() const {
@@ -102,34 +148,44 @@ template <class R, class Reader> class Forward {
     }
 
     __attribute__((cold)) void plan_scratch(Arena &arena) {
+        const Axis &axis = p.axes[last];
+        const int64_t row = tile * p.inner;
         if (!dense) packed = arena.template take<Element>(p.axes[0].length * below[0]);
-        int64_t most = 1;
-        for (int a = 0; a <= last; a++) most = larger(most, blocks[a]);
-        if (most > 1) arena.take(kept, most * Block::U * N);
-        for (int a = 0; a < last; a++)
-            take_row(arena, level[a], blocks[a] * pitch(a), a == last - 1 ? left : 0, slack);
-        if (last == 0 && p.inner == 1) take_row(arena, level[0], row_length + right, left, slack);
-        const int64_t cells = left + row_length + right + p.axes[last].outputs * (way == Along::covering) + p.axes[last].width + slack;
-        if (way == Along::regular || way == Along::covering) arena.take(work, 3 * cells);
-        if (way == Along::regular) arena.take(halves, cells);
-        arena.take(result, tile * p.inner + (way == Along::covering ? 2 * p.axes[last].stride * N : 0));
-        spare = arena.template take<char>(tile * p.inner * 8);
-        if (p.operation == Operation::average) divisors = arena.template take<Lane>(tile * p.inner);
+        plan_blocks(arena);
+        for (int a = 0; a < last; a++) take_row(arena, level[a], pitch(a), a == last - 1 ? left : 0, slack);
+        if (last == 0 && way != Along::each) take_row(arena, level[0], row_length + right, left, slack);
+        if (last == 0 && way == Along::each && p.inner == 1) take_row(arena, level[0], row_length, 0, slack);
+        const int64_t cells = left + row_length + right + axis.width + slack;
+        if (way == Along::regular) arena.take(work, cells);
+        if (way == Along::regular && axis.stride > 2) arena.take(halves, cells);
+        if (way == Along::covering) arena.take(work, covering_room(tile, axis.width, axis.stride, N));
+        if (!in_place || finishes) {
+            result = arena.template take<char>(row * 8);
+            result_offsets = arena.template take<char>(row * p.offset_bytes);
+            spare = arena.template take<char>(row * 8);
+        }
+        if (streams) {
+            values.start(arena.template take<char>(Stream::room(row * bytes)));
+            if (R::marks) offsets.start(arena.template take<char>(Stream::room(row * p.offset_bytes)));
+        }
+        if (axis.scales && (p.inner == 1 || way == Along::regular))
+            factors = arena.template take<Lane>(axis.length * p.inner);
+        if (!alike) divisors = arena.template take<Lane>(row);
         divided_lo = -1;
     }
 
-    // Neutral elements around the rows that the last axis reads.
+    // Neutral elements around the rows that the last axis reads, and factors beside them.
     void fill_margins() {
-        if (way != Along::regular && way != Along::covering) return;
-        const int a = last ? last - 1 : 0;
-        for (int64_t b = 0; b < (last ? blocks[a] : 1); b++) {
-            const Rows row = level[a] + b * pitch(a);
-            for (int64_t i = -left; i < 0; i += N) R::store(row + i, r.neutral(), smaller(N, -i));
-            for (int64_t i = 0; i < right; i += N) R::store(row + (row_length + i), r.neutral(), smaller(N, right - i));
-        }
+        if (factors)
+            for (int64_t i = 0; i < p.axes[last].length; i++)
+                for (int64_t c = 0; c < p.inner; c++) factors[i * p.inner + c] = Lane(p.axes[last].scales[i]);
+        if (way == Along::each) return;
+        const Rows row = level[last ? last - 1 : 0];
+        for (int64_t i = -left; i < 0; i += N) (row + i).put(r.neutral(), smaller(N, -i));
+        for (int64_t i = 0; i < right; i += N) (row + (row_length + i)).put(r.neutral(), smaller(N, right - i));
     }
 
-    void plane(const Element *x, int64_t lo, int64_t hi, int64_t out, int64_t offsets) {
+    void plane(const Element *x, int64_t lo, int64_t hi, int64_t out, int64_t mark) {
         int64_t stride = p.x.axis[0];
         if (!dense) {
             Element *to = packed;
@@ -137,15 +193,12 @@ template <class R, class Reader> class Forward {
             x = packed;
             stride = below[0];
         }
-        reduce_axis<0, Order::sequential>(RawRow<Reader>{x, reader}, stride, lo, hi, out, offsets, 1);
+        reduce_axis<0, Order::sequential>(RawRow<Reader>{x, reader}, stride, lo, hi, out, mark, 1);
     }
 
   private:
-    bool same_lanes() const {
-        if constexpr (R::idempotent) {
-            if constexpr (requires { reader.flip; }) return __is_same(Element, Lane) && reader.flip == 0;
-            else return true;
-        } else return p.operation == Operation::sum && p.result == p.accumulator;
+    bool lies_side_by_side(const Array &array) const {
+        return p.inner == 1 ? array.axis[last] == 1 : array.inner == 1 && array.axis[last] == p.inner;
     }
 
     // From one row of a level to the next.
@@ -154,34 +207,36 @@ template <class R, class Reader> class Forward {
     // Whole windows want neutral elements around the row, unless those would be most of it. Long rows go in tiles.
     __attribute__((cold)) void choose_way() {
         const Axis &axis = p.axes[last];
-        constexpr int64_t piece = (1 << 14) / sizeof(Lane);
-        row_length = axis.length;
+        const int64_t inner = p.inner, reach = (axis.width - 1) * axis.step + 1;
+        row_length = axis.length * inner;
         tile = larger(axis.outputs, 1);
-        way = p.inner > 1 ? Along::inner : Along::any;
-        if (p.inner > 1) {
-            if (below[last] * axis.length > 2 * piece && axis.kind != Windows::table && blocks[last] == 1)
-                tile = larger(1, tile * piece / (below[last] * axis.length));
-            return;
-        }
+        way = Along::each;
+        if (axis.counts && !p.divisor)
+            for (int64_t i = 1; i < axis.outputs; i++) alike &= axis.counts[i] == axis.counts[0];
         if (axis.width < 1 || axis.outputs < 1) return;
+        const bool is_long = row_length > 2 * piece && axis.kind != Windows::table;
+        if (last > 0 && is_long) tile = larger(1, axis.outputs * piece / row_length);
         if (axis.kind == Windows::covering && !R::idempotent) {
             left = (axis.width - 1) / axis.stride;
             right = larger(0, floor_div(axis.outputs - 1 + axis.before, axis.stride) + 1 - axis.length);
-            if (left + right <= 2 * axis.length + 1024) way = Along::covering;
+            if (inner == 1 && left + right <= 2 * axis.length + 1024) way = Along::covering;
         }
-        if (axis.kind == Windows::sliding) {
-            const int64_t reach = (axis.width - 1) * axis.step + 1;
+        if (axis.kind == Windows::sliding && (inner == 1 || axis.stride == 1)) {
             left = larger(0, axis.before);
             right = larger(0, (axis.outputs - 1) * axis.stride - axis.before + reach - axis.length);
-            const bool few = reach >= 8 * N && axis.stride >= reach;
-            if (last == 0 && axis.length > 2 * piece && reach <= piece && !few) {
-                tile = (piece - reach) / axis.stride + 1;
-                row_length = (tile - 1) * axis.stride + reach;
+            const bool few = inner == 1 && reach >= 8 * N && axis.stride >= reach;
+            const bool cut = last == 0 && is_long && reach * inner <= piece && !few;
+            if (cut) {
+                tile = (piece / inner - reach) / axis.stride + 1;
+                row_length = ((tile - 1) * axis.stride + reach) * inner;
                 left = right = 0;
             }
-            if (left + right <= 2 * axis.length + 1024 && !few) way = Along::regular;
+            const bool rows = inner == 1 || last > 0 || cut || !is_long;
+            if (left + right <= 2 * axis.length + 1024 && !few && rows) way = Along::regular;
         }
-        if (way == Along::any) left = right = 0;
+        if (way == Along::each) left = right = 0;
+        else blocks[last] = 1;
+        left *= inner, right *= inner;
     }
 
     static bool task(const void *context, int64_t unit) {
@@ -195,6 +250,19 @@ template <class R, class Reader> class Forward {
         row = row + before;
     }
 
+    // What the widest block keeps.
+    __attribute__((cold)) void plan_blocks(Arena &arena) {
+        int64_t most = 0;
+        for (int a = 0; a <= last; a++)
+            if (blocks[a] > 1) {
+                kept.pitch = larger(kept.pitch, below[a] + N);
+                most = larger(most, blocks[a]);
+            }
+        if (most == 0) return;
+        arena.take(kept.before, most * kept.pitch);
+        arena.take(kept.sum, kept.pitch);
+    }
+
     bool unit(int64_t unit) {
         Arena measure{nullptr};
         plan_scratch(measure);
@@ -205,8 +273,11 @@ template <class R, class Reader> class Forward {
         fill_margins();
         const int64_t split = unit % splits, from = unit / splits * planes;
         for (int64_t o = from; o < smaller(from + planes, outer); o++)
-            plane((const Element *)p.x.data + outer_offset(p, p.x, o), split * chunk, smaller(split * chunk + chunk, p.axes[0].outputs),
-                  outer_offset(p, p.out, o), outer_offset(p, p.offsets, o));
+            plane((const Element *)p.x.data + outer_offset(p, p.x, o), split * chunk,
+                  smaller(split * chunk + chunk, p.axes[0].outputs), outer_offset(p, p.out, o),
+                  outer_offset(p, p.offsets, o));
+        if (streams) values.finish();
+        if (streams && R::marks) offsets.finish();
         return true;
     }
 
@@ -218,140 +289,188 @@ template <class R, class Reader> class Forward {
         }
     }
 
-    // Axis a of a block whose rows lie `stride` apart, outputs lo to hi of it; `count`: elements that averages count along the axes before.
+    // Axis a of a block whose rows lie `stride` apart, outputs lo to hi of it; `count`: elements that averages count
+    // along the axes before; `out` and `mark`: where the first output and its offset belong.
     template <int a, Order order, class Source>
-    void reduce_axis(Source source, int64_t stride, int64_t lo, int64_t hi, int64_t out, int64_t offsets, int64_t count) {
-        if (a == last) return last_axis<order>(source, stride, lo, hi, out, offsets, count);
+    void reduce_axis(Source source, int64_t stride, int64_t lo, int64_t hi, int64_t out, int64_t mark, int64_t count) {
+        if (a == last) return last_axis<order>(source, stride, lo, hi, out, mark, count);
         if constexpr (a + 1 < most_pooled) {
             const Axis &axis = p.axes[a];
-            auto next = [&](Rows row, int64_t i, int64_t tile_lo, int64_t tile_hi) {
-                const int64_t both = axis.counts ? count * axis.counts[i] : count;
-                reduce_axis<a + 1, Order::any>(row, below[a + 1], tile_lo, tile_hi, out + i * p.out.axis[a], offsets + i * p.offsets.axis[a], both);
+            const int64_t across = p.axes[a + 1].outputs, step = a + 1 == last ? tile : larger(across, 1);
+            auto columns = [&](int64_t t) {
+                if (a + 1 < last) return Range{0, below[a]};
+                const Range at = reads(p.axes[last], t, smaller(t + step, across));
+                return Range{at.begin * p.inner, at.end * p.inner};
             };
-            const int64_t across = p.axes[a + 1].outputs;
+            auto next = [&](int64_t i, int64_t t) {
+                const int64_t both = axis.counts ? count * axis.counts[i] : count;
+                reduce_axis<a + 1, Order::any>(level[a], below[a + 1], t, smaller(t + step, across),
+                                               out + i * p.out.axis[a], mark + i * p.offsets.axis[a], both);
+            };
             if (blocks[a] > 1)
-                for (int64_t i = lo; i < hi; i += blocks[a]) {
-                    const int64_t count_here = smaller(blocks[a], hi - i);
-                    down_block<R>(r, source, stride, axis, i, count_here, below[a], level[a], pitch(a), kept);
-                    for (int64_t b = 0; b < count_here; b++) next(level[a] + b * pitch(a), i + b, 0, across);
-                }
-            else if (a + 1 == last && tile < across)
-                for (int64_t i = lo; i < hi; i++)
-                    for (int64_t t = 0; t < across; t += tile) {
-                        const int64_t end = smaller(t + tile, across);
-                        const Window first = window(p.axes[last], t), final = window(p.axes[last], end - 1);
-                        const int64_t from = larger(first.begin, 0) * p.inner;
-                        const int64_t columns = smaller((final.begin + (final.count - 1) * p.axes[last].step + 1) * p.inner, below[a]) - from;
-                        if (columns > 0) down<R, order>(r, source + from, stride, axis, window(axis, i), columns, level[a] + from);
-                        next(level[a], i, t, end);
+                for (int64_t i = lo; i < hi; i += blocks[a])
+                    for (int64_t t = 0; t < across; t += step) {
+                        const Range at = columns(t);
+                        down_block<R>(r, source + at.begin, stride, axis, i, smaller(blocks[a], hi - i),
+                                      at.end - at.begin, kept, [&](int64_t) { return level[a] + at.begin; },
+                                      [&](int64_t w) {
+                                          if (a + 1 == last) scale(level[a], at);
+                                          next(i + w, t);
+                                      });
                     }
-            else
+            else {
+                const Range first = columns(0);
+                WindowsFrom windows(axis, lo);
+                Window before{-1, 0, 0};
                 for (int64_t i = lo; i < hi; i++) {
-                    down<R, order>(r, source, stride, axis, window(axis, i), below[a], level[a]);
-                    next(level[a], i, 0, across);
+                    const Window here = windows.next();
+                    const bool again =
+                        here.begin == before.begin && here.count == before.count && here.first == before.first;
+                    before = here;
+                    int64_t done = 0;  // columns that a tile before has reduced
+                    for (int64_t t = 0; t < across; t += step) {
+                        const Range at = t == 0 ? first : columns(t);
+                        const int64_t from = larger(at.begin, done);
+                        if (from < at.end && !again) {
+                            down<R, order>(r, source + from, stride, axis, here, at.end - from, level[a] + from);
+                            if (a + 1 == last) scale(level[a], {from, at.end});
+                        }
+                        done = at.end;
+                        next(i, t);
+                    }
                 }
+            }
         }
     }
 
     template <Order order, class Source>
-    void last_axis(Source source, int64_t stride, int64_t lo, int64_t hi, int64_t out, int64_t offsets, int64_t count) {
+    void last_axis(Source source, int64_t stride, int64_t lo, int64_t hi, int64_t out, int64_t mark, int64_t count) {
         const Axis &axis = p.axes[last];
-        out += lo * p.out.axis[last];
-        Rows to = result;
-        if constexpr (!R::marks)
-            if (direct) to.value = (Lane *)p.out.data + out;
-        if (p.inner > 1) {
-            if (blocks[last] > 1)
-                for (int64_t i = lo; i < hi; i += blocks[last])
-                    down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, to + (i - lo) * p.inner, p.inner, kept);
-            else down_each<R, order>(r, source, stride, axis, lo, hi, p.inner, to);
-        } else if constexpr (__is_same(Source, Rows)) {
-            if constexpr (R::scaled) R::scale(source, axis.scales, axis.length);
-            along_row(source, 0, lo, hi, to);
-        }
-        else along_piece(source, lo, hi, to);
-        if (!direct) write(lo, hi, out, offsets + lo * p.offsets.axis[last], count);
+        out += lo * p.out.axis[last], mark += lo * p.offsets.axis[last];
+        const Divisor<Lane> divisor = divide(lo, hi, count);
+        const Target to = target(out, mark, divisor);
+        if (p.inner == 1 || way == Along::regular) {
+            if constexpr (__is_same(Source, Rows)) {
+                along_row(source, 0, lo, hi, to);
+            } else along_piece(source, stride, lo, hi, to);
+        } else if (blocks[last] > 1)
+            for (int64_t i = lo; i < hi; i += blocks[last])
+                down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, kept,
+                              [&](int64_t w) { return to + (i - lo + w) * p.inner; }, [](int64_t) {});
+        else down_each<R, order>(r, source, stride, axis, lo, hi, p.inner, to);
+        finish(hi - lo, out, mark, divisor);
     }
 
     // A single axis: what outputs lo to hi read, to scratch memory.
-    void along_piece(RawRow<Reader> source, int64_t lo, int64_t hi, Rows to) {
+    void along_piece(RawRow<Reader> source, int64_t stride, int64_t lo, int64_t hi, const Target &to) {
         const Axis &axis = p.axes[0];
-        int64_t from = 0, first = 0, stop = axis.length;
-        if (row_length < axis.length) {
+        const Range at = reads(axis, lo, hi);
+        int64_t from = 0;
+        if (row_length < axis.length * p.inner) {
             from = lo * axis.stride - axis.before;
             const int64_t end = from + (hi - lo - 1) * axis.stride + (axis.width - 1) * axis.step + 1;
-            first = smaller(larger(from, 0), axis.length);
-            stop = larger(smaller(end, axis.length), first);
-            for (int64_t i = from; i < smaller(first, end); i += N) R::store(level[0] + (i - from), r.neutral(), N);
-            for (int64_t i = stop; i < end; i += N) R::store(level[0] + (i - from), r.neutral(), N);
-        } else if (axis.step == 1) {
-            const Window head = window(axis, lo), tail = window(axis, hi - 1);
-            if (head.count > 0 && tail.count > 0) first = head.begin, stop = tail.begin + tail.count;
+            auto neutral = [&](int64_t i, int64_t stop) {
+                for (i *= p.inner; i < stop * p.inner; i += N) (level[0] + i).put(r.neutral(), N);
+            };
+            neutral(0, smaller(at.begin, end) - from);
+            neutral(at.end - from, end - from);
         }
-        const Rows row = level[0] + (first - from);
-        each_vector(stop - first, N, [&](int64_t i, int64_t m) { R::store(row + i, r.load(source + (first + i), m, R::unmarked), m); });
-        if constexpr (R::scaled)
-            if (axis.scales) R::scale(row, axis.scales + first, stop - first);
+        const int64_t together = stride == p.inner ? at.end - at.begin : 1;  // positions
+        for (int64_t i = at.begin; i < at.end; i += together) {
+            const Rows row = level[0] + (i - from) * p.inner;
+            const auto elements = source + i * stride;
+            each_vector(together * p.inner, N,
+                        [&](int64_t c, int64_t m) { (row + c).put(r.load(elements + c, m, R::unmarked), m); });
+        }
+        scale(level[0] + (-from * p.inner), {at.begin * p.inner, at.end * p.inner});
         along_row(level[0], from, lo, hi, to);
     }
 
+    // Gives the columns of a row the factors that elements have along the last axis, where nothing else will.
+    void scale(Rows row, Range columns) const {
+        if constexpr (R::scaled)
+            if (factors)
+                for (int64_t i = columns.begin; i < columns.end; i += N) {
+                    const auto by = load<Vec<Lane, N>>(factors + i);
+                    (row + i).put(R::by(R::load(row + i, N, 1).value, by), smaller(N, columns.end - i));
+                }
+    }
+
     // Outputs lo to hi of the last axis; row[0] is position `from` of it.
-    void along_row(Rows row, int64_t from, int64_t lo, int64_t hi, Rows to) {
+    void along_row(Rows row, int64_t from, int64_t lo, int64_t hi, const Target &to) {
         const Axis &axis = p.axes[last];
-        shift = 0;
-        if (way == Along::regular)
-            return along_regular(r, row + (lo * axis.stride - axis.before - from), work, halves, {hi - lo, axis.width, axis.step, axis.stride, axis.weight}, to);
+        if (way == Along::regular) {
+            const auto first = row + (lo * axis.stride - axis.before - from) * p.inner;
+            const Regular windows{(hi - lo) * p.inner, axis.width, axis.step * p.inner, axis.stride, axis.weight};
+            return along_regular(r, first, work, halves, windows, to);
+        }
         if constexpr (!R::idempotent)
-            if (way == Along::covering) {
-                const int64_t first = floor_div(lo + axis.before, axis.stride), past = floor_div(hi - 1 + axis.before, axis.stride) + 1;
-                along_covering(r, row + first, work, past - first, axis.width, axis.stride, to);
-                shift = lo + axis.before - first * axis.stride;
-                return;
-            }
+            if (way == Along::covering)
+                return along_covering(r, row, work, lo + axis.before, hi - lo, axis.width, axis.stride, to);
         along(r, row, axis, lo, hi, to);
     }
 
-    // The reduced row to the output, piece by piece where neither the last axis nor the inner elements are contiguous.
-    void write(int64_t lo, int64_t hi, int64_t out, int64_t offsets, int64_t count) {
-        if (p.operation == Operation::average) fill_divisors(lo, hi, count);
-        if (p.inner == 1) return write_piece(shift, hi - lo, p.out.axis[last], p.offsets.axis[last], out, offsets);
-        if (p.out.inner == 1 && p.out.axis[last] == p.inner && (!R::marks || (p.offsets.inner == 1 && p.offsets.axis[last] == p.inner)))
-            return write_piece(0, (hi - lo) * p.inner, 1, 1, out, offsets);
-        for (int64_t i = 0; i < hi - lo; i++)
-            write_piece(i * p.inner, p.inner, p.out.inner, p.offsets.inner, out + i * p.out.axis[last], offsets + i * p.offsets.axis[last]);
+    // -----------------------------------------------------------------------------------------------------------------
+    // Outputs
+
+    Target target(int64_t out, int64_t mark, Divisor<Lane> divisor) {
+        char *to = in_place && !finishes ? place(out) : result;
+        if constexpr (R::marks)
+            return {{(Element *)to, reader}, in_place ? place_of_mark(mark) : result_offsets, p.offset_bytes};
+        else if constexpr (R::idempotent) return {(Element *)to, reader};
+        else if constexpr (is_floating<typename Reader::Source>)
+            return {to, p.result != p.type, finishes ? Divisor<Lane>{} : divisor};
+        else return {(Lane *)to};
+    }
+    char *place(int64_t out) {
+        char *to = p.out.data + out * bytes;
+        return streams ? values.row(to) : to;
+    }
+    char *place_of_mark(int64_t mark) {
+        char *to = p.offsets.data + mark * p.offset_bytes;
+        return streams ? offsets.row(to) : to;
     }
 
-    void write_piece(int64_t from, int64_t n, int64_t out_stride, int64_t offset_stride, int64_t out, int64_t offsets) {
-        if constexpr (R::idempotent) {
-            write_row((Element *)p.out.data + out, out_stride, n, (Element *)spare, [&](Element *to) { finish_keys(reader, result.value + from, to, n); });
-            if constexpr (R::marks) {
-                if (p.offset_bytes == 1) write_offsets<uint8_t>(from, n, offset_stride, offsets);
-                if (p.offset_bytes == 2) write_offsets<uint16_t>(from, n, offset_stride, offsets);
-                if (p.offset_bytes == 4) write_offsets<uint32_t>(from, n, offset_stride, offsets);
+    // The results of n positions to where they belong, if they are not there.
+    void finish(int64_t n, int64_t out, int64_t mark, Divisor<Lane> divisor) {
+        const char *from = result;
+        if constexpr (!R::idempotent)
+            if (finishes) {
+                finish_sums(p.result, (const Lane *)result, in_place ? place(out) : spare, n * p.inner, divisor);
+                from = spare;
             }
-        } else {
-            const Lane *by = p.operation == Operation::average ? divisors + (from - shift) : nullptr;
-            const int64_t bytes = size_of(p.result);
-            char *to = p.out.data + out * bytes;
-            if (out_stride == 1) return finish_sums(p.result, result.value + from, to, n, by);
-            finish_sums(p.result, result.value + from, spare, n, by);
-            for (int64_t i = 0; i < n; i++) __builtin_memcpy(to + i * out_stride * bytes, spare + i * bytes, bytes);
+        if (!in_place) {
+            spread(from, n, p.out, out, bytes);
+            if (R::marks) spread(result_offsets, n, p.offsets, mark, p.offset_bytes);
+        } else if (streams) {
+            values.add(n * p.inner * bytes);
+            if (R::marks) offsets.add(n * p.inner * p.offset_bytes);
         }
     }
 
-    template <class O> void write_offsets(int64_t from, int64_t n, int64_t stride, int64_t offsets) {
-        if constexpr (R::marks && sizeof(O) <= sizeof(Lane))
-            write_row((O *)p.offsets.data + offsets, stride, n, (O *)spare, [&](O *to) { copy_offsets(result.offset + from, to, n); });
+    // Elements that lie side by side, to places that do not.
+    __attribute__((cold)) void spread(const char *from, int64_t n, const Array &array, int64_t at, int64_t size) const {
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t c = 0; c < p.inner; c++, from += size) {
+                char *to = array.data + (at + i * array.axis[last] + (p.inner == 1 ? 0 : c * array.inner)) * size;
+                if (size == 4) __builtin_memcpy(to, from, 4);
+                else if (size == 8) __builtin_memcpy(to, from, 8);
+                else if (size == 2) __builtin_memcpy(to, from, 2);
+                else *to = *from;
+            }
     }
 
-    void fill_divisors(int64_t lo, int64_t hi, int64_t count) {
-        if (lo == divided_lo && hi == divided_hi && count == divided_count) return;
-        divided_lo = lo, divided_hi = hi, divided_count = count;
+    // What outputs lo to hi of a row are divided by.
+    Divisor<Lane> divide(int64_t lo, int64_t hi, int64_t count) {
+        if (R::idempotent || p.operation != Operation::average) return {};
         const int64_t *counts = p.axes[last].counts;
-        for (int64_t i = lo; i < hi; i++) {
-            const Lane by = p.divisor ? Lane(p.divisor) : Lane(counts ? count * counts[i] : count);
-            for (int64_t c = 0; c < p.inner; c++) divisors[(i - lo) * p.inner + c] = by;
+        if (alike) return Divisor<Lane>::of(p.divisor ? p.divisor : counts ? count * counts[lo] : count);
+        if (lo != divided_lo || hi != divided_hi || count != divided_count) {
+            divided_lo = lo, divided_hi = hi, divided_count = count;
+            for (int64_t i = lo; i < hi; i++)
+                for (int64_t c = 0; c < p.inner; c++) divisors[(i - lo) * p.inner + c] = Lane(count * counts[i]);
         }
+        return {divisors, Lane(1), false};
     }
 };
 

@@ -9,7 +9,8 @@
 
 namespace anypool {
 
-// The axes from the largest stride to the smallest; axes whose strides say nothing (length 1, broadcast) stay where they are.
+// The axes from the largest stride to the smallest; axes whose strides say nothing (length 1, broadcast) stay where
+// they are.
 inline std::vector<int> memory_order(const std::vector<int64_t> &shape, const std::vector<int64_t> &strides) {
     std::vector<int> order(shape.size());
     for (size_t i = 0; i < order.size(); i++) order[i] = int(i);

@@ -1,6 +1,7 @@
-// Small planes: rows that do not fill a vector waste it. So take as many planes as a vector has lanes, one in each, and pool them like channels.
+// Small planes: rows that do not fill a vector waste it. So take as many planes as a vector has lanes, one in each,
+// and pool them like channels.
 #pragma once
-#include "forward.h"
+#include "whole.h"
 
 namespace anypool::ANYPOOL_ISA {
 
@@ -28,6 +29,7 @@ template <class U> __attribute__((noinline)) void transpose(const U *from, int64
 template <class R, class Reader> class Planes {
     using Element = typename Reader::Element;
     using Lane = typename R::Lane;
+    using Rows = typename R::Rows;
     using Bits = UnsignedOf<Lane>;
     static constexpr int N = R::N;
     using Inside = Forward<R, Lanes<Lane>>;
@@ -46,7 +48,8 @@ template <class R, class Reader> class Planes {
         for (int a = p.rank - 1; a >= 0; a--) {
             const Axis &axis = p.axes[a];
             if (axis.length > 1 && p.x.axis[a] != read) return false;
-            if (axis.outputs > 1 && (p.out.axis[a] != written || (R::marks && p.offsets.axis[a] != written))) return false;
+            const bool apart = p.out.axis[a] != written || (R::marks && p.offsets.axis[a] != written);
+            if (axis.outputs > 1 && apart) return false;
             read *= axis.length;
             written *= axis.outputs;
             if (read > 2048 || written > 4096) return false;
@@ -67,23 +70,22 @@ template <class R, class Reader> class Planes {
         }
         if (!R::idempotent) {
             inside.operation = Operation::sum;
-            inside.result = p.accumulator;
+            inside.type = inside.result = p.accumulator;
         }
-        inside.offset_bytes = R::marks ? smaller(sizeof(Lane), 4) : 0;
+        inside.offset_bytes = R::marks ? sizeof(Lane) : 0;
         groups = larger(1, (1 << 15) / (read * N * int64_t(sizeof(Element))));
     }
 
     bool run() const {
         const int64_t work = outer * read * int64_t(sizeof(Element));
-        return run_units(ceil_div(outer, N * groups), work < (1 << 16) ? 1 : p.threads, [](const void *me, int64_t unit) { return ((const Planes *)me)->unit(unit); }, this);
+        auto task = [](const void *me, int64_t unit) { return ((const Planes *)me)->unit(unit); };
+        return run_units(ceil_div(outer, N * groups), work < (1 << 16) ? 1 : p.threads, task, this);
     }
 
   private:
-    using Offset = Choose<sizeof(Lane) == 8, uint32_t, Bits>;
-
     struct Memory {
-        Lane *square, *in, *out, *rows, *divisors;
-        Offset *offsets, *offset_rows;
+        Lane *square, *in, *divisors;
+        Rows out, rows;  // a plane in each lane; a plane in each row
     };
 
     bool unit(int64_t unit) const {
@@ -95,33 +97,33 @@ template <class R, class Reader> class Planes {
         if (!memory) return false;
         Arena arena{memory};
         const Memory m = plan(arena, pooling);
-        mine.out.data = (char *)m.out;
-        mine.offsets.data = (char *)m.offsets;
+        mine.out.data = (char *)m.out.value;
+        if constexpr (R::marks) mine.offsets.data = (char *)m.out.offset;
+        pooling.fill_margins();
         if (p.operation == Operation::average) fill_divisors(m.divisors);
-        const int64_t from = unit * N * groups;
+        const int64_t from = unit * N * groups, pitch = row_pitch();
         for (int64_t o = from; o < smaller(from + N * groups, outer); o += N) {
             const int64_t count = smaller(N, outer - o);
             gather(o, count, m);
             pooling.plane(m.in, 0, p.axes[0].outputs, 0, 0);
-            for (int64_t i = 0; i < written; i += N) transpose((const Bits *)m.out + i * N, N, (Bits *)m.rows + i, row_pitch());
-            if constexpr (R::marks)
-                for (int64_t i = 0; i < written; i += lanes<Offset>) spread_offsets(m, i);
-            for (int64_t l = 0; l < count; l++) finish(m, l, o + l);
+            for (int64_t i = 0; i < written; i += N) {
+                transpose((const Bits *)m.out.value + i * N, N, (Bits *)m.rows.value + i, pitch);
+                if constexpr (R::marks) transpose(m.out.offset + i * N, N, m.rows.offset + i, pitch);
+            }
+            for (int64_t l = 0; l < count; l++) finish(m.rows + l * pitch, o + l, m.divisors);
         }
         return true;
     }
 
-    int64_t row_pitch() const { return ceil_div(written, 2 * N) * 2 * N; }
+    int64_t row_pitch() const { return ceil_div(written, N) * N; }
 
     Memory plan(Arena &arena, Inside &pooling) const {
         Memory m;
         m.square = arena.take<Lane>(N * N);
         m.in = arena.take<Lane>((read + N) * N);
-        m.out = arena.take<Lane>((written + N) * N);
-        m.rows = arena.take<Lane>(N * row_pitch());
+        arena.take(m.out, (written + N) * N);
+        arena.take(m.rows, N * row_pitch());
         m.divisors = arena.take<Lane>(written + N);
-        m.offsets = arena.take<Offset>((written + 2 * N) * N);
-        m.offset_rows = arena.take<Offset>(2 * N * row_pitch());
         pooling.plan_scratch(arena);
         return m;
     }
@@ -129,34 +131,28 @@ template <class R, class Reader> class Planes {
     // Planes o to o + count to the lanes of m.in; lanes without a plane repeat the last.
     void gather(int64_t o, int64_t count, const Memory &m) const {
         const Element *plane[N];
-        for (int64_t l = 0; l < N; l++) plane[l] = (const Element *)p.x.data + outer_offset(p, p.x, o + smaller(l, count - 1));
+        for (int64_t l = 0; l < N; l++)
+            plane[l] = (const Element *)p.x.data + outer_offset(p, p.x, o + smaller(l, count - 1));
         each_vector(read, N, [&](int64_t i, int64_t size) {
             for (int l = 0; l < N; l++) store(m.square + l * N, reader.read(plane[l] + i, size));
             transpose((const Bits *)m.square, N, (Bits *)m.in + i * N, N);
         });
     }
 
-    // Offsets of 64-bit lanes have half as many bits as their values.
-    void spread_offsets(const Memory &m, int64_t i) const {
-        if constexpr (sizeof(Offset) == sizeof(Lane)) transpose(m.offsets + i * N, N, m.offset_rows + i, row_pitch());
-        else
-            for (int64_t k = i; k < smaller(i + lanes<Offset>, written); k++)
-                for (int l = 0; l < N; l++) m.offset_rows[l * row_pitch() + k] = m.offsets[k * N + l];
-    }
-
-    void finish(const Memory &m, int64_t l, int64_t o) const {
-        const Lane *row = m.rows + l * row_pitch();
-        const int64_t out = outer_offset(p, p.out, o);
+    void finish(Rows row, int64_t o, const Lane *divisors) const {
+        const int64_t out = outer_offset(p, p.out, o), mark = outer_offset(p, p.offsets, o) * p.offset_bytes;
         if constexpr (R::idempotent) {
-            finish_keys(reader, row, (Element *)p.out.data + out, written);
-            if constexpr (R::marks) {
-                const Offset *from = m.offset_rows + l * row_pitch();
-                const int64_t to = outer_offset(p, p.offsets, o);
-                if (p.offset_bytes == 1) copy_offsets(from, (uint8_t *)p.offsets.data + to, written);
-                if (p.offset_bytes == 2) copy_offsets(from, (uint16_t *)p.offsets.data + to, written);
-                if (p.offset_bytes == 4) copy_offsets(from, (uint32_t *)p.offsets.data + to, written);
-            }
-        } else finish_sums(p.result, row, p.out.data + out * size_of(p.result), written, p.operation == Operation::average ? m.divisors : nullptr);
+            const Elements<Reader> values{(Element *)p.out.data + out, reader};
+            auto put = [&](auto to) {
+                each_vector(written, N,
+                            [&](int64_t i, int64_t m) { (to + i).put(R::load(row + i, N, R::unmarked), m); });
+            };
+            if constexpr (R::marks) put(MarkedElements<Reader>{values, p.offsets.data + mark, p.offset_bytes});
+            else put(values);
+        } else {
+            const Divisor<Lane> divisor{p.operation == Operation::average ? divisors : nullptr};
+            finish_sums(p.result, row.value, p.out.data + out * size_of(p.result), written, divisor);
+        }
     }
 
     void fill_divisors(Lane *to) const {
@@ -175,6 +171,8 @@ template <class R, class Reader> bool forward(const Problem &p) {
     // Not for the types that networks do not hold: each is more code.
     if constexpr (__is_same(typename R::Lane, float) || (R::idempotent && sizeof(typename R::Lane) <= 2))
         if (Planes<R, Reader>::fit(p)) return Planes<R, Reader>(p).run();
+    if constexpr (!R::marks && !R::scaled && (R::idempotent || is_float<typename R::Lane>))
+        if (is_whole(p)) return reduce_whole<R, Reader>(p);
     return Forward<R, Reader>(p, Reader(p)).run();
 }
 

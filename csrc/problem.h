@@ -1,4 +1,5 @@
-// What a kernel is told: arrays as pointers and strides, windows as arithmetic. Plain data, shared by all instruction sets.
+// What a kernel is told: arrays as pointers and strides, windows as arithmetic. Plain data, shared by all instruction
+// sets.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -11,13 +12,14 @@ enum class Operation { max, min, sum, average };
 constexpr int most_pooled = 3;
 constexpr int most_dimensions = 64;
 
-// Elements begin, begin + step, … of an axis, `count` of them, all inside the array; the first is element `first` of the unclipped window.
+// Elements begin, begin + step, … of an axis, `count` of them, all inside the array; the first is element `first` of
+// the unclipped window.
 struct Window {
     int64_t begin, count, first;
 };
 
-// The windows along one axis. Sliding ones start at i·stride − before. Covering ones are their transpose: the windows of a sliding axis (of
-// this width, stride and before, step 1) that position i lies in. Any others are in a table.
+// The windows along one axis. Sliding ones start at i·stride − before. Covering ones are their transpose: the windows
+// of a sliding axis (of this width, stride and before, step 1) that position i lies in. Any others are in a table.
 enum class Windows { sliding, covering, table };
 struct Axis {
     Windows kind = Windows::sliding;

@@ -1,17 +1,19 @@
-// What is kept of a window. A reducer combines accumulators, the earlier elements first, and loads and stores rows of them; a reader makes lanes of elements
-// in memory. Everything else about pooling is the same for all.
+// What is kept of a window. A reducer combines accumulators, the earlier elements first, and loads and stores rows of
+// them; a reader makes lanes of elements in memory. Everything else about pooling is the same for all.
 #pragma once
 #include "elements.h"
 
 namespace anypool::ANYPOOL_ISA {
 
-// Whether accumulators follow each other in row-major order, or may come in any, so that equal values need their offsets compared.
+// Whether accumulators follow each other in row-major order, or may come in any, so that equal values need their
+// offsets compared.
 enum class Order { sequential, any };
 
-// A row of reduced values in scratch memory.
+// A row of reduced values in scratch memory. Like all rows that are written, it takes m lanes of an accumulator.
 template <class K> struct Row {
     K *value;
     Row operator+(int64_t i) const { return {value + i}; }
+    template <class Acc> void put(const Acc &a, int64_t m) const { store_lanes(value, a.value, m); }
 };
 
 // The same, with the offset in its window of the element that each value is.
@@ -19,6 +21,10 @@ template <class K> struct MarkedRow {
     K *value;
     UnsignedOf<K> *offset;
     MarkedRow operator+(int64_t i) const { return {value + i, offset + i}; }
+    template <class Acc> void put(const Acc &a, int64_t m) const {
+        store_lanes(value, a.value, m);
+        store_lanes(offset, a.offset, m);
+    }
 };
 
 // A row of elements in an array.
@@ -31,9 +37,10 @@ template <class Reader> struct RawRow {
 // ---------------------------------------------------------------------------------------------------------------------
 // Readers
 
-// Elements as keys whose maximum is the answer. `flip` exchanges the order (min) or moves unsigned numbers to signed ones; half-precision numbers are
-// compared as integers, NaN the largest.
+// Elements as keys whose maximum is the answer. `flip` exchanges the order (min) or moves unsigned numbers to signed
+// ones; half-precision numbers are compared as integers, NaN the largest.
 template <class T, class K> struct Keys {
+    using Source = T;
     using Element = Stored<T>;
     using Lane = K;
     static constexpr int N = lanes<K>;
@@ -44,7 +51,8 @@ template <class T, class K> struct Keys {
     Bits flip, infinity;
 
     explicit Keys(const Problem &p) {
-        const bool is_unsigned = p.type == Type::u8 || p.type == Type::u16 || p.type == Type::u32 || p.type == Type::u64;
+        const Type t = p.type;
+        const bool is_unsigned = t == Type::u8 || t == Type::u16 || t == Type::u32 || t == Type::u64;
         const Bits top = Bits(Bits(1) << (8 * sizeof(Bits) - 1));
         flip = is_unsigned ? top : 0;
         if (p.operation == Operation::min) flip ^= half || is_float<K> ? top : Bits(~Bits(0));
@@ -79,6 +87,7 @@ template <class T, class K> struct Keys {
 };
 
 template <class T, class A> struct Widening {
+    using Source = T;
     using Element = Stored<T>;
     using Lane = A;
     static constexpr int N = lanes<A>;
@@ -104,18 +113,16 @@ template <class K> struct Plain {
 
     static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) { return {__builtin_shuffle(a.value, lane)}; }
     using Deep = Acc;  // what long runs are accumulated in
+    using DeepRows = Rows;
     static Deep deepen(Acc a) { return a; }
     static Acc flatten(Deep a) { return a; }
+    static Deep load_deep(DeepRows row) { return {ANYPOOL_ISA::load<V>(row.value)}; }
     static Acc even(Acc a, Acc b) { return {ANYPOOL_ISA::even(a.value, b.value)}; }
     static Acc odd(Acc a, Acc b) { return {ANYPOOL_ISA::odd(a.value, b.value)}; }
     static Acc zip_low(Acc a, Acc b) { return {ANYPOOL_ISA::zip_low(a.value, b.value)}; }
     static Acc zip_high(Acc a, Acc b) { return {ANYPOOL_ISA::zip_high(a.value, b.value)}; }
     static Acc ramp(Acc a, int64_t) { return a; }
     static void copy(Rows from, Rows to) { *to.value = *from.value; }
-    static void store(Rows row, Acc a, int64_t m) {
-        if (m == N) ANYPOOL_ISA::store(row.value, a.value);
-        else ANYPOOL_ISA::store(row.value, a.value, m);
-    }
     static Acc gather(Rows row, const int64_t *index, const int64_t *, Acc none) {
         K lane[N];
         ANYPOOL_ISA::store(lane, none.value);
@@ -138,7 +145,9 @@ template <class K> struct Extreme : Plain<K> {
     static Mark mark(const Axis &, Window, int64_t) { return {}; }
     static Mark mark(int64_t, int64_t) { return {}; }
     static Acc marked(Acc a, Mark) { return a; }
-    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark) { return {row.reader.read(row.elements, m)}; }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark) {
+        return {row.reader.read(row.elements, m)};
+    }
     static Acc load(Rows row, int64_t, Mark) { return {ANYPOOL_ISA::load<V>(row.value)}; }
 
     template <Order> static Acc combine(Acc a, Acc b) {
@@ -160,7 +169,8 @@ template <class K> struct Extreme : Plain<K> {
     }
 };
 
-// Max or min with the offset of the first element that has the value. HalfKeys: −0 and 0 are equal, though not their keys.
+// Max or min with the offset of the first element that has the value. HalfKeys: −0 and 0 are equal, though not their
+// keys.
 template <class K, bool HalfKeys = false> struct MarkedExtreme {
     using Lane = K;
     using Rows = MarkedRow<K>;
@@ -183,16 +193,11 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
     static Mark mark(const Axis &axis, Window w, int64_t j) { return O((w.first + j) * axis.weight); }
     static Mark mark(int64_t element, int64_t weight) { return O(element * weight); }
     static Acc marked(Acc a, Mark more) { return {a.value, a.offset + more}; }
-    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark offset) { return {row.reader.read(row.elements, m), broadcast<OV>(offset)}; }
-    static Acc load(Rows row, int64_t, Mark offset) { return {ANYPOOL_ISA::load<V>(row.value), ANYPOOL_ISA::load<OV>(row.offset) + offset}; }
-    static void store(Rows row, Acc a, int64_t m) {
-        if (m == N) {
-            ANYPOOL_ISA::store(row.value, a.value);
-            ANYPOOL_ISA::store(row.offset, a.offset);
-        } else {
-            ANYPOOL_ISA::store(row.value, a.value, m);
-            ANYPOOL_ISA::store(row.offset, a.offset, m);
-        }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark offset) {
+        return {row.reader.read(row.elements, m), broadcast<OV>(offset)};
+    }
+    static Acc load(Rows row, int64_t, Mark offset) {
+        return {ANYPOOL_ISA::load<V>(row.value), ANYPOOL_ISA::load<OV>(row.offset) + offset};
     }
 
     static V comparable(V v) {
@@ -211,11 +216,19 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
         return {take ? b.value : a.value, take ? b.offset : a.offset};
     }
     using Deep = Acc;
+    using DeepRows = Rows;
     static Deep deepen(Acc a) { return a; }
     static Acc flatten(Deep a) { return a; }
-    static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) { return {__builtin_shuffle(a.value, lane), __builtin_shuffle(a.offset, (OV)lane)}; }
-    static Acc even(Acc a, Acc b) { return {ANYPOOL_ISA::even(a.value, b.value), ANYPOOL_ISA::even(a.offset, b.offset)}; }
-    static Acc odd(Acc a, Acc b) { return {ANYPOOL_ISA::odd(a.value, b.value), ANYPOOL_ISA::odd(a.offset, b.offset)}; }
+    static Deep load_deep(DeepRows row) { return load(row, N, 0); }
+    static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) {
+        return {__builtin_shuffle(a.value, lane), __builtin_shuffle(a.offset, (OV)lane)};
+    }
+    static Acc even(Acc a, Acc b) {
+        return {ANYPOOL_ISA::even(a.value, b.value), ANYPOOL_ISA::even(a.offset, b.offset)};
+    }
+    static Acc odd(Acc a, Acc b) {
+        return {ANYPOOL_ISA::odd(a.value, b.value), ANYPOOL_ISA::odd(a.offset, b.offset)};
+    }
     // Neighbouring elements: lane i is element i.
     static Acc ramp(Acc a, int64_t weight) { return {a.value, a.offset + count<OV>() * O(weight)}; }
     static void copy(Rows from, Rows to) { *to.value = *from.value, *to.offset = *from.offset; }
@@ -233,7 +246,8 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
     }
 };
 
-// Sums; with Scaled, of elements that have factors (the gradient of an average whose windows hold different numbers of elements).
+// Sums; with Scaled, of elements that have factors (the gradient of an average whose windows hold different numbers
+// of elements).
 template <class A, bool Scaled = false> struct Total : Plain<A> {
     using typename Plain<A>::V, typename Plain<A>::Acc, typename Plain<A>::Rows;
     using Plain<A>::N;
@@ -249,21 +263,21 @@ template <class A, bool Scaled = false> struct Total : Plain<A> {
     }
     static Mark mark(int64_t, int64_t) { return 1; }
     static Acc marked(Acc a, Mark) { return a; }
-    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark factor) { return by(row.reader.read(row.elements, m), factor); }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark factor) {
+        return by(row.reader.read(row.elements, m), factor);
+    }
     static Acc load(Rows row, int64_t, Mark factor) { return by(ANYPOOL_ISA::load<V>(row.value), factor); }
-    static Acc by(V v, Mark factor) {
+    static Acc by(V v, auto factor) {
         if constexpr (Scaled) return {v * factor};
         else return {v};
-    }
-    static void scale(Rows row, const double *factors, int64_t n) {
-        if (factors)
-            for (int64_t i = 0; i < n; i++) row.value[i] *= A(factors[i]);
     }
     // Sums in float32 run in float64, so that a long run loses nothing.
     struct DeepSum {
         Vec<double, N> value;
     };
     using Deep = Choose<__is_same(A, float), DeepSum, Acc>;
+    using DeepRows = Choose<__is_same(A, float), Row<double>, Rows>;
+    static Deep load_deep(DeepRows row) { return {ANYPOOL_ISA::load<decltype(Deep::value)>(row.value)}; }
     static Deep deepen(Acc a) {
         if constexpr (__is_same(A, float)) return {__builtin_convertvector(a.value, Vec<double, N>)};
         else return a;

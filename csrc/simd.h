@@ -71,11 +71,20 @@ template <class V, class T> inline void store(T *p, V v, int64_t m) {
     for (int64_t i = 0; i < m; i++) p[i] = lane[i];
 }
 
+template <class T, class V> inline void store_lanes(T *p, V v, int64_t m) {
+    if (m == int64_t(sizeof v / sizeof *p)) store(p, v);
+    else store(p, v, m);
+}
+
 template <int N> using Indices = std::make_integer_sequence<int, N>;
 
 // Lanes of two vectors: every other one, or one from each in turn.
-template <class V, int... I> inline V shuffle_even(V a, V b, std::integer_sequence<int, I...>) { return __builtin_shufflevector(a, b, (2 * I)...); }
-template <class V, int... I> inline V shuffle_odd(V a, V b, std::integer_sequence<int, I...>) { return __builtin_shufflevector(a, b, (2 * I + 1)...); }
+template <class V, int... I> inline V shuffle_even(V a, V b, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (2 * I)...);
+}
+template <class V, int... I> inline V shuffle_odd(V a, V b, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (2 * I + 1)...);
+}
 template <class V, int... I> inline V shuffle_zip(V a, V b, int, std::integer_sequence<int, I...>) {
     return __builtin_shufflevector(a, b, (I / 2 + I % 2 * int(sizeof...(I)))...);
 }
@@ -95,12 +104,15 @@ template <class V> inline V count() { return count<V>(IndicesOf<V>{}); }
 // Lanes of one type to another, by steps of two: GCC 12 takes larger ones lane by lane.
 template <class To, class From, int N> inline Vec<To, N> convert(Vec<From, N> v) {
 #if defined(__AVX512F__)
-    if constexpr (N == 16 && __is_same(From, uint8_t) && __is_same(To, uint32_t)) return (Vec<To, N>)_mm512_cvtepu8_epi32((__m128i)v);
-    if constexpr (N == 16 && __is_same(From, uint32_t) && __is_same(To, uint8_t)) return (Vec<To, N>)_mm512_cvtepi32_epi8((__m512i)v);
+    if constexpr (N == 16 && __is_same(From, uint8_t) && __is_same(To, uint32_t))
+        return (Vec<To, N>)_mm512_cvtepu8_epi32((__m128i)v);
+    if constexpr (N == 16 && __is_same(From, uint32_t) && __is_same(To, uint8_t))
+        return (Vec<To, N>)_mm512_cvtepi32_epi8((__m512i)v);
 #endif
     constexpr bool is_signed = From(-1) < From(0);
     if constexpr (sizeof(To) >= 4 * sizeof(From)) {
-        using Middle = Choose<is_signed, typename IntOf<2 * sizeof(From)>::type, typename IntOf<2 * sizeof(From)>::natural>;
+        using Twice = IntOf<2 * sizeof(From)>;
+        using Middle = Choose<is_signed, typename Twice::type, typename Twice::natural>;
         return convert<To, Middle, N>(__builtin_convertvector(v, Vec<Middle, N>));
     } else if constexpr (sizeof(From) >= 4 * sizeof(To) && !is_float<From>) {
         using Middle = typename IntOf<sizeof(From) / 2>::natural;
@@ -110,7 +122,8 @@ template <class To, class From, int N> inline Vec<To, N> convert(Vec<From, N> v)
 
 template <class V> inline V broadcast(auto value) { return V{} + value; }
 
-// f(i, m) for every vector of `step` elements in n: m of them from i. The last one overlaps the one before where it can, so that m < step only if n is.
+// f(i, m) for every vector of `step` elements in n: m of them from i. The last one overlaps the one before where it
+// can, so that m < step only if n is.
 template <class F> inline void each_vector(int64_t n, int64_t step, F f) {
     if (n < step) {
         if (n > 0) f(int64_t(0), n);

@@ -27,4 +27,28 @@ inline Window window(const Axis &axis, int64_t i) {
     return {start + first * axis.step, stop - first, first};
 }
 
+// The windows from one on, one after another: covering ones without a division for each.
+class WindowsFrom {
+    const Axis &axis;
+    int64_t i;
+    // Of a covering axis: windows last − terms + 1 to last, and one less from phase `full` on.
+    int64_t last, phase, full, terms;
+
+  public:
+    WindowsFrom(const Axis &axis, int64_t i) : axis(axis), i(i) {
+        if (axis.kind != Windows::covering) return;
+        terms = ceil_div(axis.width, axis.stride);
+        full = axis.width - (terms - 1) * axis.stride;
+        last = floor_div(i + axis.before, axis.stride);
+        phase = i + axis.before - last * axis.stride;
+    }
+    Window next() {
+        if (axis.kind != Windows::covering) return window(axis, i++);
+        const int64_t begin = larger(last + 1 - (phase < full ? terms : terms - 1), 0);
+        const Window w{begin, larger(smaller(last + 1, axis.length) - begin, 0), 0};
+        if (++phase == axis.stride) phase = 0, last++;
+        return w;
+    }
+};
+
 }  // namespace anypool::ANYPOOL_ISA
