@@ -1,13 +1,26 @@
 // Gradients of max and min, for one instruction set.
-#include "backward.h"
+#include "gather.h"
+#include "scatter.h"
 
 namespace anypool::ANYPOOL_ISA {
 namespace {
 
+template <class T, class A, class O> bool run(const Problem &p) {
+    const GradientPlanes<T, O> planes(p);
+    if (planes.in * planes.outer == 0) return true;
+    if constexpr (sizeof(O) == 1)
+        if (Gather<T, A>::fits(planes)) {
+            std::vector<Terms> table;
+            return Gather<T, A>(planes, table).run();
+        }
+    std::vector<int32_t> table;
+    return Scatter<T, A, O>(planes, table).run();
+}
+
 template <class T, class A> bool run(const Problem &p) {
-    if (p.offset_bytes == 1) return Backward<T, A, uint8_t>(p).run();
-    if (p.offset_bytes == 2) return Backward<T, A, uint16_t>(p).run();
-    return Backward<T, A, uint32_t>(p).run();
+    if (p.offset_bytes == 1) return run<T, A, uint8_t>(p);
+    if (p.offset_bytes == 2) return run<T, A, uint16_t>(p);
+    return run<T, A, uint32_t>(p);
 }
 
 }  // namespace
