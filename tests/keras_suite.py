@@ -217,7 +217,7 @@ def every_kind():
     pixels = keras.Input((None, None, 2))
     outputs = [
         layers.MaxPooling2D(3, 2, "same")(pixels),
-        layers.MinPooling2D(2)(pixels),
+        layers.MinPooling2D(3, 1)(pixels),
         layers.AveragePooling2D(3, 1, 1, ceil_mode=True)(pixels),
         layers.MaxPooling2D(2, 1, "same", dilation=2)(pixels),
         layers.AdaptiveMaxPooling2D(3)(pixels),
@@ -239,7 +239,7 @@ def check_every_kind(predict, rng, sizes=SIZES):
         axes = (1, 2)
         expected = [
             ap.max_pool(x, 3, 2, "same", axes=axes),
-            ap.min_pool(x, 2, axes=axes),
+            ap.min_pool(x, 3, 1, axes=axes),
             ap.avg_pool(x, 3, 1, 1, ceil_mode=True, axes=axes),
             ap.max_pool(x, 2, 1, "same", dilation=2, axes=axes),
             ap.adaptive_pool(x, "max", 3, axes=axes),

@@ -12,7 +12,7 @@ from jax import lax
 from anypool.arrays import Adapter, jax_rules, jax_steps
 from anypool.definition import Pooling
 from anypool.operators import FLOATS, INTEGERS, Average, Defaults, Max, Min, Sum
-from anypool.windows import AdaptiveAxis, AxisPlan, SlidingAxis, is_known
+from anypool.windows import AdaptiveAxis, AxisPlan, Sliding, SlidingAxis, is_known
 
 MOST_PIECES = 64
 
@@ -114,10 +114,10 @@ class Jax(Adapter):
             return super().refusal(implementation, x, pooling)
         if not isinstance(pooling.operator, Max | Min | Sum | Average):
             return f"JAX has no operation for {type(pooling.operator).__name__}"
+        if not all(_is_known(plan) or _may_be_short(plan, pooling) for plan in pooling.plan):
+            return "the length of a pooled axis is unknown"
         if pooling.return_indices and any(map(_overhangs, pooling.plan)):
             return "padding could be taken for the least number there is, and its index be given"
-        if not all(is_known(plan.length) and is_known(plan.outputs) for plan in pooling.plan):
-            return "the length of a pooled axis is unknown"
         if any(isinstance(plan, AdaptiveAxis) and plan.outputs > MOST_PIECES for plan in pooling.plan):
             return f"adaptive windows that do not tile their axis are slices here, {MOST_PIECES} at most"
         if 0 in pooling.output_shape or any(plan.length == 0 for plan in pooling.plan):
@@ -129,11 +129,13 @@ class Jax(Adapter):
             return super().run(implementation, x, pooling)
         operator, windows = pooling.operator, _windows(pooling)
         x = x.astype(pooling.accumulator)
+        known = all(map(_is_known, pooling.plan))
         if isinstance(operator, Max | Min):
             reduction = jax_steps.MAX if isinstance(operator, Max) else jax_steps.MIN
-            values = jax_rules.extreme(x, windows, reduction).astype(pooling.result)
+            values = (jax_rules.extreme if known else jax_rules.fold)(x, windows, reduction).astype(pooling.result)
             return (values, jax_rules.places(x, windows, reduction)) if pooling.return_indices else values
-        values = operator.finish(jax_rules.total(x, windows), _counts(pooling), Namespace)
+        sums = jax_rules.total(x, windows) if known else jax_rules.fold(x, windows, jax_steps.SUM)
+        values = operator.finish(sums, _counts(pooling), Namespace)
         if pooling.result in INTEGERS and pooling.accumulator in FLOATS:
             values = jnp.rint(values)
         return values.astype(pooling.result)
@@ -152,6 +154,9 @@ def _windows(pooling: Pooling) -> jax_steps.Windows:
             starts = [int(plan.start(i)) for i in range(plan.outputs)]
             pieces = tuple((start, start + int(plan.count(i))) for i, start in enumerate(starts))
             windows.append(jax_steps.Pieces(axis, pieces))
+        elif not _is_known(plan):
+            assert isinstance(plan, SlidingAxis)
+            windows.append(jax_steps.Along(axis, plan.width, plan.stride, plan.step))
         elif isinstance(plan, SlidingAxis):
             reach = plan.step * (plan.width - 1) + 1
             after = (plan.outputs - 1) * plan.stride + reach - plan.length - plan.before
@@ -159,6 +164,26 @@ def _windows(pooling: Pooling) -> jax_steps.Windows:
         else:
             windows.append(jax_steps.Along(axis, plan.length, plan.length))
     return tuple(windows)
+
+
+def _is_known(plan: AxisPlan) -> bool:
+    return is_known(plan.length) and is_known(plan.outputs)
+
+
+def _may_be_short(plan: AxisPlan, pooling: Pooling) -> bool:
+    """Whether windows lie within an axis of unknown length, of which JAX cannot tell that it is as long as a window.
+
+    Then the definition cannot be traced, and reduce_window can, with JAX's own derivative.
+    """
+    inside = isinstance(plan, SlidingAxis) and is_known(plan.before) and plan.before == plan.after == 0
+    if not inside or pooling.return_indices or plan.width > jax_steps.ALONG_ONE_AXIS:
+        return False
+    if isinstance(pooling.window, Sliding) and pooling.window.ceil_mode:
+        return False
+    try:
+        return not plan.outputs >= 0
+    except Exception:  # InconclusiveDimensionOperation, whose module depends on the version of JAX
+        return True
 
 
 def _overhangs(plan: AxisPlan) -> bool:
@@ -170,6 +195,9 @@ def _counts(pooling: Pooling) -> Any:
     """The number of elements that each window counts: one number, or an array that broadcasts to the output."""
     total: Any = 1
     for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
+        if not _is_known(plan):
+            total = total * plan.width
+            continue
         count = plan.padded_counts() if pooling.operator.counts_padding else plan.clipped()[1]
         if (count == count[:1]).all():
             total = total * int(count[0])

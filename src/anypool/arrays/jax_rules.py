@@ -50,8 +50,8 @@ def _reduce_window(x: Any, windows: Sequence[Along], reduction: Reduction) -> An
     return lax.reduce_window(x, initial, reduction.combine, tuple(width), tuple(stride), padding, None, tuple(step))
 
 
-def _fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
-    """The reduction of every window."""
+def fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
+    """The reduction of every window, with JAX's own derivative."""
     sliding = tuple(along for along in windows if isinstance(along, Along))
     if len(sliding) == len(windows) and math.prod(along.width for along in sliding) <= AT_ONCE:
         return _reduce_window(x, sliding, reduction)
@@ -130,7 +130,7 @@ def _tangent(choices: Sequence[Any], x: Any, windows: Windows) -> Any:
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _extreme(x: Any, windows: Windows, reduction: Reduction) -> Any:
-    return _fold(x, windows, reduction)
+    return fold(x, windows, reduction)
 
 
 @_extreme.defjvp
@@ -154,7 +154,7 @@ def _selected_jvp(windows: Windows, primals: Any, tangents: Any) -> tuple[Any, A
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _total(x: Any, windows: Windows) -> Any:
-    return _fold(x, windows, SUM)
+    return fold(x, windows, SUM)
 
 
 @_total.defjvp
@@ -169,7 +169,7 @@ def _total_jvp(windows: Windows, primals: Any, tangents: Any) -> tuple[Any, Any]
 def extreme(x: jax.Array, windows: Windows, reduction: Reduction) -> jax.Array:
     """The greatest (`MAX`) or least (`MIN`) element of every window. Derivative: 1 at the first of them, row-major."""
     differentiable = jnp.issubdtype(x.dtype, jnp.floating)
-    return _extreme(x, windows, reduction) if differentiable else _fold(x, windows, reduction)
+    return _extreme(x, windows, reduction) if differentiable else fold(x, windows, reduction)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
@@ -186,4 +186,4 @@ def places(x: jax.Array, windows: Windows, reduction: Reduction) -> jax.Array:
 @partial(jax.jit, static_argnums=1)
 def total(x: jax.Array, windows: Windows) -> jax.Array:
     """The sum of every window. Derivative: 1 at every element."""
-    return _total(x, windows) if jnp.issubdtype(x.dtype, jnp.floating) else _fold(x, windows, SUM)
+    return _total(x, windows) if jnp.issubdtype(x.dtype, jnp.floating) else fold(x, windows, SUM)
