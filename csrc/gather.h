@@ -97,7 +97,7 @@ template <class T, class A> class Gather {
             terms *= double(clips ? smaller(ceil_div(axis.width, axis.stride), axis.outputs) : ceil_div(axis.width, axis.stride));
         }
         const int64_t inner = planes.p.inner, stride = planes.axes[cube - 1].stride, length = larger(1, planes.axes[cube - 1].length);
-        const bool flat = is_regular(planes) && phases(planes) == 1;
+        const bool flat = is_flat(planes);
         if (terms > most_terms || (!flat && (inner > 1 ? inner < N / 2 : stride > 2 && stride != 4))) return false;
         const double apart = flat ? 0 : inner > 1 ? 40.0 / double(inner) : 60.0 / double(length);
         return double(planes.in) * (2.6 * terms / N + apart) <= 7 * double(planes.out) + 0.5 * double(planes.in);
@@ -108,7 +108,7 @@ template <class T, class A> class Gather {
         for (int a = 0; a < cube; a++) cover[a] = Cover(planes.axes[a]);
         in = planes.in, out = planes.out, runs = planes.outer;
         const bool regular = is_regular(planes);
-        flat = regular && phases(planes) == 1;
+        flat = is_flat(planes);
         const bool joined = flat && planes.side_by_side && in == out;
         if (joined) in *= runs, out *= runs, runs = 1;
         if (regular) fill_table(memory);
@@ -138,6 +138,12 @@ template <class T, class A> class Gather {
             terms *= double(ceil_div(axis.width, axis.stride));
         }
         return regular && terms <= most_terms;
+    }
+    // Whether, besides, the outputs of an element lie as far away from every element: at stride 1, where rows of both are as long.
+    static bool is_flat(const GradientPlanes<T, O> &planes) {
+        bool flat = is_regular(planes) && phases(planes) == 1;
+        for (int a = planes.split + 1; a < cube; a++) flat = flat && planes.axes[a].outputs == planes.axes[a].length;
+        return flat;
     }
     static int64_t phases(const GradientPlanes<T, O> &planes) {
         const Axis *axes = planes.axes;
