@@ -215,13 +215,16 @@ template <class R, class Reader> class Forward {
             for (int64_t i = 1; i < axis.outputs; i++) alike &= axis.counts[i] == axis.counts[0];
         if (axis.width < 1 || axis.outputs < 1) return;
         const bool is_long = row_length > 2 * piece && axis.kind != Windows::table;
-        if (last > 0 && is_long) tile = larger(1, axis.outputs * piece / row_length);
+        // Tiles of a block read what neighbouring windows share again: not under twice a window.
+        if (last > 0 && is_long) tile = smaller(tile, larger(2 * reach, axis.outputs * piece / row_length));
         if (axis.kind == Windows::covering && !R::idempotent) {
             left = (axis.width - 1) / axis.stride;
             right = larger(0, floor_div(axis.outputs - 1 + axis.before, axis.stride) + 1 - axis.length);
             if (inner == 1 && left + right <= 2 * axis.length + 1024) way = Along::covering;
         }
-        if (axis.kind == Windows::sliding && (inner == 1 || axis.stride == 1)) {
+        // Many channels fill vectors by themselves, and blocks of wide windows stay in cache.
+        const bool slides = axis.stride == 1 && (blocks[last] == 1 || inner < 4 * N);
+        if (axis.kind == Windows::sliding && (inner == 1 || slides)) {
             left = larger(0, axis.before);
             right = larger(0, (axis.outputs - 1) * axis.stride - axis.before + reach - axis.length);
             const bool few = inner == 1 && reach >= 8 * N && axis.stride >= reach;
