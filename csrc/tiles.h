@@ -55,10 +55,11 @@ template <class T, class O> class Tiles {
         return {axis.table[0].begin, axis.outputs > 1 ? axis.table[1].begin - axis.table[0].begin : axis.length};
     }
     static bool is_tiled(const Axis &axis) {
-        if (axis.outputs < 1 || axis.width < 1 || axis.width > axis.length || axis.kind == Windows::covering) return false;
+        if (axis.outputs < 1 || axis.width < 1 || axis.width > axis.length || axis.step > axis.length) return false;
         const auto [begin, apart] = tiling_of(axis);
         const int64_t reach = (axis.width - 1) * axis.step + 1;
-        if (begin < 0 || reach > axis.length || (axis.outputs > 1 && apart < reach) || begin + (axis.outputs - 1) * apart > axis.length - reach) return false;
+        const bool is_apart = axis.outputs == 1 || apart >= reach;
+        if (!is_apart || begin < 0 || begin + (axis.outputs - 1) * apart + reach > axis.length) return false;
         for (int64_t i = 0; axis.kind == Windows::table && i < axis.outputs; i++)
             if (axis.table[i].begin != begin + i * apart || axis.table[i].count != axis.width || axis.table[i].first != 0) return false;
         return true;
@@ -67,7 +68,8 @@ template <class T, class O> class Tiles {
     __attribute__((cold)) void fill_table(std::vector<int32_t> &memory) {
         memory.assign(larger(planes.p.window, sizeof(O) == 1 ? 256 : 0), 0);
         for (int64_t offset = 0; offset < planes.p.window; offset++)
-            for (const Axis &axis : planes.axes) memory[offset] += int32_t(offset / axis.weight % axis.width * axis.step * planes.in_below[&axis - planes.axes]);
+            for (int a = 0; a < cube; a++)
+                memory[offset] += int32_t(offset / planes.axes[a].weight % planes.axes[a].width * planes.axes[a].step * planes.in_below[a]);
         table = memory.data();
     }
 
@@ -97,7 +99,8 @@ template <class T, class O> class Tiles {
         const Axis *axes = planes.axes;
         const int64_t begin = tiling[0].begin + i * tiling[0].apart;
         const int64_t top = i == 0 ? 0 : begin, bottom = i + 1 == axes[0].outputs ? axes[0].length : begin + tiling[0].apart;
-        if (planes.p.inner == 1 || !covered) __builtin_memset(plane.to + top * planes.in_below[0], 0, (bottom - top) * planes.in_below[0] * sizeof(Element));
+        if (planes.p.inner == 1 || !covered)
+            __builtin_memset(plane.to + top * planes.in_below[0], 0, (bottom - top) * planes.in_below[0] * sizeof(Element));
         for (int64_t k = 0; k < axes[1].outputs; k++) {
             const int64_t place = i * planes.out_below[0] + k * planes.out_below[1];
             Element *to = plane.to + begin * planes.in_below[0] + (tiling[1].begin + k * tiling[1].apart) * planes.in_below[1] + tiling[2].begin * planes.in_below[2];
