@@ -1,6 +1,7 @@
 // Gradients of max and min, for one instruction set.
 #include "gather.h"
 #include "scatter.h"
+#include "tiles.h"
 
 namespace anypool::ANYPOOL_ISA {
 namespace {
@@ -8,12 +9,13 @@ namespace {
 template <class T, class A, class O> bool run(const Problem &p) {
     const GradientPlanes<T, O> planes(p);
     if (planes.in * planes.outer == 0) return true;
+    std::vector<int32_t> table;
+    if (Tiles<T, O>::fits(planes)) return Tiles<T, O>(planes, table).run();
     if constexpr (sizeof(O) == 1)
         if (Gather<T, A>::fits(planes)) {
-            std::vector<Terms> table;
-            return Gather<T, A>(planes, table).run();
+            std::vector<Terms> terms;
+            return Gather<T, A>(planes, terms).run();
         }
-    std::vector<int32_t> table;
     return Scatter<T, A, O>(planes, table).run();
 }
 

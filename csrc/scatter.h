@@ -206,8 +206,10 @@ template <class T, class A, class O> class Scatter {
         const O *offsets[P];
         A *to[P];
         for (int s = 0; s < P; s++) grad[s] = as_arithmetic(plane[s].grad + place, planes.axes[2].outputs, widened[s]), offsets[s] = plane[s].offsets + place, to[s] = band[s] + cell;
-        for (int64_t k = first[2]; k < past[2]; k++) {
-            const int64_t at = column(k);
+        const bool in_table = planes.axes[2].kind == Windows::table;
+        int64_t at = column(first[2]);
+        for (int64_t k = first[2]; k < past[2]; k++, at += planes.axes[2].stride) {
+            if (in_table) at = column(k);
 #pragma GCC unroll 4
             for (int s = 0; s < P; s++) to[s][at + displacement(offsets[s][k])] += grad[s][k];
         }

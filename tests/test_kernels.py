@@ -158,6 +158,45 @@ def test_gradients_are_those_of_the_reference(seed):
         assert (np.abs(got.astype(np.float64) - expected) <= tolerance).all(), (seed, shape, axes, window, dtype, name)
 
 
+GEOMETRIES = {
+    "outputs longer than inputs": ((2, 4, 1, 6), (1, 3), (3, 1, ((0, 0), (2, 1)))),
+    "longer, channels last": ((2, 5, 7, 20), (1, 2), (3, 1, ((2, 2), (1, 2)))),
+    "longer, one axis": ((3, 2, 19), (2,), (4, 1, ((3, 2),))),
+    "as long": ((2, 3, 9, 18), (2, 3), (3, 1, ((1, 1), (1, 1)))),
+    "shorter": ((2, 3, 9, 18), (2, 3), (3, 1, 0)),
+    "shorter, one axis, channels last": ((2, 17, 20), (1,), (5, 1, ((1, 1),))),
+    "tiles": ((2, 3, 8, 36), (2, 3), (2, 2, 0)),
+    "tiles and a rest, channels last": ((2, 11, 11, 33), (1, 2), (2, 2, 0)),
+    "gaps between windows": ((3, 4, 13, 21), (2, 3), (2, 3, 0)),
+    "gaps, dilated, channels last": ((2, 13, 21, 35), (1, 2), (2, 4, 0, 3)),
+    "gaps, one axis": ((4, 5, 40), (2,), (3, 4, 0)),
+}
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+@pytest.mark.parametrize("dtype", FLOATING)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_gradients_however_long_rows_of_outputs_are(geometry, dtype, name):
+    shape, axes, window = GEOMETRIES[geometry]
+    numbers = np.random.default_rng(0)
+    x = numbers.integers(-9, 9, shape).astype(as_dtype(dtype))
+    pooling = pooling_of(x, OPERATORS[name], Sliding(*window), axes, return_indices=True)
+    upstream = numbers.integers(-3, 4, pooling.output_shape).astype(x.dtype)
+    upstream[upstream == 0] = -0.0
+    got = kernels.backward(upstream, pooling, kernels.forward_with_offsets(x, pooling)[1]).astype(float)
+
+    def planes(array):
+        rank = len(axes)
+        moved = np.moveaxis(array, axes, range(-rank, 0))
+        return moved.reshape(-1, np.prod(moved.shape[-rank:]))
+
+    expected = np.zeros_like(planes(got))
+    chosen = planes(ADAPTER.run("definition", x, pooling)[1])
+    np.add.at(expected, (np.arange(len(chosen))[:, None], chosen), planes(upstream).astype(float))
+    np.testing.assert_array_equal(planes(got), expected)
+    assert not np.signbit(got[got == 0]).any()
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 @pytest.mark.parametrize("kernel", [5, 8, 13, 31])
 def test_wide_windows_on_long_rows(name, kernel):
