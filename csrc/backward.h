@@ -1,8 +1,9 @@
-// The gradient of a max or min: every output's gradient goes to the element that its offset names, and elements that several outputs chose add up.
+// The gradient of a max or min: every output's gradient goes to the element that its offset names, and elements that
+// several outputs chose add up.
 //
-// Three forms. Gathering (gather.h) asks, for every element, each window that it lies in; scattering (scatter.h) follows each offset; where windows lie
-// apart, nothing adds up (tiles.h). Always a thread owns the elements it writes and adds in row-major order of outputs, so that the bits depend on neither
-// threads nor layout.
+// Three forms. Gathering (gather.h) asks, for every element, each window that it lies in; scattering (scatter.h)
+// follows each offset; where windows lie apart, nothing adds up (tiles.h). Always a thread owns the elements it writes
+// and adds in row-major order of outputs, so that the bits depend on neither threads nor layout.
 #pragma once
 #include "forward.h"
 
@@ -10,8 +11,8 @@ namespace anypool::ANYPOOL_ISA {
 
 constexpr int cube = most_pooled;
 
-// What lies at one place of the outer axes: three pooled axes, of which those that are missing have one element, and inner elements. Gathering and
-// scattering see planes without gaps; others are packed and unpacked.
+// What lies at one place of the outer axes: three pooled axes, of which those that are missing have one element, and
+// inner elements. Gathering and scattering see planes without gaps; others are packed and unpacked.
 template <class T, class O> class GradientPlanes {
   public:
     using Element = Stored<T>;
@@ -47,7 +48,8 @@ template <class T, class O> class GradientPlanes {
         offsets_dense = is_dense(stride[1], outputs);
         out_dense = is_dense(stride[2], lengths);
         dense = grad_dense && offsets_dense && out_dense;
-        side_by_side = dense && (outer == 1 || (p.outer_rank == 1 && p.x.outer[0] == out && p.offsets.outer[0] == out && p.out.outer[0] == in));
+        side_by_side = dense && (outer == 1 || (p.outer_rank == 1 && p.x.outer[0] == out && p.offsets.outer[0] == out &&
+                                                p.out.outer[0] == in));
     }
 
     // Scratch memory for planes that must be packed.
@@ -57,7 +59,8 @@ template <class T, class O> class GradientPlanes {
         if (!out_dense) packed_out = arena.take<Element>(in);
     }
     Plane open(int64_t o) const {
-        Plane plane{(const Element *)p.x.data + outer_offset(p, p.x, o), (const O *)p.offsets.data + outer_offset(p, p.offsets, o), out_dense ? at(o) : packed_out};
+        Plane plane{(const Element *)p.x.data + outer_offset(p, p.x, o),
+                    (const O *)p.offsets.data + outer_offset(p, p.offsets, o), out_dense ? at(o) : packed_out};
         if (!grad_dense) pack(plane.grad, stride[0], packed_grad), plane.grad = packed_grad;
         if (!offsets_dense) pack(plane.offsets, stride[1], packed_offsets), plane.offsets = packed_offsets;
         return plane;
@@ -69,7 +72,8 @@ template <class T, class O> class GradientPlanes {
     }
 
   private:
-    int64_t stride[3][cube + 1] = {}, lengths[cube + 1], outputs[cube + 1];  // of gradients, offsets and result; the last are the inner elements'
+    int64_t stride[3][cube + 1] = {}, lengths[cube + 1],
+                             outputs[cube + 1];  // of gradients, offsets and result; the last are the inner elements'
     bool grad_dense, offsets_dense, out_dense;
     Element *packed_grad = nullptr, *packed_out = nullptr;
     O *packed_offsets = nullptr;
@@ -82,11 +86,13 @@ template <class T, class O> class GradientPlanes {
     }
     Element *at(int64_t o) const { return (Element *)p.out.data + outer_offset(p, p.out, o); }
 
-    template <class E, class F> __attribute__((cold)) static void each(E *x, const int64_t *strides, const int64_t *n, F f) {
+    template <class E, class F>
+    __attribute__((cold)) static void each(E *x, const int64_t *strides, const int64_t *n, F f) {
         for (int64_t i = 0; i < n[0]; i++)
             for (int64_t k = 0; k < n[1]; k++)
                 for (int64_t l = 0; l < n[2]; l++)
-                    for (int64_t c = 0; c < n[3]; c++) f(x[i * strides[0] + k * strides[1] + l * strides[2] + c * strides[3]]);
+                    for (int64_t c = 0; c < n[3]; c++)
+                        f(x[i * strides[0] + k * strides[1] + l * strides[2] + c * strides[3]]);
     }
     template <class E> void pack(const E *from, const int64_t *strides, E *to) const {
         each(from, strides, outputs, [&](const E &element) { *to++ = element; });

@@ -1,4 +1,5 @@
-// The kernels as Python calls them. Everything that Python passes is checked here, once per call; nothing behind this file knows of Python.
+// The kernels as Python calls them. Everything that Python passes is checked here, once per call; nothing behind this
+// file knows of Python.
 #define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -81,7 +82,9 @@ View view_numpy(const char *argument, PyArrayObject *a) {
     View v;
     PyArray_Descr *d = PyArray_DESCR(a);
     v.dtype = numpy_name(d);
-    if (PyArray_ISBYTESWAPPED(a)) fail(PyExc_ValueError, std::string(argument) + " must have native byte order: use x.astype(x.dtype.newbyteorder('='))");
+    if (PyArray_ISBYTESWAPPED(a))
+        fail(PyExc_ValueError,
+             std::string(argument) + " must have native byte order: use x.astype(x.dtype.newbyteorder('='))");
     v.data = PyArray_BYTES(a);
     v.writable = PyArray_ISWRITEABLE(a);
     const int n = PyArray_NDIM(a);
@@ -89,7 +92,8 @@ View view_numpy(const char *argument, PyArrayObject *a) {
     v.shape.assign(PyArray_DIMS(a), PyArray_DIMS(a) + n);
     v.strides.resize(n);
     for (int i = 0; i < n; i++) {
-        if (PyArray_STRIDE(a, i) % bytes) fail(PyExc_ValueError, std::string(argument) + " must have strides that are whole elements: copy it first");
+        if (PyArray_STRIDE(a, i) % bytes)
+            fail(PyExc_ValueError, std::string(argument) + " must have strides that are whole elements: copy it first");
         v.strides[i] = PyArray_STRIDE(a, i) / bytes;
     }
     return v;
@@ -100,11 +104,16 @@ View view(const char *argument, nb::handle object) {
     View v;
     nb::ndarray<nb::ro> a;
     if (!nb::try_cast(object, a))
-        fail(PyExc_TypeError, std::string(argument) + " must be a NumPy array or an array that offers DLPack, got " + nb::type_name(object.type()).c_str());
-    if (a.device_type() != nb::device::cpu::value) fail(PyExc_ValueError, std::string(argument) + " must be in the memory of the CPU");
+        fail(PyExc_TypeError, std::string(argument) + " must be a NumPy array or an array that offers DLPack, got " +
+                                  nb::type_name(object.type()).c_str());
+    if (a.device_type() != nb::device::cpu::value)
+        fail(PyExc_ValueError, std::string(argument) + " must be in the memory of the CPU");
     const auto d = a.dtype();
-    const char *kind = d.code == uint8_t(nb::dlpack::dtype_code::Int) ? "int" : d.code == uint8_t(nb::dlpack::dtype_code::UInt) ? "uint"
-                     : d.code == uint8_t(nb::dlpack::dtype_code::Float) ? "float" : d.code == uint8_t(nb::dlpack::dtype_code::Bfloat) ? "bfloat" : "";
+    const char *kind = d.code == uint8_t(nb::dlpack::dtype_code::Int)      ? "int"
+                       : d.code == uint8_t(nb::dlpack::dtype_code::UInt)   ? "uint"
+                       : d.code == uint8_t(nb::dlpack::dtype_code::Float)  ? "float"
+                       : d.code == uint8_t(nb::dlpack::dtype_code::Bfloat) ? "bfloat"
+                                                                           : "";
     v.dtype = d.code == uint8_t(nb::dlpack::dtype_code::Bool) ? "bool" : kind + std::to_string(d.bits);
     v.data = (char *)a.data();
     for (size_t i = 0; i < a.ndim(); i++) v.shape.push_back(a.shape(i)), v.strides.push_back(a.stride(i));
@@ -112,15 +121,21 @@ View view(const char *argument, nb::handle object) {
     return v;
 }
 
-void check(const char *argument, const View &v, const std::vector<int64_t> &shape, const std::string &dtype, bool written) {
-    if (v.dtype != dtype) fail(PyExc_TypeError, std::string(argument) + " must have dtype " + dtype + ", got " + v.dtype);
-    if (v.shape != shape) fail(PyExc_ValueError, std::string(argument) + " must have shape " + text(shape) + ", got " + text(v.shape));
+void check(const char *argument, const View &v, const std::vector<int64_t> &shape, const std::string &dtype,
+           bool written) {
+    if (v.dtype != dtype)
+        fail(PyExc_TypeError, std::string(argument) + " must have dtype " + dtype + ", got " + v.dtype);
+    if (v.shape != shape)
+        fail(PyExc_ValueError, std::string(argument) + " must have shape " + text(shape) + ", got " + text(v.shape));
     bool empty = false;
     for (int64_t n : shape) empty |= n == 0;
     if (!written || empty) return;
-    if (!v.writable) fail(PyExc_ValueError, std::string(argument) + " must be an array that can be written into, got a read-only one");
+    if (!v.writable)
+        fail(PyExc_ValueError,
+             std::string(argument) + " must be an array that can be written into, got a read-only one");
     for (size_t i = 0; i < shape.size(); i++)
-        if (shape[i] > 1 && v.strides[i] == 0) fail(PyExc_ValueError, std::string(argument) + " must not be broadcast: its elements share memory");
+        if (shape[i] > 1 && v.strides[i] == 0)
+            fail(PyExc_ValueError, std::string(argument) + " must not be broadcast: its elements share memory");
 }
 
 // The bytes between which an array's elements lie.
@@ -133,18 +148,22 @@ std::pair<const char *, const char *> extent(const View &v, int64_t bytes) {
     }
     return {lo, hi};
 }
-void check_apart(const char *written, const View &a, int64_t a_bytes, const char *read, const View &b, int64_t b_bytes) {
+void check_apart(const char *written, const View &a, int64_t a_bytes, const char *read, const View &b,
+                 int64_t b_bytes) {
     const auto [a_lo, a_hi] = extent(a, a_bytes);
     const auto [b_lo, b_hi] = extent(b, b_bytes);
-    if (a_lo != a_hi && b_lo != b_hi && a_lo < b_hi && b_lo < a_hi) fail(PyExc_ValueError, std::string(written) + " must not share memory with " + read);
+    if (a_lo != a_hi && b_lo != b_hi && a_lo < b_hi && b_lo < a_hi)
+        fail(PyExc_ValueError, std::string(written) + " must not share memory with " + read);
 }
 
-nb::object numpy_array(const NamedType &type, nb::handle bfloat16, const std::vector<int64_t> &shape, const std::vector<int64_t> &strides) {
+nb::object numpy_array(const NamedType &type, nb::handle bfloat16, const std::vector<int64_t> &shape,
+                       const std::vector<int64_t> &strides) {
     const int n = int(shape.size());
     npy_intp dims[most_dimensions], steps[most_dimensions];
     int64_t bytes = type.bytes;
     for (int i = 0; i < n; i++) dims[i] = shape[i], steps[i] = strides[i] * type.bytes, bytes *= shape[i];
-    PyArray_Descr *descr = type.numpy < 0 ? (PyArray_Descr *)Py_NewRef(bfloat16.ptr()) : PyArray_DescrFromType(type.numpy);
+    PyArray_Descr *descr =
+        type.numpy < 0 ? (PyArray_Descr *)Py_NewRef(bfloat16.ptr()) : PyArray_DescrFromType(type.numpy);
     if (bytes < huge_from) {
         PyObject *a = PyArray_NewFromDescr(&PyArray_Type, descr, n, dims, steps, nullptr, 0, nullptr);
         if (!a) throw nb::python_error();
@@ -203,9 +222,15 @@ AxisSpec transposed(const AxisSpec &from) {
 // One pooling, decided: all that does not depend on where the arrays lie.
 class Kernel {
   public:
-    Kernel(const std::string &operation, const std::string &dtype, const std::string &accumulator, const std::string &result, std::vector<int64_t> shape,
-           std::vector<int64_t> output_shape, std::vector<int64_t> pooled, nb::list axes, int64_t divisor, nb::object bfloat16)
-        : type_(named(dtype)), result_(named(result)), shape_(std::move(shape)), output_(std::move(output_shape)), pooled_(std::move(pooled)), bfloat16_(bfloat16) {
+    Kernel(const std::string &operation, const std::string &dtype, const std::string &accumulator,
+           const std::string &result, std::vector<int64_t> shape, std::vector<int64_t> output_shape,
+           std::vector<int64_t> pooled, nb::list axes, int64_t divisor, nb::object bfloat16)
+        : type_(named(dtype)),
+          result_(named(result)),
+          shape_(std::move(shape)),
+          output_(std::move(output_shape)),
+          pooled_(std::move(pooled)),
+          bfloat16_(bfloat16) {
         static const char *names[] = {"max", "min", "sum", "average"};
         int found = -1;
         for (int i = 0; i < 4; i++)
@@ -214,7 +239,8 @@ class Kernel {
         operation_ = Operation(found);
         accumulator_ = named(accumulator).type;
         divisor_ = divisor;
-        if (pooled_.empty() || pooled_.size() > most_pooled || pooled_.size() != nb::len(axes) || shape_.size() > size_t(most_dimensions) || shape_.size() != output_.size())
+        if (pooled_.empty() || pooled_.size() > most_pooled || pooled_.size() != nb::len(axes) ||
+            shape_.size() > size_t(most_dimensions) || shape_.size() != output_.size())
             throw nb::value_error("a kernel pools one to three axes");
         unsigned __int128 weight = 1;
         axes_.resize(pooled_.size());
@@ -229,7 +255,8 @@ class Kernel {
         for (size_t i = 0; i < shape_.size(); i++) {
             bool is_pooled = false;
             for (int64_t a : pooled_) is_pooled |= a == int64_t(i);
-            if (!is_pooled && shape_[i] != output_[i]) throw nb::value_error("axes that are not pooled must keep their length");
+            if (!is_pooled && shape_[i] != output_[i])
+                throw nb::value_error("axes that are not pooled must keep their length");
         }
     }
 
@@ -240,7 +267,9 @@ class Kernel {
     }
     nb::object backward(nb::handle grad, nb::object offsets, nb::object out) {
         const bool selects = operation_ == Operation::max || operation_ == Operation::min;
-        if (selects == offsets.is_none()) fail(PyExc_ValueError, selects ? "offsets must be given for the gradient of a max or min" : "offsets must be None: sums and averages have none");
+        if (selects == offsets.is_none())
+            fail(PyExc_ValueError, selects ? "offsets must be given for the gradient of a max or min"
+                                           : "offsets must be None: sums and averages have none");
         const View g = view("grad", grad);
         check("grad", g, output_, result_.name, false);
         View chosen, to;
@@ -248,10 +277,12 @@ class Kernel {
             chosen = view("offsets", offsets);
             check("offsets", chosen, output_, offset_dtype(), false);
         }
-        if (!is_floating(type_.type) || !is_floating(result_.type)) fail(PyExc_TypeError, "only floating-point elements have a gradient");
+        if (!is_floating(type_.type) || !is_floating(result_.type))
+            fail(PyExc_TypeError, "only floating-point elements have a gradient");
         if (out.is_none()) {
             if (!PyArray_Check(grad.ptr())) fail(PyExc_TypeError, "out must be given where grad is not a NumPy array");
-            out = numpy_array(type_, bfloat16_, shape_, strides_in_order(shape_, memory_order(output_, selects ? chosen.strides : g.strides)));
+            out = numpy_array(type_, bfloat16_, shape_,
+                              strides_in_order(shape_, memory_order(output_, selects ? chosen.strides : g.strides)));
         }
         to = view("out", out);
         check("out", to, shape_, type_.name, true);
@@ -277,7 +308,8 @@ class Kernel {
             p.operation = p.divisor ? Operation::average : Operation::sum;
         }
         const std::vector<int> order = memory_order(shape_, to.strides);
-        arrange(p, shape_, pooled_, axes, order, {{&p.x, &g.strides}, {&p.out, &to.strides}, {&p.offsets, selects ? &chosen.strides : &to.strides}});
+        arrange(p, shape_, pooled_, axes, order,
+                {{&p.x, &g.strides}, {&p.out, &to.strides}, {&p.offsets, selects ? &chosen.strides : &to.strides}});
         launch(p, selects ? kernels->gradient : kernels->total);
         return out;
     }
@@ -290,7 +322,8 @@ class Kernel {
     }
 
     void read_axis(nb::tuple t, AxisSpec &spec, int64_t where) {
-        if (where < 0 || where >= int64_t(shape_.size())) throw nb::value_error("pooled axes must be axes of the array");
+        if (where < 0 || where >= int64_t(shape_.size()))
+            throw nb::value_error("pooled axes must be axes of the array");
         Axis &a = spec.axis;
         a.length = shape_[where];
         a.outputs = output_[where];
@@ -301,14 +334,18 @@ class Kernel {
         const auto begins = numbers(t[4]), counts = numbers(t[5]), firsts = numbers(t[6]);
         spec.counts = numbers(t[7]);
         constexpr int64_t limit = int64_t(1) << 62;
-        if (a.step < 1 || a.stride < 1 || a.width < 0 || a.outputs < 0 || a.before > limit / 2 || a.before < -limit / 2 ||
-            (a.outputs > 0 && a.stride > limit / a.outputs) || (a.width > 0 && a.step > limit / a.width))
+        if (a.step < 1 || a.stride < 1 || a.width < 0 || a.outputs < 0 || a.before > limit / 2 ||
+            a.before < -limit / 2 || (a.outputs > 0 && a.stride > limit / a.outputs) ||
+            (a.width > 0 && a.step > limit / a.width))
             throw nb::value_error("a plan must have positive steps, within 62 bits");
         if (!begins.empty()) {
-            if (int64_t(begins.size()) != a.outputs || begins.size() != counts.size() || begins.size() != firsts.size()) throw nb::value_error("a plan must have one window per output");
+            if (int64_t(begins.size()) != a.outputs || begins.size() != counts.size() || begins.size() != firsts.size())
+                throw nb::value_error("a plan must have one window per output");
             for (size_t i = 0; i < begins.size(); i++) {
                 const Window w{begins[i], counts[i], firsts[i]};
-                if (w.count < 0 || w.first < 0 || w.first > a.width - w.count || (w.count && (w.begin < 0 || w.begin >= a.length || (a.length - 1 - w.begin) / a.step < w.count - 1)))
+                if (w.count < 0 || w.first < 0 || w.first > a.width - w.count ||
+                    (w.count &&
+                     (w.begin < 0 || w.begin >= a.length || (a.length - 1 - w.begin) / a.step < w.count - 1)))
                     throw nb::value_error("a plan's windows must lie inside the array");
                 spec.table.push_back(w);
             }
@@ -316,14 +353,17 @@ class Kernel {
             a.table = spec.table.data();
         }
         if (!spec.counts.empty()) {
-            if (int64_t(spec.counts.size()) != a.outputs) throw nb::value_error("a plan must have one count per output");
+            if (int64_t(spec.counts.size()) != a.outputs)
+                throw nb::value_error("a plan must have one count per output");
             a.counts = spec.counts.data();
         }
     }
 
     std::pair<nb::object, nb::object> run(nb::handle x_object, nb::object out, nb::object offsets, bool marked) {
-        if (marked && (operation_ == Operation::sum || operation_ == Operation::average)) fail(PyExc_ValueError, "sums and averages have no offsets");
-        if (marked && !offset_bytes_) fail(PyExc_ValueError, "there are no offsets in windows of more than 2**31 elements");
+        if (marked && (operation_ == Operation::sum || operation_ == Operation::average))
+            fail(PyExc_ValueError, "sums and averages have no offsets");
+        if (marked && !offset_bytes_)
+            fail(PyExc_ValueError, "there are no offsets in windows of more than 2**31 elements");
         const View x = view("x", x_object);
         check("x", x, shape_, type_.name, false);
         const std::vector<int> order = memory_order(x.shape, x.strides);
@@ -337,7 +377,8 @@ class Kernel {
         check_apart("out", to, result_.bytes, "x", x, type_.bytes);
         if (marked) {
             if (offsets.is_none()) {
-                if (!PyArray_Check(x_object.ptr())) fail(PyExc_TypeError, "offsets_out must be given where x is not a NumPy array");
+                if (!PyArray_Check(x_object.ptr()))
+                    fail(PyExc_TypeError, "offsets_out must be given where x is not a NumPy array");
                 offsets = numpy_array(named(offset_dtype()), bfloat16_, output_, strides_in_order(output_, order));
             }
             places = view("offsets_out", offsets);
@@ -358,12 +399,15 @@ class Kernel {
         p.offsets.data = places.data;
         Axis axes[most_pooled];
         for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
-        arrange(p, shape_, pooled_, axes, order, {{&p.x, &x.strides}, {&p.out, &to.strides}, {&p.offsets, marked ? &places.strides : &to.strides}});
+        arrange(p, shape_, pooled_, axes, order,
+                {{&p.x, &x.strides}, {&p.out, &to.strides}, {&p.offsets, marked ? &places.strides : &to.strides}});
         launch(p, operation_ == Operation::max || operation_ == Operation::min ? kernels->extreme : kernels->total);
         return {out, offsets};
     }
 
-    static bool is_floating(Type type) { return type == Type::f16 || type == Type::bf16 || type == Type::f32 || type == Type::f64; }
+    static bool is_floating(Type type) {
+        return type == Type::f16 || type == Type::bf16 || type == Type::f32 || type == Type::f64;
+    }
 
     static void launch(Problem &p, bool (*kernel)(const Problem &)) {
         p.threads = threads();
@@ -375,8 +419,8 @@ class Kernel {
         if (!enough) fail(PyExc_MemoryError, "no memory for the rows that a kernel keeps");
     }
 
-    // The gradient of a sum sums the gradients of the windows that each element lies in; an average's are divided first, at the end where all
-    // windows count alike.
+    // The gradient of a sum sums the gradients of the windows that each element lies in; an average's are divided
+    // first, at the end where all windows count alike.
     void transpose_axes() {
         if (!transposed_.empty()) return;
         std::vector<AxisSpec> made;
@@ -425,10 +469,15 @@ NB_MODULE(_kernels, m) {
     m.def("get_num_threads", [] { return threads(); });
     m.def("set_num_threads", [](int n) { set_threads(n); });
     nb::class_<Kernel>(m, "Kernel")
-        .def(nb::init<const std::string &, const std::string &, const std::string &, const std::string &, std::vector<int64_t>, std::vector<int64_t>, std::vector<int64_t>, nb::list, int64_t, nb::object>(),
-             nb::arg("operation"), nb::arg("dtype"), nb::arg("accumulator"), nb::arg("result"), nb::arg("shape"), nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"), nb::arg("bfloat16").none())
+        .def(
+            nb::init<const std::string &, const std::string &, const std::string &, const std::string &,
+                     std::vector<int64_t>, std::vector<int64_t>, std::vector<int64_t>, nb::list, int64_t, nb::object>(),
+            nb::arg("operation"), nb::arg("dtype"), nb::arg("accumulator"), nb::arg("result"), nb::arg("shape"),
+            nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"), nb::arg("bfloat16").none())
         .def("forward", &Kernel::forward, nb::arg("x"), nb::arg("out").none() = nb::none())
-        .def("forward_with_offsets", &Kernel::forward_with_offsets, nb::arg("x"), nb::arg("out").none() = nb::none(), nb::arg("offsets_out").none() = nb::none())
-        .def("backward", &Kernel::backward, nb::arg("grad"), nb::arg("offsets").none() = nb::none(), nb::arg("out").none() = nb::none())
+        .def("forward_with_offsets", &Kernel::forward_with_offsets, nb::arg("x"), nb::arg("out").none() = nb::none(),
+             nb::arg("offsets_out").none() = nb::none())
+        .def("backward", &Kernel::backward, nb::arg("grad"), nb::arg("offsets").none() = nb::none(),
+             nb::arg("out").none() = nb::none())
         .def_prop_ro("offset_dtype", &Kernel::offset_dtype);
 }

@@ -29,7 +29,8 @@ template <int N> inline Vec<float, N> from_half(Vec<uint16_t, N> h) {
     using U = Vec<uint32_t, N>;
     using F = Vec<float, N>;
     const U wide = __builtin_convertvector(h, U);
-    const F magnitude = (F)((wide & 0x7fff) << 13) * 0x1p112f;  // the exponent moves from bias 15 to 127, subnormals with it
+    const F magnitude =
+        (F)((wide & 0x7fff) << 13) * 0x1p112f;  // the exponent moves from bias 15 to 127, subnormals with it
     const U special = (U)(magnitude >= 65536.0f) & (255u << 23);
     return (F)((U)magnitude | special | ((wide & 0x8000) << 16));
 }

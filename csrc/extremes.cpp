@@ -9,7 +9,8 @@ template <class T, class K> bool run(const Problem &p) {
     if (!p.offset_bytes) return forward<Extreme<K>, Keys<T, K>>(p);
     // Offsets take half of what their lanes can count: the other half marks what is no element.
     if constexpr (sizeof(K) < 4)
-        if (p.window > int64_t(1) << (8 * sizeof(K) - 1)) return forward<MarkedExtreme<int32_t, half>, Keys<T, int32_t>>(p);
+        if (p.window > int64_t(1) << (8 * sizeof(K) - 1))
+            return forward<MarkedExtreme<int32_t, half>, Keys<T, int32_t>>(p);
     return forward<MarkedExtreme<K, half>, Keys<T, K>>(p);
 }
 

@@ -10,13 +10,6 @@ inline int64_t size_of(Type type) {
     return bytes[int(type)];
 }
 
-// out[i · stride] for a row that is contiguous in the output or is not.
-template <class T, class F> inline void write_row(T *out, int64_t stride, int64_t n, T *spare, F fill) {
-    if (stride == 1) return fill(out);
-    fill(spare);
-    for (int64_t i = 0; i < n; i++) out[i * stride] = spare[i];
-}
-
 // What sums are divided by: each output's divisor, or one for all.
 template <class A> struct Divisor {
     static constexpr int N = lanes<A>;

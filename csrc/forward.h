@@ -96,7 +96,7 @@ template <class R, class Reader> class Forward {
     int64_t outer = 1, splits = 1, chunk, planes = 1;
     int64_t tile;                                                  // outputs of the last axis at once
     enum class Along { each, regular, covering } way;              // how the last axis is reduced
-    bool pieces = false;                                          // windows of a single axis, each longer than scratch memory
+    bool pieces = false;  // windows of a single axis, each longer than scratch memory
     int64_t left = 0, right = 0;                                   // neutral elements before and behind a row
     int64_t row_length;                                            // elements of a row, or of a piece of one
     const int64_t bytes;                                           // of an output

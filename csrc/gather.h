@@ -1,5 +1,5 @@
-// Gradients gathered: for every element, the outputs whose windows it lies in, each taken where its offset names the element. Vectors throughout, and
-// every element is written once; but the work grows with how many windows overlap.
+// Gradients gathered: for every element, the outputs whose windows it lies in, each taken where its offset names the
+// element. Vectors throughout, and every element is written once; but the work grows with how many windows overlap.
 #pragma once
 #include <vector>
 
@@ -23,8 +23,8 @@ template <class V, class T> inline V load_inside(const T *p, int64_t at, int64_t
     return load<V>(lane);
 }
 
-// Windows of a sliding axis that hold a position: outputs `output` and as many before it as reach so far, of which it is element `element`,
-// element + stride, ….
+// Windows of a sliding axis that hold a position: outputs `output` and as many before it as reach so far, of which it
+// is element `element`, element + stride, ….
 struct Phase {
     int64_t output, element;
 };
@@ -34,7 +34,10 @@ class Cover {
 
   public:
     Cover() = default;
-    explicit Cover(const Axis &axis) : axis(axis), most((axis.width - 1) / axis.stride), rest((axis.width - 1) % axis.stride) {}
+    explicit Cover(const Axis &axis)
+        : axis(axis),
+          most((axis.width - 1) / axis.stride),
+          rest((axis.width - 1) % axis.stride) {}
 
     Phase phase(int64_t position) const {
         const int64_t output = floor_div(position + axis.before, axis.stride);
@@ -46,12 +49,14 @@ class Cover {
     template <bool all = false, class F> void each(Phase at, F f) const {
         for (int64_t back = most - (at.element > rest); back >= 0; back--) {
             const int64_t output = at.output - back;
-            if (all || uint64_t(output) < uint64_t(axis.outputs)) f(output, (at.element + back * axis.stride) * axis.weight);
+            if (all || uint64_t(output) < uint64_t(axis.outputs))
+                f(output, (at.element + back * axis.stride) * axis.weight);
         }
     }
 };
 
-// What a run of elements is the sum of: of outputs `place` + i the gradient for element i, where their offset is `offset`, for lo ≤ i < hi.
+// What a run of elements is the sum of: of outputs `place` + i the gradient for element i, where their offset is
+// `offset`, for lo ≤ i < hi.
 struct Term {
     int64_t place, lo, hi;
     uint8_t offset;
@@ -88,15 +93,17 @@ template <class T, class A> class Gather {
     Element *row_runs[most_runs];
 
   public:
-    // Whether it is the faster form, as measured.
+    // Whether it is the faster form, by a rough model of both.
     static bool fits(const GradientPlanes<T, O> &planes) {
         double terms = 1;
         for (const Axis &axis : planes.axes) {
             if (axis.kind != Windows::sliding || axis.step != 1 || axis.width < 1) return false;
             const bool clips = planes.p.inner > 1 || &axis != &planes.axes[cube - 1];
-            terms *= double(clips ? smaller(ceil_div(axis.width, axis.stride), axis.outputs) : ceil_div(axis.width, axis.stride));
+            terms *= double(clips ? smaller(ceil_div(axis.width, axis.stride), axis.outputs)
+                                  : ceil_div(axis.width, axis.stride));
         }
-        const int64_t inner = planes.p.inner, stride = planes.axes[cube - 1].stride, length = larger(1, planes.axes[cube - 1].length);
+        const int64_t inner = planes.p.inner, stride = planes.axes[cube - 1].stride,
+                      length = larger(1, planes.axes[cube - 1].length);
         const bool flat = is_flat(planes);
         if (terms > most_terms || (!flat && (inner > 1 ? inner < N / 2 : stride > 2 && stride != 4))) return false;
         const double apart = flat ? 0 : inner > 1 ? 40.0 / double(inner) : 60.0 / double(length);
@@ -104,7 +111,9 @@ template <class T, class A> class Gather {
     }
 
     // `memory` holds the table as long as this runs.
-    __attribute__((cold)) Gather(const GradientPlanes<T, O> &given, std::vector<Terms> &memory) : planes(given), last(given.axes[cube - 1]) {
+    __attribute__((cold)) Gather(const GradientPlanes<T, O> &given, std::vector<Terms> &memory)
+        : planes(given),
+          last(given.axes[cube - 1]) {
         for (int a = 0; a < cube; a++) cover[a] = Cover(planes.axes[a]);
         in = planes.in, out = planes.out, runs = planes.outer;
         const bool regular = is_regular(planes);
@@ -114,7 +123,8 @@ template <class T, class A> class Gather {
         if (regular) fill_table(memory);
         const int64_t below = flat ? 1 : planes.in_below[planes.split];
         chunk = in / below;
-        if (planes.dense && runs < 64) chunk = smaller(chunk, larger(1, (1 << 18) / (below * int64_t(sizeof(Element)))));
+        if (planes.dense && runs < 64)
+            chunk = smaller(chunk, larger(1, (1 << 18) / (below * int64_t(sizeof(Element)))));
         splits = ceil_div(in / below, chunk);
         together = joined ? 1 : planes_together(planes, 1);
     }
@@ -125,21 +135,24 @@ template <class T, class A> class Gather {
     }
 
   private:
-    // Whether the terms of an element depend on its phase alone: none needs to know where rows end. A distance that leads beyond the end of a row of
-    // outputs finds a window that has the element's number in the padding, so that its offset never is that number, provided that rows of outputs reach
-    // to the end of rows of elements, and that no window is empty (it has an offset all the same).
+    // Whether the terms of an element depend on its phase alone: none needs to know where rows end. A distance that
+    // leads beyond the end of a row of outputs finds a window that has the element's number in the padding, so that its
+    // offset never is that number, provided that rows of outputs reach to the end of rows of elements, and that no
+    // window is empty (it has an offset all the same).
     static bool is_regular(const GradientPlanes<T, O> &planes) {
         bool regular = phases(planes) <= most_phases;
         double terms = 1;
         for (int a = 0; a < cube; a++) {
             const Axis &axis = planes.axes[a];
-            regular = regular && axis.before < axis.width && (axis.outputs - 1) * axis.stride - axis.before < axis.length;
+            regular =
+                regular && axis.before < axis.width && (axis.outputs - 1) * axis.stride - axis.before < axis.length;
             regular = regular && (a <= planes.split || axis.outputs * axis.stride >= axis.length);
             terms *= double(ceil_div(axis.width, axis.stride));
         }
         return regular && terms <= most_terms;
     }
-    // Whether, besides, the outputs of an element lie as far away from every element: at stride 1, where rows of both are as long.
+    // Whether, besides, the outputs of an element lie as far away from every element: at stride 1, where rows of both
+    // are as long.
     static bool is_flat(const GradientPlanes<T, O> &planes) {
         bool flat = is_regular(planes) && phases(planes) == 1;
         for (int a = planes.split + 1; a < cube; a++) flat = flat && planes.axes[a].outputs == planes.axes[a].length;
@@ -147,7 +160,8 @@ template <class T, class A> class Gather {
     }
     static int64_t phases(const GradientPlanes<T, O> &planes) {
         const Axis *axes = planes.axes;
-        return smaller(axes[0].stride, most_phases + 1) * smaller(axes[1].stride, most_phases + 1) * smaller(axes[2].stride, most_phases + 1);
+        return smaller(axes[0].stride, most_phases + 1) * smaller(axes[1].stride, most_phases + 1) *
+               smaller(axes[2].stride, most_phases + 1);
     }
 
     __attribute__((cold)) void fill_table(std::vector<Terms> &memory) {
@@ -159,7 +173,8 @@ template <class T, class A> class Gather {
                     cover[0].template each<true>({0, i}, [&](int64_t output0, int64_t offset0) {
                         cover[1].template each<true>({0, k}, [&](int64_t output1, int64_t offset1) {
                             cover[2].template each<true>({0, l}, [&](int64_t output2, int64_t offset2) {
-                                const int64_t place = output0 * planes.out_below[0] + output1 * planes.out_below[1] + output2 * planes.out_below[2];
+                                const int64_t place = output0 * planes.out_below[0] + output1 * planes.out_below[1] +
+                                                      output2 * planes.out_below[2];
                                 terms->add(place, offset0 + offset1 + offset2, -place, out - place);
                             });
                         });
@@ -174,7 +189,10 @@ template <class T, class A> class Gather {
 
     void take(Arena &arena) {
         planes.take(arena);
-        for (int r = 0; r < most_runs; r++) row_runs[r] = r < last.stride && !flat && planes.p.inner == 1 ? arena.take<Element>(last.length / last.stride + 2 * N) : nullptr;
+        for (int r = 0; r < most_runs; r++)
+            row_runs[r] = r < last.stride && !flat && planes.p.inner == 1
+                              ? arena.take<Element>(last.length / last.stride + 2 * N)
+                              : nullptr;
     }
 
     bool unit(int64_t unit) {
@@ -214,8 +232,10 @@ template <class T, class A> class Gather {
 
     // Elements lo to hi of a row.
     void row(Phase down, Phase middle, int64_t lo, int64_t hi, Element *to) const {
-        const int64_t base = down.output * planes.out_below[0] + middle.output * planes.out_below[1], inner = planes.p.inner;
-        const Terms *known = table ? table + (down.element * planes.axes[1].stride + middle.element) * last.stride : nullptr;
+        const int64_t base = down.output * planes.out_below[0] + middle.output * planes.out_below[1],
+                      inner = planes.p.inner;
+        const Terms *known =
+            table ? table + (down.element * planes.axes[1].stride + middle.element) * last.stride : nullptr;
         Phase at = cover[2].phase(lo);
         if (inner > 1) {
             for (int64_t x = lo; x < hi; x++, at = cover[2].next(at)) {
@@ -253,7 +273,8 @@ template <class T, class A> class Gather {
                 const int64_t here = row - down.output * planes.out_below[0] - middle.output * planes.out_below[1];
                 auto add = [&](int64_t output2, int64_t offset2) {
                     const int64_t back = (output2 - at.output) * planes.out_below[2], base = row - here;
-                    terms.add(here + back, offset0 + offset1 + offset2, base - back, base - back + last.outputs * planes.out_below[2]);
+                    terms.add(here + back, offset0 + offset1 + offset2, base - back,
+                              base - back + last.outputs * planes.out_below[2]);
                 };
                 planes.p.inner > 1 ? cover[2].each(at, add) : cover[2].template each<true>(at, add);
             });
@@ -301,7 +322,8 @@ template <class T, class A> class Gather {
             else {
                 odd[0] = zip_low(run[1], run[3]), odd[1] = zip_high(run[1], run[3]);
 #pragma GCC unroll 2
-                for (int v = 0; v < 2; v++) put(2 * v, zip_low(even[v], odd[v])), put(2 * v + 1, zip_high(even[v], odd[v]));
+                for (int v = 0; v < 2; v++)
+                    put(2 * v, zip_low(even[v], odd[v])), put(2 * v + 1, zip_high(even[v], odd[v]));
             }
         }
     }
@@ -324,8 +346,10 @@ template <class T, class A> class Gather {
 
     template <bool inside> V added(V sum, const Term &term, int64_t at) const {
         const int64_t place = term.place + at;
-        const auto g = inside ? load<Vec<Element, N>>(grad + place) : load_inside<Vec<Element, N>>(grad + place, at - term.lo, term.hi - term.lo);
-        const auto chosen = inside ? load<Vec<O, N>>(offsets + place) : load_inside<Vec<O, N>>(offsets + place, at - term.lo, term.hi - term.lo);
+        const auto g = inside ? load<Vec<Element, N>>(grad + place)
+                              : load_inside<Vec<Element, N>>(grad + place, at - term.lo, term.hi - term.lo);
+        const auto chosen = inside ? load<Vec<O, N>>(offsets + place)
+                                   : load_inside<Vec<O, N>>(offsets + place, at - term.lo, term.hi - term.lo);
         const V value = widen<A, T, N>(g);
 #if defined(__AVX512BW__)
         if constexpr (N == 16) {

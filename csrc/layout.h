@@ -43,7 +43,8 @@ inline std::vector<int64_t> strides_in_order(const std::vector<int64_t> &shape, 
 using Arrays = std::initializer_list<std::pair<Array *, const std::vector<int64_t> *>>;
 
 // Fills the geometry of a problem. `shape` is the input's; `axes` belong to the axes `pooled`.
-inline void arrange(Problem &p, const std::vector<int64_t> &shape, const std::vector<int64_t> &pooled, const Axis *axes, const std::vector<int> &order, Arrays arrays) {
+inline void arrange(Problem &p, const std::vector<int64_t> &shape, const std::vector<int64_t> &pooled, const Axis *axes,
+                    const std::vector<int> &order, Arrays arrays) {
     auto number = [&](int axis) {
         for (size_t k = 0; k < pooled.size(); k++)
             if (pooled[k] == axis) return int(k);

@@ -1,5 +1,6 @@
-// Gradients scattered: each output's gradient is added to the element that its offset names. The sums stand in a band of rows that moves down the plane
-// with the windows; it has margins for all that windows reach, so that no offset, right or wrong, leads out of it.
+// Gradients scattered: each output's gradient is added to the element that its offset names. The sums stand in a band
+// of rows that moves down the plane with the windows; it has margins for all that windows reach, so that no offset,
+// right or wrong, leads out of it.
 #pragma once
 #include <vector>
 
@@ -12,16 +13,19 @@ template <class T, class A, class O> class Scatter {
     using Planes = GradientPlanes<T, O>;
     static constexpr int N = lanes<A>;
     using V = Vec<A, N>;
-    // A sum to an element waits for the one before, and neighbouring windows often choose alike: so several planes are scattered at once.
+    // A sum to an element waits for the one before, and neighbouring windows often choose alike: so several planes are
+    // scattered at once.
     static constexpr int several = 4;
 
     Planes planes;
     int64_t reach[cube];              // from the first element of a window to behind its last
     int64_t left[cube], right[cube];  // how far windows reach out of the array
     bool bounded = true;              // whether the band has margins; otherwise each element is looked for in the array
-    int64_t chunk, splits, together, block, blocks;  // of the axis that is split, of planes, of inner elements: what is one piece of work
-    int64_t strip, band_rows, pitch[cube];           // outputs of the first axis that are scattered to a band, and its layout
-    const int32_t *table = nullptr;                  // of every offset: how far its element lies from the first of the window, in the band
+    int64_t chunk, splits, together, block,
+        blocks;  // of the axis that is split, of planes, of inner elements: what is one piece of work
+    int64_t strip, band_rows, pitch[cube];  // outputs of the first axis that are scattered to a band, and its layout
+    const int32_t *table =
+        nullptr;  // of every offset: how far its element lies from the first of the window, in the band
 
     // Of the piece of work at hand.
     typename Planes::Plane plane[several];
@@ -41,7 +45,8 @@ template <class T, class A, class O> class Scatter {
 
     bool run() const {
         const int64_t work = planes.outer * planes.in * int64_t(sizeof(Element));
-        return run_units(ceil_div(planes.outer, together) * splits * blocks, work < (1 << 16) ? 1 : planes.p.threads, task, this);
+        return run_units(ceil_div(planes.outer, together) * splits * blocks, work < (1 << 16) ? 1 : planes.p.threads,
+                         task, this);
     }
 
   private:
@@ -59,7 +64,8 @@ template <class T, class A, class O> class Scatter {
         constexpr int64_t far = int64_t(1) << 40;
         reach[a] = (larger(axis.width, 1) - 1) * axis.step + 1;
         left[a] = right[a] = 0;
-        bounded = bounded && axis.width > 0 && reach[a] < far && axis.before < far && axis.before > -far && axis.outputs < far / larger(axis.stride, 1);
+        bounded = bounded && axis.width > 0 && reach[a] < far && axis.before < far && axis.before > -far &&
+                  axis.outputs < far / larger(axis.stride, 1);
         if (!bounded) return;
         for (int64_t i = 0; i < axis.outputs; i += axis.kind == Windows::table ? 1 : larger(1, axis.outputs - 1)) {
             left[a] = larger(left[a], -start(axis, i));
@@ -73,12 +79,15 @@ template <class T, class A, class O> class Scatter {
         bounded = bounded && planes.p.window <= larger(1 << 12, planes.outer * planes.out);
         block = planes.p.inner;
         // Channels apart, where a band of all of them would leave the cache.
-        while (planes.dense && bounded && block > 4 * N && plane / planes.p.inner * block > (1 << 18)) block = ceil_div(ceil_div(block, 2), N) * N;
+        while (planes.dense && bounded && block > 4 * N && plane / planes.p.inner * block > (1 << 18))
+            block = ceil_div(ceil_div(block, 2), N) * N;
         blocks = ceil_div(planes.p.inner, block);
         together = planes_together(planes, planes.p.inner == 1 ? several : 1);
         chunk = axis.length;
         if (planes.dense && axis.kind == Windows::sliding && ceil_div(planes.outer, together) * blocks < 32)
-            chunk = smaller(chunk, larger(larger(1, (1 << 18) / larger(1, planes.in_below[planes.split] / planes.p.inner * cell)), bounded ? 4 * reach[planes.split] : 1));
+            chunk = smaller(
+                chunk, larger(larger(1, (1 << 18) / larger(1, planes.in_below[planes.split] / planes.p.inner * cell)),
+                              bounded ? 4 * reach[planes.split] : 1));
         if (planes.split == 2 && chunk < axis.length && bounded) left[2] = right[2] = reach[2] - 1;
         splits = ceil_div(axis.length, larger(chunk, 1));
     }
@@ -87,16 +96,19 @@ template <class T, class A, class O> class Scatter {
         if (!bounded)
             for (int a = 0; a < cube; a++) left[a] = right[a] = 0;
         const int64_t rows = planes.split == 0 ? chunk : planes.axes[0].length;
-        const double columns = double((planes.split == 2 ? chunk : planes.axes[2].length) + left[2] + right[2]) * double(block);
+        const double columns =
+            double((planes.split == 2 ? chunk : planes.axes[2].length) + left[2] + right[2]) * double(block);
         const double slab = columns * double(planes.axes[1].length + left[1] + right[1]);
         strip = planes.axes[0].outputs;
         band_rows = left[0] + rows + right[0];
         if (bounded && planes.axes[0].kind == Windows::sliding) {
             const int64_t wanted = int64_t((1 << 17) / (slab * sizeof(A) + 1));
-            strip = smaller(strip, larger(ceil_div(reach[0], planes.axes[0].stride), (wanted - reach[0]) / planes.axes[0].stride));
+            strip = smaller(
+                strip, larger(ceil_div(reach[0], planes.axes[0].stride), (wanted - reach[0]) / planes.axes[0].stride));
             band_rows = (larger(strip, 1) - 1) * planes.axes[0].stride + larger(reach[0], planes.axes[0].stride);
         }
-        if (bounded && (slab * double(band_rows) > 4 * double(planes.in) + (1 << 18) || slab * double(band_rows) > double(INT32_MAX))) {
+        if (bounded && (slab * double(band_rows) > 4 * double(planes.in) + (1 << 18) ||
+                        slab * double(band_rows) > double(INT32_MAX))) {
             bounded = false;
             choose_pieces();
             return lay_out();
@@ -109,7 +121,9 @@ template <class T, class A, class O> class Scatter {
     __attribute__((cold)) void fill_table(std::vector<int32_t> &memory) {
         memory.assign(larger(planes.p.window, sizeof(O) == 1 ? 256 : 0), 0);
         for (int64_t offset = 0; offset < planes.p.window; offset++)
-            for (int a = 0; a < cube; a++) memory[offset] += int32_t(offset / planes.axes[a].weight % planes.axes[a].width * planes.axes[a].step * pitch[a]);
+            for (int a = 0; a < cube; a++)
+                memory[offset] +=
+                    int32_t(offset / planes.axes[a].weight % planes.axes[a].width * planes.axes[a].step * pitch[a]);
         table = memory.data();
     }
 
@@ -166,12 +180,16 @@ template <class T, class A, class O> class Scatter {
         int64_t written = begin[0];
         for (int64_t i = first[0]; i < past[0]; i += strip) {
             const int64_t count = smaller(strip, past[0] - i);
-            const int64_t top = !bounded ? begin[0] : down.kind == Windows::table ? -left[0] : start(down, i);  // the row of elements that the band begins with
+            const int64_t top = !bounded ? begin[0]
+                                : down.kind == Windows::table
+                                    ? -left[0]
+                                    : start(down, i);  // the row of elements that the band begins with
             for (int64_t b = i; b < i + count; b++)
                 for (int64_t k = 0; k < middle.outputs; k++) {
                     const int64_t place = b * planes.out_below[0] + k * planes.out_below[1];
                     if (!bounded) look_row(b, k, place);
-                    else if (planes.p.inner == 1) row<P>(place, (start(down, b) - top) * pitch[0] + (start(middle, k) + left[1]) * pitch[1]);
+                    else if (planes.p.inner == 1)
+                        row<P>(place, (start(down, b) - top) * pitch[0] + (start(middle, k) + left[1]) * pitch[1]);
                     else inner_row(place, (start(down, b) - top) * pitch[0] + (start(middle, k) + left[1]) * pitch[1]);
                 }
             const bool is_last = i + count >= past[0];
@@ -188,7 +206,8 @@ template <class T, class A, class O> class Scatter {
         for (int s = 0; s < P; s++) __builtin_memset(band[s] + from * pitch[0], 0, (to - from) * pitch[0] * sizeof(A));
     }
     template <int P> void slide(int64_t rows) {
-        for (int s = 0; s < P; s++) __builtin_memmove(band[s], band[s] + rows * pitch[0], (band_rows - rows) * pitch[0] * sizeof(A));
+        for (int s = 0; s < P; s++)
+            __builtin_memmove(band[s], band[s] + rows * pitch[0], (band_rows - rows) * pitch[0] * sizeof(A));
         clear<P>(band_rows - rows, band_rows);
     }
 
@@ -205,7 +224,9 @@ template <class T, class A, class O> class Scatter {
         const A *grad[P];
         const O *offsets[P];
         A *to[P];
-        for (int s = 0; s < P; s++) grad[s] = as_arithmetic(plane[s].grad + place, planes.axes[2].outputs, widened[s]), offsets[s] = plane[s].offsets + place, to[s] = band[s] + cell;
+        for (int s = 0; s < P; s++)
+            grad[s] = as_arithmetic(plane[s].grad + place, planes.axes[2].outputs, widened[s]),
+            offsets[s] = plane[s].offsets + place, to[s] = band[s] + cell;
         const bool in_table = planes.axes[2].kind == Windows::table;
         int64_t at = column(first[2]);
         for (int64_t k = first[2]; k < past[2]; k++, at += planes.axes[2].stride) {
@@ -233,7 +254,8 @@ template <class T, class A, class O> class Scatter {
         return to;
     }
 
-    // A row of outputs where windows reach too far out of the array for a band with margins: each element is looked for in the array.
+    // A row of outputs where windows reach too far out of the array for a band with margins: each element is looked for
+    // in the array.
     __attribute__((cold, noinline)) void look_row(int64_t i, int64_t k, int64_t place) {
         for (int64_t l = first[2]; l < past[2]; l++) {
             const int64_t output[cube] = {i, k, l}, from = place + l * planes.p.inner;
@@ -264,11 +286,15 @@ template <class T, class A, class O> class Scatter {
             for (int64_t i = a; i < b; i++) {
                 const bool in_band = i >= top && i - top < band_rows;
                 for (int64_t k = 0; k < planes.axes[1].length; k++) {
-                    Element *to = plane[s].to + i * planes.in_below[0] + k * planes.in_below[1] + begin[2] * planes.p.inner + inner;
-                    const A *from = in_band ? band[s] + (i - top) * pitch[0] + (k + left[1]) * pitch[1] + left[2] * pitch[2] : nullptr;
+                    Element *to = plane[s].to + i * planes.in_below[0] + k * planes.in_below[1] +
+                                  begin[2] * planes.p.inner + inner;
+                    const A *from = in_band
+                                        ? band[s] + (i - top) * pitch[0] + (k + left[1]) * pitch[1] + left[2] * pitch[2]
+                                        : nullptr;
                     if (block == planes.p.inner) write_run(from, columns * block, to);
                     else
-                        for (int64_t l = 0; l < columns; l++) write_run(from ? from + l * block : nullptr, inner_count, to + l * planes.p.inner);
+                        for (int64_t l = 0; l < columns; l++)
+                            write_run(from ? from + l * block : nullptr, inner_count, to + l * planes.p.inner);
                 }
             }
     }

@@ -1,4 +1,5 @@
-// Gradients of windows that lie apart and inside the array: every element has one window at most, so nothing adds up and each is stored where it belongs.
+// Gradients of windows that lie apart and inside the array: every element has one window at most, so nothing adds up
+// and each is stored where it belongs.
 #pragma once
 #include <vector>
 
@@ -40,13 +41,15 @@ template <class T, class O> class Tiles {
         if (planes.p.inner == 1) fill_table(memory);
         together = planes_together(planes, 1);
         chunk = planes.axes[0].outputs;
-        if (planes.dense && planes.outer < 64) chunk = smaller(chunk, larger(1, (1 << 18) * chunk / (planes.in * int64_t(sizeof(Element)))));
+        if (planes.dense && planes.outer < 64)
+            chunk = smaller(chunk, larger(1, (1 << 18) * chunk / (planes.in * int64_t(sizeof(Element)))));
         splits = ceil_div(planes.axes[0].outputs, chunk);
     }
 
     bool run() const {
         const int64_t work = planes.in * planes.outer * int64_t(sizeof(Element));
-        return run_units(ceil_div(planes.outer, together) * splits, work < (1 << 16) ? 1 : planes.p.threads, task, this);
+        return run_units(ceil_div(planes.outer, together) * splits, work < (1 << 16) ? 1 : planes.p.threads, task,
+                         this);
     }
 
   private:
@@ -61,7 +64,9 @@ template <class T, class O> class Tiles {
         const bool is_apart = axis.outputs == 1 || apart >= reach;
         if (!is_apart || begin < 0 || begin + (axis.outputs - 1) * apart + reach > axis.length) return false;
         for (int64_t i = 0; axis.kind == Windows::table && i < axis.outputs; i++)
-            if (axis.table[i].begin != begin + i * apart || axis.table[i].count != axis.width || axis.table[i].first != 0) return false;
+            if (axis.table[i].begin != begin + i * apart || axis.table[i].count != axis.width ||
+                axis.table[i].first != 0)
+                return false;
         return true;
     }
 
@@ -69,7 +74,8 @@ template <class T, class O> class Tiles {
         memory.assign(larger(planes.p.window, sizeof(O) == 1 ? 256 : 0), 0);
         for (int64_t offset = 0; offset < planes.p.window; offset++)
             for (int a = 0; a < cube; a++)
-                memory[offset] += int32_t(offset / planes.axes[a].weight % planes.axes[a].width * planes.axes[a].step * planes.in_below[a]);
+                memory[offset] += int32_t(offset / planes.axes[a].weight % planes.axes[a].width * planes.axes[a].step *
+                                          planes.in_below[a]);
         table = memory.data();
     }
 
@@ -98,16 +104,21 @@ template <class T, class O> class Tiles {
     void slab(const typename Planes::Plane &plane, int64_t i) const {
         const Axis *axes = planes.axes;
         const int64_t begin = tiling[0].begin + i * tiling[0].apart;
-        const int64_t top = i == 0 ? 0 : begin, bottom = i + 1 == axes[0].outputs ? axes[0].length : begin + tiling[0].apart;
+        const int64_t top = i == 0 ? 0 : begin,
+                      bottom = i + 1 == axes[0].outputs ? axes[0].length : begin + tiling[0].apart;
         if (planes.p.inner == 1 || !covered)
-            __builtin_memset(plane.to + top * planes.in_below[0], 0, (bottom - top) * planes.in_below[0] * sizeof(Element));
+            __builtin_memset(plane.to + top * planes.in_below[0], 0,
+                             (bottom - top) * planes.in_below[0] * sizeof(Element));
         for (int64_t k = 0; k < axes[1].outputs; k++) {
             const int64_t place = i * planes.out_below[0] + k * planes.out_below[1];
-            Element *to = plane.to + begin * planes.in_below[0] + (tiling[1].begin + k * tiling[1].apart) * planes.in_below[1] + tiling[2].begin * planes.in_below[2];
+            Element *to = plane.to + begin * planes.in_below[0] +
+                          (tiling[1].begin + k * tiling[1].apart) * planes.in_below[1] +
+                          tiling[2].begin * planes.in_below[2];
             if (planes.p.inner == 1) row(plane.grad + place, plane.offsets + place, to);
             else if constexpr (sizeof(O) == 1)
                 for (int64_t l = 0; l < axes[2].outputs; l++)
-                    cells(plane.grad + place + l * planes.p.inner, plane.offsets + place + l * planes.p.inner, to + l * tiling[2].apart * planes.in_below[2]);
+                    cells(plane.grad + place + l * planes.p.inner, plane.offsets + place + l * planes.p.inner,
+                          to + l * tiling[2].apart * planes.in_below[2]);
         }
     }
 
@@ -127,7 +138,8 @@ template <class T, class O> class Tiles {
             for (int64_t k = 0; k < axes[1].width; k++)
                 for (int64_t l = 0; l < axes[2].width; l++)
                     chosen(grad, offsets, i * axes[0].weight + k * axes[1].weight + l * axes[2].weight,
-                           to + i * axes[0].step * planes.in_below[0] + k * axes[1].step * planes.in_below[1] + l * axes[2].step * planes.in_below[2]);
+                           to + i * axes[0].step * planes.in_below[0] + k * axes[1].step * planes.in_below[1] +
+                               l * axes[2].step * planes.in_below[2]);
     }
     void chosen(const Element *grad, const O *offsets, int64_t offset, Element *to) const {
         constexpr int L = lanes<Element>;
@@ -135,7 +147,8 @@ template <class T, class O> class Tiles {
         const int64_t n = planes.p.inner;
         const Bits wanted = broadcast<Bits>(UnsignedOf<Element>(offset));
         each_vector(n, L, [&](int64_t c, int64_t m) {
-            const Bits bits = m == L ? load<Bits>(grad + c) : load_inside<Bits>((const UnsignedOf<Element> *)(grad + c), 0, m);
+            const Bits bits =
+                m == L ? load<Bits>(grad + c) : load_inside<Bits>((const UnsignedOf<Element> *)(grad + c), 0, m);
             const auto named = m == L ? load<Vec<O, L>>(offsets + c) : load_inside<Vec<O, L>>(offsets + c, 0, m);
             const Bits match = (Bits)(convert<UnsignedOf<Element>, O, L>(named) == wanted);
             const auto value = sum((Vec<Element, L>)(bits & match));
