@@ -33,7 +33,7 @@ def measure(
         gc.collect()
 
 
-def measure_row(row: Row, ours: Sequence[Contender], peers: Sequence[Contender], budget: float = 0.3) -> Record:
+def measure_row(row: Row, ours: Sequence[Contender], peers: Sequence[Contender], budget: float = 0.2) -> Record:
     """Everyone's time for a row, once their values are found equal; who could not, and why."""
     entry = Entry(row, ours)
     for contender in (*ours, *peers):

@@ -51,9 +51,9 @@ void set_threads(int n) { chosen = n; }
 
 char *scratch(size_t bytes) {
     thread_local Buffer buffer;
-    if (bytes > buffer.bytes) {
+    if (!buffer.data || bytes > buffer.bytes) {
         std::free(buffer.data);
-        buffer.bytes = (bytes + 4095) / 4096 * 4096;
+        buffer.bytes = (bytes / 4096 + 1) * 4096;
         buffer.data = static_cast<char *>(std::aligned_alloc(64, buffer.bytes));
         if (!buffer.data) buffer.bytes = 0;
     }

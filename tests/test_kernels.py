@@ -443,6 +443,15 @@ def in_process(code, **environment):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_thread_whose_first_call_needs_no_scratch_memory():
+    x = np.arange(42, dtype=np.float32).reshape(2, 7, 3)
+    found = []
+    call = threading.Thread(target=lambda: found.append(ap.max_pool(x, 3, 2, "same", axes=1, return_indices=True)))
+    call.start()
+    call.join()
+    np.testing.assert_array_equal(found[0][0], x[:, [1, 3, 5, 6]])
+
+
 def test_a_forked_child_runs_on_one_thread():
     done = in_process(FORKED)
     assert done.returncode == 0, done.stderr
