@@ -41,7 +41,7 @@ def case_operators(case: Case) -> tuple[str, ...]:
     return (MAX,) if case.width >= 15 else (MAX, AVERAGE)
 
 
-def measure(quick: bool, only: str, report: Callable[[Record], None]) -> list[Record]:
+def measure(quick: bool, only: str, report: Callable[[Record], None]) -> None:
     """One record per case, operator, layout and direction; "backward" is what jax.grad computes."""
     rows = [
         Row(case, operator, layout, direction)
@@ -51,4 +51,4 @@ def measure(quick: bool, only: str, report: Callable[[Record], None]) -> list[Re
         for operator in case_operators(case)
         for direction in (FORWARD, BACKWARD)
     ]
-    return measure_rows([row for row in rows if only in row.name], (AnypoolJax(),), (JaxItself(),), report)
+    measure_rows([row for row in rows if only in row.name], (AnypoolJax(),), (JaxItself(),), report)

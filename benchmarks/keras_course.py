@@ -21,9 +21,8 @@ LAYERS = {"max": "MaxPooling2D", "average": "AveragePooling2D"}
 Record = dict[str, Any]
 
 
-def measure(quick: bool, only: str, report: Callable[[Record], None]) -> list[Record]:
+def measure(quick: bool, only: str, report: Callable[[Record], None]) -> None:
     """One record per backend, pooling and thing done with the network."""
-    records = []
     for backend in BACKENDS[:1] if quick else BACKENDS:
         if only not in backend:
             continue
@@ -34,11 +33,9 @@ def measure(quick: bool, only: str, report: Callable[[Record], None]) -> list[Re
             assert process.stdout is not None
             for line in process.stdout:
                 if line.startswith("{"):
-                    records.append(json.loads(line))
-                    report(records[-1])
+                    report(json.loads(line))
         if process.returncode:
             raise RuntimeError(f"the course network on Keras's {backend} backend ended with code {process.returncode}")
-    return records
 
 
 def _measure_here(quick: bool) -> None:

@@ -10,7 +10,7 @@ from anypool.functional import decide
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(kernels.why_not_built is not None, reason="there are no kernels"),
+    pytest.mark.skipif(not kernels.available(), reason=str(kernels.why_not_built)),
 ]
 
 SIDE = 46400

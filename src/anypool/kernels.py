@@ -74,8 +74,6 @@ def get_num_threads() -> int:
 def refusal(pooling: Pooling) -> str | None:
     """Why the kernels cannot run this pooling; None if they can."""
     known = vars(pooling)
-    if "kernel" in known:
-        return None
     if "refusal" not in known:
         known["refusal"] = _refusal(pooling)
     return known["refusal"]

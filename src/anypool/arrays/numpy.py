@@ -131,7 +131,7 @@ class NumPy(Adapter):
 
     def run(self, implementation: str, x: Any, pooling: Pooling) -> Any:
         if implementation == "kernel":
-            return _with_indices(x, pooling) if pooling.return_indices else kernels.forward(x, pooling)
+            return _by_kernel(x, pooling)
         # NaN and infinities are data: they pass without NumPy's warnings, as they do in compiled code.
         with np.errstate(all="ignore"):
             result = super().run(implementation, x, pooling)
@@ -139,7 +139,7 @@ class NumPy(Adapter):
 
     def run_into(self, out: Any, implementation: str, x: Any, pooling: Pooling) -> Any:
         if implementation == "kernel" and isinstance(out, np.ndarray):  # kernels make the same checks
-            return _with_indices(x, pooling, out) if pooling.return_indices else kernels.forward(x, pooling, out)
+            return _by_kernel(x, pooling, out)
         self.check_out(out, pooling.output_shape, pooling.result)
         if not out.flags.writeable:
             raise ValueError("out must be an array that can be written into, got a read-only one")
@@ -154,7 +154,9 @@ class NumPy(Adapter):
         return (int(indices.min()), int(indices.max())) if indices.size else None
 
 
-def _with_indices(x: np.ndarray, pooling: Pooling, out: np.ndarray | None = None) -> Any:
+def _by_kernel(x: np.ndarray, pooling: Pooling, out: np.ndarray | None = None) -> Any:
+    if not pooling.return_indices:
+        return kernels.forward(x, pooling, out)
     values, offsets = kernels.forward_with_offsets(x, pooling, out)
     return values, kernels.indices(offsets, pooling)
 
