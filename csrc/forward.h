@@ -23,6 +23,15 @@ struct Arena {
     }
 };
 
+// Runs `plan` twice, to measure what it takes and to take it from a thread's scratch memory; false where there is none.
+template <class Plan> bool take_scratch(Plan plan) {
+    Arena measure{nullptr};
+    plan(measure);
+    Arena arena{scratch(size_t(measure.next - (char *)nullptr))};
+    if (arena.next) plan(arena);
+    return arena.next;
+}
+
 // Lanes as they are, for rows that were read before.
 template <class K> struct Lanes {
     using Source = K;
@@ -267,12 +276,7 @@ template <class R, class Reader> class Forward {
     }
 
     bool unit(int64_t unit) {
-        Arena measure{nullptr};
-        plan_scratch(measure);
-        char *memory = scratch(size_t(measure.next - (char *)nullptr));
-        if (!memory) return false;
-        Arena arena{memory};
-        plan_scratch(arena);
+        if (!take_scratch([&](Arena &arena) { plan_scratch(arena); })) return false;
         fill_margins();
         const int64_t split = unit % splits, from = unit / splits * planes;
         for (int64_t o = from; o < smaller(from + planes, outer); o++)

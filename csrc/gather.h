@@ -196,12 +196,7 @@ template <class T, class A> class Gather {
     }
 
     bool unit(int64_t unit) {
-        Arena measure{nullptr};
-        take(measure);
-        char *memory = scratch(size_t(measure.next - (char *)nullptr));
-        if (!memory) return false;
-        Arena arena{memory};
-        take(arena);
+        if (!take_scratch([&](Arena &arena) { take(arena); })) return false;
         const int64_t lo = unit % splits * chunk, from = unit / splits * together;
         for (int64_t o = from; o < smaller(from + together, runs); o++) {
             const auto plane = planes.open(o);

@@ -91,12 +91,8 @@ template <class R, class Reader> class Planes {
     bool unit(int64_t unit) const {
         Problem mine = inside;
         Inside pooling(mine, {reader.lowest()});
-        Arena measure{nullptr};
-        plan(measure, pooling);
-        char *memory = scratch(size_t(measure.next - (char *)nullptr));
-        if (!memory) return false;
-        Arena arena{memory};
-        const Memory m = plan(arena, pooling);
+        Memory m;
+        if (!take_scratch([&](Arena &arena) { m = plan(arena, pooling); })) return false;
         mine.out.data = (char *)m.out.value;
         if constexpr (R::marks) mine.offsets.data = (char *)m.out.offset;
         pooling.fill_margins();

@@ -146,12 +146,7 @@ template <class T, class A, class O> class Scatter {
     }
 
     bool unit(int64_t unit) {
-        Arena measure{nullptr};
-        take(measure);
-        char *memory = scratch(size_t(measure.next - (char *)nullptr));
-        if (!memory) return false;
-        Arena arena{memory};
-        take(arena);
+        if (!take_scratch([&](Arena &arena) { take(arena); })) return false;
         inner = unit % blocks * block;
         inner_count = smaller(block, planes.p.inner - inner);
         unit /= blocks;

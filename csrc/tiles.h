@@ -85,12 +85,7 @@ template <class T, class O> class Tiles {
     }
 
     bool unit(int64_t unit) {
-        Arena measure{nullptr};
-        planes.take(measure);
-        char *memory = scratch(size_t(measure.next - (char *)nullptr) + 1);
-        if (!memory) return false;
-        Arena arena{memory};
-        planes.take(arena);
+        if (!take_scratch([&](Arena &arena) { planes.take(arena); })) return false;
         const int64_t lo = unit % splits * chunk, from = unit / splits * together;
         for (int64_t o = from; o < smaller(from + together, planes.outer); o++) {
             const auto plane = planes.open(o);
