@@ -34,7 +34,7 @@ template <class R> struct Slide {
     typename R::Rows row, from;
     int64_t step, weight, second, third;  // elements of the window; 0: none
 
-    typename R::Acc operator()(int64_t i) const {
+    __attribute__((always_inline)) typename R::Acc operator()(int64_t i) const {
         auto a = at(r, from, i, 0, weight);
         if (second) a = R::template combine<Order::any>(a, at(r, from, i + second * step, second, weight));
         if (third) a = R::template combine<Order::any>(a, at(r, row, i + third * step, third, weight));
@@ -139,7 +139,7 @@ template <class R> Strip<R, 1> across(Strip<R, 1> s) {
     using Index = Vec<SignedOf<typename R::Lane>, R::N>;
     const Index lane = count<Index>();
     for (int shift = R::N / 2; shift; shift /= 2) {
-        Strip<R, 1> other{R::permute(s.acc[0], lane ^ broadcast<Index>(SignedOf<typename R::Lane>(shift)))};
+        Strip<R, 1> other{R::permute(s.acc, lane ^ broadcast<Index>(SignedOf<typename R::Lane>(shift))), {}};
         s.template combine<Order::any>(other);
     }
     return s;
@@ -152,15 +152,15 @@ template <class R> typename R::Acc along_long(const R &r, typename R::Rows row, 
         const int64_t from = j * N, left = smaller(N, w.count - from);
         if (left == N)
             return Strip<R, 1>{
-                r.ramp(r.load(row + (w.begin + from), N, r.mark(w.first + from, axis.weight)), axis.weight)};
+                r.ramp(r.load(row + (w.begin + from), N, r.mark(w.first + from, axis.weight)), axis.weight), {}};
         int64_t index[N], add[N];  // the last vector is lane by lane, the lanes behind it neutral
         for (int i = 0; i < N; i++) {
             index[i] = i < left ? w.begin + from + i : -1;
             add[i] = (w.first + from + i) * axis.weight;
         }
-        return Strip<R, 1>{R::gather(row, index, add, r.neutral())};
+        return Strip<R, 1>{R::gather(row, index, add, r.neutral()), {}};
     };
-    return across<R>(reduce<R, Order::any>(at, 0, ceil_div(w.count, N))).acc[0];
+    return across<R>(reduce<R, Order::any>(at, 0, ceil_div(w.count, N))).acc;
 }
 
 // Windows lo to hi along a row, any of them: a lane per output.
@@ -185,10 +185,10 @@ __attribute__((noinline)) void along(const R &r, typename R::Rows row, const Axi
                 index[i] = j < w[i].count ? w[i].begin + j * axis.step : -1;
                 add[i] = (w[i].first + j) * axis.weight;
             }
-            return Strip<R, 1>{R::gather(row, index, add, r.neutral())};
+            return Strip<R, 1>{R::gather(row, index, add, r.neutral()), {}};
         };
-        const Strip<R, 1> s = most ? reduce<R, Order::any>(at, 0, most) : Strip<R, 1>{r.neutral()};
-        (dst + o).put(s.acc[0], m);
+        const Strip<R, 1> s = most ? reduce<R, Order::any>(at, 0, most) : Strip<R, 1>{r.neutral(), {}};
+        (dst + o).put(s.acc, m);
     });
 }
 

@@ -5,37 +5,54 @@
 
 namespace anypool::ANYPOOL_ISA {
 
-// at(j) combined over lo ≤ j < lo + n, n > 0: one after another, or for floating-point sums in runs of 8 that are
-// added as a tree, so that the error grows with log n.
-template <class R, Order order, class At> auto reduce(At &&at, int64_t lo, int64_t n) -> decltype(at(lo)) {
-    if constexpr (R::pairwise)
-        if (n > 8) {
-            const int64_t half = (n / 2 + 7) / 8 * 8;
-            auto a = reduce<R, order>(at, lo, half);
-            a.template combine<order>(reduce<R, order>(at, lo + half, n - half));
-            return a;
-        }
+// at(j) combined over lo ≤ j < lo + n, n > 0, one after another.
+template <class R, Order order, class At>
+__attribute__((always_inline)) inline auto in_turn(At &&at, int64_t lo, int64_t n) -> decltype(at(lo)) {
     auto a = at(lo);
     for (int64_t j = lo + 1; j < lo + n; j++) a.template combine<order>(at(j));
     return a;
 }
 
-// U neighbouring vectors of accumulators.
+// The same in runs of 8 that are added as a tree, so that the error of a floating-point sum grows with log n.
+template <class R, Order order, class At>
+__attribute__((noinline)) auto as_tree(At &&at, int64_t lo, int64_t n) -> decltype(at(lo)) {
+    if (n <= 8) return in_turn<R, order>(at, lo, n);
+    const int64_t half = (n / 2 + 7) / 8 * 8;
+    auto a = as_tree<R, order>(at, lo, half);
+    a.template combine<order>(as_tree<R, order>(at, lo + half, n - half));
+    return a;
+}
+
+template <class R, Order order, class At>
+__attribute__((always_inline)) inline auto reduce(At &&at, int64_t lo, int64_t n) -> decltype(at(lo)) {
+    if constexpr (R::pairwise)
+        if (n > 8) return as_tree<R, order>(at, lo, n);
+    return in_turn<R, order>(at, lo, n);
+}
+
+// U neighbouring vectors of accumulators, a member each: GCC would keep an array in memory.
 template <class R, int U> struct Strip {
-    typename R::Acc acc[U];
-    template <Order order> void combine(const Strip &later) {
-#pragma GCC unroll 8
-        for (int u = 0; u < U; u++) acc[u] = R::template combine<order>(acc[u], later.acc[u]);
+    typename R::Acc acc;
+    [[no_unique_address]] Strip<R, U - 1> rest;
+
+    template <class Source>
+    __attribute__((always_inline)) static Strip load(const R &r, Source row, int64_t m, typename R::Mark mark) {
+        return {r.load(row, m, mark), Strip<R, U - 1>::load(r, row + R::N, m, mark)};
+    }
+    template <Order order> __attribute__((always_inline)) void combine(const Strip &later) {
+        acc = R::template combine<order>(acc, later.acc);
+        rest.template combine<order>(later.rest);
+    }
+    template <class Target> __attribute__((always_inline)) void put(Target dst, int64_t m) const {
+        dst.put(acc, m);
+        rest.put(dst + R::N, m);
     }
 };
-
-template <class R, int U, class Source>
-Strip<R, U> load_strip(const R &r, Source row, int64_t m, typename R::Mark mark) {
-    Strip<R, U> s;
-#pragma GCC unroll 8
-    for (int u = 0; u < U; u++) s.acc[u] = r.load(row + u * R::N, m, mark);
-    return s;
-}
+template <class R> struct Strip<R, 0> {
+    template <class Source> static Strip load(const R &, Source, int64_t, typename R::Mark) { return {}; }
+    template <Order> void combine(Strip) {}
+    template <class Target> void put(Target, int64_t) const {}
+};
 
 // What will be read soon, a few rows on: hardware stops at the end of a page.
 template <int U, class Reader> void prefetch(RawRow<Reader> row) {
@@ -57,16 +74,14 @@ inline void down_window(const R &r, Source rows, int64_t row_stride, const Axis 
     const int64_t seen = axis.step == 1 ? axis.stride : axis.stride / axis.step;
     const int64_t fresh = w.count - seen;  // rows before it were seen by the window before
     auto columns = [&]<int U>(int64_t i, int64_t m) __attribute__((always_inline)) {
-        auto at = [&](int64_t j) {
+        auto at = [&](int64_t j) __attribute__((always_inline)) {
             if (j >= fresh) prefetch<U>(first + (j * stride + i));
-            return load_strip<R, U>(r, first + (j * stride + i), m, r.mark(axis, w, j));
+            return Strip<R, U>::load(r, first + (j * stride + i), m, r.mark(axis, w, j));
         };
-        const Strip<R, U> s = reduce<R, order>(at, 0, w.count);
-#pragma GCC unroll 8
-        for (int u = 0; u < U; u++) (dst + (i + u * N)).put(s.acc[u], m);
+        reduce<R, order>(at, 0, w.count).put(dst + i, m);
     };
-    if (n >= 4 * N) each_vector(n, 4 * N, [&](int64_t i, int64_t) { columns.template operator()<4>(i, N); });
-    else if (n >= 2 * N) each_vector(n, 2 * N, [&](int64_t i, int64_t) { columns.template operator()<2>(i, N); });
+    if (n >= 4 * N) each_whole(n, 4 * N, [&](int64_t i) { columns.template operator()<4>(i, N); });
+    else if (n >= 2 * N) each_whole(n, 2 * N, [&](int64_t i) { columns.template operator()<2>(i, N); });
     else each_vector(n, N, [&](int64_t i, int64_t m) { columns.template operator()<1>(i, m); });
 }
 
@@ -76,13 +91,41 @@ __attribute__((noinline)) void down(const R &r, Source rows, int64_t row_stride,
     down_window<R, order>(r, rows, row_stride, axis, w, n, dst);
 }
 
+// Windows lo to hi of W rows each, none of them clipped.
+template <class R, Order order, int W, class Source, class Target>
+inline void down_whole(const R &r, Source rows, int64_t row_stride, const Axis &axis, int64_t lo, int64_t hi, int64_t n,
+                       Target dst) {
+    const int64_t next = axis.step * row_stride;
+    for (int64_t i = lo; i < hi; i++, dst = dst + n) {
+        const Source first = rows + (i * axis.stride - axis.before) * row_stride;
+        each_vector(n, R::N, [&](int64_t c, int64_t m) {
+            auto a = r.load(first + c, m, R::mark(0, axis.weight));
+#pragma GCC unroll 4
+            for (int j = 1; j < W; j++)
+                a = R::template combine<order>(a, r.load(first + (j * next + c), m, R::mark(j, axis.weight)));
+            (dst + c).put(a, m);
+        });
+    }
+}
+
 // Windows lo to hi of short rows, side by side.
 template <class R, Order order, class Source, class Target>
 __attribute__((noinline)) void down_each(const R &r, Source rows, int64_t row_stride, const Axis &axis, int64_t lo,
                                          int64_t hi, int64_t n, Target dst) {
-    WindowsFrom windows(axis, lo);
-    for (int64_t i = lo; i < hi; i++)
-        down_window<R, order>(r, rows, row_stride, axis, windows.next(), n, dst + (i - lo) * n);
+    auto any = [&](int64_t from, int64_t to) {
+        WindowsFrom windows(axis, from);
+        for (int64_t i = from; i < to; i++)
+            down_window<R, order>(r, rows, row_stride, axis, windows.next(), n, dst + (i - lo) * n);
+    };
+    const bool narrow = axis.kind == Windows::sliding && (axis.width == 2 || axis.width == 3) && !R::scaled;
+    if (!narrow) return any(lo, hi);
+    const int64_t reach = (axis.width - 1) * axis.step + 1;
+    const int64_t begin = smaller(hi, larger(lo, ceil_div(axis.before, axis.stride)));
+    const int64_t end = larger(begin, smaller(hi, floor_div(axis.length + axis.before - reach, axis.stride) + 1));
+    any(lo, begin);
+    if (axis.width == 2) down_whole<R, order, 2>(r, rows, row_stride, axis, begin, end, n, dst + (begin - lo) * n);
+    else down_whole<R, order, 3>(r, rows, row_stride, axis, begin, end, n, dst + (begin - lo) * n);
+    any(end, hi);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ template <class Reader> struct Elements {
     Reader reader;
 
     Elements operator+(int64_t i) const { return {value + i, reader}; }
-    template <class Acc> void put(const Acc &a, int64_t m) const {
+    template <class Acc> __attribute__((always_inline)) void put(const Acc &a, int64_t m) const {
         store_lanes((UnsignedOf<typename Reader::Element> *)value, reader.bits(a.value), m);
     }
 };
@@ -50,7 +50,7 @@ template <class Reader> struct MarkedElements {
     int bytes;  // of an offset
 
     MarkedElements operator+(int64_t i) const { return {elements + i, offset + i * bytes, bytes}; }
-    template <class Acc> void put(const Acc &a, int64_t m) const {
+    template <class Acc> __attribute__((always_inline)) void put(const Acc &a, int64_t m) const {
         elements.put(a, m);
         if (bytes == 1) narrowed<uint8_t>(a, m);
         else if (bytes == 2) narrowed<uint16_t>(a, m);
@@ -72,7 +72,7 @@ template <class T, class A> struct Quotients {
         const int64_t size = converts && !are_lanes ? sizeof(T) : sizeof(A);
         return {value + i * size, are_lanes, divisor + i};
     }
-    template <class Acc> void put(const Acc &a, int64_t m) const {
+    template <class Acc> __attribute__((always_inline)) void put(const Acc &a, int64_t m) const {
         if (!converts || !are_lanes) store_lanes((Stored<T> *)value, narrow<T, A, lanes<A>>(divisor(a.value)), m);
         else store_lanes((A *)value, a.value, m);
     }

@@ -13,7 +13,7 @@ enum class Order { sequential, any };
 template <class K> struct Row {
     K *value;
     Row operator+(int64_t i) const { return {value + i}; }
-    template <class Acc> void put(const Acc &a, int64_t m) const { store_lanes(value, a.value, m); }
+    template <class Acc> __attribute__((always_inline)) void put(const Acc &a, int64_t m) const { store_lanes(value, a.value, m); }
 };
 
 // The same, with the offset in its window of the element that each value is.
@@ -21,7 +21,7 @@ template <class K> struct MarkedRow {
     K *value;
     UnsignedOf<K> *offset;
     MarkedRow operator+(int64_t i) const { return {value + i, offset + i}; }
-    template <class Acc> void put(const Acc &a, int64_t m) const {
+    template <class Acc> __attribute__((always_inline)) void put(const Acc &a, int64_t m) const {
         store_lanes(value, a.value, m);
         store_lanes(offset, a.offset, m);
     }
@@ -271,22 +271,33 @@ template <class A, bool Scaled = false> struct Total : Plain<A> {
         if constexpr (Scaled) return {v * factor};
         else return {v};
     }
-    // Sums in float32 run in float64, so that a long run loses nothing.
+    // Sums in float32 run in float64, so that a long run loses nothing: two vectors for one.
     struct DeepSum {
-        Vec<double, N> value;
+        Vec<double, N / 2> low, high;
     };
-    using Deep = Choose<__is_same(A, float), DeepSum, Acc>;
-    using DeepRows = Choose<__is_same(A, float), Row<double>, Rows>;
-    static Deep load_deep(DeepRows row) { return {ANYPOOL_ISA::load<decltype(Deep::value)>(row.value)}; }
+    struct DeepRow : Row<double> {
+        DeepRow operator+(int64_t i) const { return {{this->value + i}}; }
+        void put(DeepSum a, int64_t) const { store(this->value, a.low), store(this->value + N / 2, a.high); }
+    };
+    static constexpr bool runs_deeper = __is_same(A, float);
+    using Deep = Choose<runs_deeper, DeepSum, Acc>;
+    using DeepRows = Choose<runs_deeper, DeepRow, Rows>;
+    static Deep load_deep(DeepRows row) {
+        using ANYPOOL_ISA::load;
+        using Half = Vec<double, N / 2>;
+        if constexpr (runs_deeper) return {load<Half>(row.value), load<Half>(row.value + N / 2)};
+        else return {load<V>(row.value)};
+    }
     static Deep deepen(Acc a) {
-        if constexpr (__is_same(A, float)) return {__builtin_convertvector(a.value, Vec<double, N>)};
+        if constexpr (runs_deeper) return {half<double, 0>(a.value), half<double, 1>(a.value)};
         else return a;
     }
     static Acc flatten(Deep a) {
-        if constexpr (__is_same(A, float)) return {__builtin_convertvector(a.value, V)};
+        if constexpr (runs_deeper) return {joined<A>(a.low, a.high)};
         else return a;
     }
-    template <Order> static auto combine(auto a, decltype(a) b) { return decltype(a){a.value + b.value}; }
+    template <Order> static Acc combine(Acc a, Acc b) { return {a.value + b.value}; }
+    template <Order> static DeepSum combine(DeepSum a, DeepSum b) { return {a.low + b.low, a.high + b.high}; }
 };
 
 }  // namespace anypool::ANYPOOL_ISA

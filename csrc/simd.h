@@ -120,15 +120,34 @@ template <class To, class From, int N> inline Vec<To, N> convert(Vec<From, N> v)
     } else return __builtin_convertvector(v, Vec<To, N>);
 }
 
+// Half of a vector's lanes, as another type, and two such halves as one vector.
+template <class V, int... I> inline auto shuffle_half(V v, int from, std::integer_sequence<int, I...>) {
+    return from ? __builtin_shufflevector(v, v, (int(sizeof...(I)) + I)...) : __builtin_shufflevector(v, v, I...);
+}
+template <class To, int Which, class V> inline auto half(V v) {
+    constexpr int N = sizeof(V) / sizeof(V{}[0]) / 2;
+    return __builtin_convertvector(shuffle_half(v, Which, std::make_integer_sequence<int, N>{}), Vec<To, N>);
+}
+template <class To, class V, int... I> inline auto joined(V low, V high, std::integer_sequence<int, I...>) {
+    using Half = Vec<To, sizeof...(I) / 2>;
+    return __builtin_shufflevector(__builtin_convertvector(low, Half), __builtin_convertvector(high, Half), I...);
+}
+template <class To, class V> inline auto joined(V low, V high) {
+    return joined<To>(low, high, std::make_integer_sequence<int, 2 * int(sizeof(V) / sizeof(V{}[0]))>{});
+}
+
 template <class V> inline V broadcast(auto value) { return V{} + value; }
+
+// f(i) for every vector of `step` elements in n ≥ step: the last one overlaps the one before.
+template <class F> inline void each_whole(int64_t n, int64_t step, F f) {
+    for (int64_t i = 0; i < n; i += step) f(i <= n - step ? i : n - step);
+}
 
 // f(i, m) for every vector of `step` elements in n: m of them from i. The last one overlaps the one before where it
 // can, so that m < step only if n is.
 template <class F> inline void each_vector(int64_t n, int64_t step, F f) {
-    if (n < step) {
-        if (n > 0) f(int64_t(0), n);
-    } else
-        for (int64_t i = 0; i < n; i += step) f(i <= n - step ? i : n - step, step);
+    if (n >= step) each_whole(n, step, [&](int64_t i) { f(i, step); });
+    else if (n > 0) f(int64_t(0), n);
 }
 
 }  // namespace anypool::ANYPOOL_ISA
