@@ -14,7 +14,7 @@ from anypool import Sliding
 from benchmarks.cases import BACKWARD, Row
 from benchmarks.contenders import INTO, TORCH, Clone, Contender
 from benchmarks.tasks import Refused, Task, bytes_moved
-from benchmarks.timing import Call, Copy, interleave, median, once
+from benchmarks.timing import Call, Copy, interleave, median, seconds_each
 
 COPY, CLONE = "two-thread copy", "fresh clone"
 PATIENCE = 1.0  # seconds a peer may take for the whole of a case that has a share
@@ -108,7 +108,7 @@ class Entry:
         start = time.perf_counter()
         call = self._checked(contender, share)
         preparation = time.perf_counter() - start
-        self.taken[contender.name] = once(call)
+        self.taken[contender.name] = seconds_each(call)
         if self.taken[contender.name] * scale <= PATIENCE and preparation * scale <= PREPARATION:
             return False
         self.shared[contender.name] = call

@@ -22,13 +22,6 @@ _TURN = 0.002  # seconds a turn lasts at least: faster calls are repeated within
 _AGAIN = 0.05  # seconds; a faster call is made once, untimed, before its turn is timed
 
 
-def once(call: Call) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 def interleave(calls: Mapping[str, Call], budget: float = 0.3, least: int = 1, most: int = 7) -> dict[str, list[float]]:
     """Seconds per call, one for each turn, where in each round everyone has a turn and the order rotates.
 
@@ -36,8 +29,8 @@ def interleave(calls: Mapping[str, Call], budget: float = 0.3, least: int = 1, m
     all, and at least three turns; two from 0.3 seconds a call, one from 1.5, but never under `least`.
     """
     names = list(calls)
-    estimates = {name: once(call) for name, call in calls.items()}
-    repeats = {name: max(1, math.ceil(_TURN / max(seconds, 1e-7))) for name, seconds in estimates.items()}
+    estimates = {name: _estimate(call) for name, call in calls.items()}
+    repeats = {name: _repeats(seconds) for name, seconds in estimates.items()}
     turns = {name: max(least, _turns(seconds, budget, most)) for name, seconds in estimates.items()}
     times: dict[str, list[float]] = {name: [s] if s >= _AGAIN else [] for name, s in estimates.items()}
     collecting = gc.isenabled()
@@ -53,6 +46,19 @@ def interleave(calls: Mapping[str, Call], budget: float = 0.3, least: int = 1, m
     return times
 
 
+def _estimate(call: Call) -> float:
+    """Seconds of a call; of a short one as it is when it has run a few times, not as the first finds the caches."""
+    seconds = seconds_each(call)
+    for _ in range(2):
+        if seconds < _TURN:
+            seconds = seconds_each(call, _repeats(seconds))
+    return seconds
+
+
+def _repeats(seconds: float) -> int:
+    return max(1, math.ceil(_TURN / max(seconds, 1e-7)))
+
+
 def _turns(seconds: float, budget: float, most: int) -> int:
     few = 3 if seconds < 0.3 else 2 if seconds < 1.5 else 1
     return min(most, max(few, int(budget / max(seconds, _TURN))))
@@ -62,6 +68,11 @@ def _turn(call: Call, repeats: int, estimate: float) -> float:
     time.sleep(_PAUSE)
     if estimate < _AGAIN:
         call()
+    return seconds_each(call, repeats)
+
+
+def seconds_each(call: Call, repeats: int = 1) -> float:
+    """Seconds of one of so many calls."""
     start = time.perf_counter()
     for _ in range(repeats):
         call()
