@@ -152,8 +152,8 @@ template <class K> struct Extreme : Plain<K> {
 
     template <Order> static Acc combine(Acc a, Acc b) {
         if constexpr (is_float<K>) {
-#if defined(__AVX512F__)
             // maxps gives its second operand where either is NaN: only a NaN in the first is left to keep.
+#if defined(__AVX512F__)
             if constexpr (sizeof(K) == 4) {
                 const __m512 va = (__m512)a.value, vb = (__m512)b.value;
                 return {(V)_mm512_mask_mov_ps(_mm512_max_ps(va, vb), _mm512_cmp_ps_mask(va, va, _CMP_UNORD_Q), va)};
@@ -161,6 +161,10 @@ template <class K> struct Extreme : Plain<K> {
                 const __m512d va = (__m512d)a.value, vb = (__m512d)b.value;
                 return {(V)_mm512_mask_mov_pd(_mm512_max_pd(va, vb), _mm512_cmp_pd_mask(va, va, _CMP_UNORD_Q), va)};
             }
+#elif defined(__AVX2__)
+            const auto nan = a.value != a.value;
+            if constexpr (sizeof(K) == 4) return {nan ? a.value : (V)_mm256_max_ps((__m256)a.value, (__m256)b.value)};
+            else return {nan ? a.value : (V)_mm256_max_pd((__m256d)a.value, (__m256d)b.value)};
 #else
             const auto take = (b.value > a.value) | (b.value != b.value);
             return {take ? b.value : a.value};
