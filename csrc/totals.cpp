@@ -1,13 +1,16 @@
 // Sums and averages, for one instruction set.
 #include "planes.h"
+#include "spread.h"
 
 namespace anypool::ANYPOOL_ISA {
 namespace {
 
 template <class T, class A> bool run(const Problem &p) {
-    if constexpr (is_floating<T> && __is_same(A, double) == __is_same(T, double))
+    if constexpr (is_floating<T> && __is_same(A, double) == __is_same(T, double)) {
+        if (Spread<T, A>::fits(p)) return Spread<T, A>(p).run();
         for (int a = 0; a < p.rank; a++)
             if (p.axes[a].scales) return forward<Total<A, true>, Widening<T, A>>(p);
+    }
     return forward<Total<A>, Widening<T, A>>(p);
 }
 
