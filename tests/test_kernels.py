@@ -348,7 +348,7 @@ def test_empty_arrays():
     assert kernels.backward(values, pooling, offsets).shape == x.shape
 
 
-GUARDED = """
+GUARDED_ARRAYS = """
 import ctypes, mmap, random, sys
 import numpy as np
 sys.path.insert(0, {tests!r})
@@ -372,7 +372,10 @@ def guarded(draw, a):
     copy = np.frombuffer(room, np.uint8, a.nbytes, offset).view(a.dtype).reshape(a.shape)
     copy[...] = a
     return copy.transpose(np.argsort(order))
-
+"""
+GUARDED = (
+    GUARDED_ARRAYS
+    + """
 draw = random.Random(5)
 for _ in range(400):
     shape, axes, window, _ = t.random_call(draw)
@@ -388,6 +391,7 @@ for _ in range(400):
     if dtype in t.FLOATING:
         kernels.backward(out, pooling, offsets, guarded(draw, np.zeros_like(x)))
 """
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by mprotect")

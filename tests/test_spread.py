@@ -4,13 +4,15 @@ Here a gradient is built axis by axis from the windows' positions, so that array
 """
 
 import itertools
+import os
 import random
+import sys
 
 import ml_dtypes
 import numpy as np
 import pytest
 import reference
-from test_kernels import FLOATING, as_dtype, laid_out, pooling_of
+from test_kernels import FLOATING, GUARDED_ARRAYS, as_dtype, in_process, laid_out, pooling_of
 
 from anypool import kernels
 from anypool.operators import Average, Sum
@@ -147,7 +149,7 @@ def test_an_adaptive_average_that_divides_is_exact():
 def test_the_same_bits_on_any_number_of_threads(dtype):
     draw = random.Random(5)
     for _ in range(10):
-        shape, axes, window, windows = random_geometry(draw)
+        shape, axes, window, _ = random_geometry(draw)
         shape[0] = 40
         pooling = pooling_of(np.empty(shape, as_dtype(dtype)), Sum(), window, axes)
         upstream = np.random.default_rng(0).standard_normal(pooling.output_shape).astype(as_dtype(dtype))
@@ -157,6 +159,27 @@ def test_the_same_bits_on_any_number_of_threads(dtype):
             results.append(kernels.backward(upstream, pooling).tobytes())
         kernels.set_num_threads(0)
         assert results[0] == results[1] == results[2]
+
+
+GUARDED = (
+    GUARDED_ARRAYS
+    + """
+import test_spread as s
+draw = random.Random(5)
+for _ in range(300):
+    shape, axes, window, _ = s.random_geometry(draw)
+    dtype = t.as_dtype(draw.choice(t.FLOATING))
+    pooling = t.pooling_of(np.empty(shape, dtype), s.Sum(), window, axes)
+    upstream = guarded(draw, np.ones(pooling.output_shape, dtype))
+    kernels.backward(upstream, pooling, None, guarded(draw, np.ones(shape, dtype)))
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by mprotect")
+def test_nothing_outside_of_arrays_is_touched():
+    done = in_process(GUARDED.format(tests=os.path.dirname(__file__)))
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 4), (3, 0, 4, 4), (2, 4, 4, 0), (200, 4, 4, 0), (0, 4, 4, 3)])
