@@ -134,33 +134,54 @@ __attribute__((noinline)) void along_covering(const R &r, typename R::Rows row, 
 // ---------------------------------------------------------------------------------------------------------------------
 // Windows of any kind
 
-// All lanes of an accumulator into every lane.
-template <class R> Strip<R, 1> across(Strip<R, 1> s) {
-    using Index = Vec<SignedOf<typename R::Lane>, R::N>;
-    const Index lane = count<Index>();
-    for (int shift = R::N / 2; shift; shift /= 2) {
-        Strip<R, 1> other{R::permute(s.acc, lane ^ broadcast<Index>(SignedOf<typename R::Lane>(shift))), {}};
-        s.template combine<Order::any>(other);
+// One window of neighbouring elements, whole vectors at a time: its lanes are yet to be combined.
+template <class R, class Source> typename R::Acc run_of(const R &r, Source row, const Axis &axis, Window w) {
+    constexpr int N = R::N, U = 4;
+    constexpr Order any = Order::any;
+    auto vector = [&](int64_t from, int64_t m = R::N) {
+        const auto a = r.load(row + (w.begin + from), m, r.mark(w.first + from, axis.weight));
+        return R::ramp(a, axis.weight);
+    };
+    auto strip = [&](int64_t j) {
+        const int64_t from = j * U * N;
+        return Strip<R, U>{
+            vector(from), {vector(from + N), {vector(from + 2 * N), {vector(from + 3 * N), {}}}}};
+    };
+    auto total = r.neutral();
+    int64_t done = w.count / (U * N) * (U * N);
+    if (done > 0) {
+        const auto s = reduce<R, any>(strip, 0, done / (U * N));
+        const auto &[first, others] = s;
+        const auto &[second, pair] = others;
+        total = R::template combine<any>(R::template combine<any>(first, second),
+                                         R::template combine<any>(pair.acc, pair.rest.acc));
     }
-    return s;
+    for (; done + N <= w.count; done += N) total = R::template combine<any>(total, vector(done));
+    if (done == w.count) return total;
+    // The rest, with what lies before it where that fills a vector. Other lanes are neutral.
+    using Index = Vec<SignedOf<typename R::Lane>, N>;
+    const int64_t rest = w.count - done, from = larger(w.count - N, 0);
+    const auto seen = SignedOf<typename R::Lane>(done - from);
+    const auto last = from ? R::only(count<Index>() >= seen, vector(from), r.neutral())
+                           : R::only(count<Index>() < SignedOf<typename R::Lane>(rest), vector(0, rest), r.neutral());
+    return R::template combine<any>(total, last);
 }
 
-// One window of neighbouring elements, whole vectors at a time.
-template <class R> typename R::Acc along_long(const R &r, typename R::Rows row, const Axis &axis, Window w) {
+// Windows lo to hi of neighbouring elements, N at a time: the lanes of all are combined in pairs until each is one.
+template <class R, class Source, class Target>
+__attribute__((noinline)) void along_runs(const R &r, Source row, const Axis &axis, int64_t lo, int64_t hi,
+                                          const Target &dst) {
     constexpr int N = R::N;
-    auto at = [&](int64_t j) {
-        const int64_t from = j * N, left = smaller(N, w.count - from);
-        if (left == N)
-            return Strip<R, 1>{
-                r.ramp(r.load(row + (w.begin + from), N, r.mark(w.first + from, axis.weight)), axis.weight), {}};
-        int64_t index[N], add[N];  // the last vector is lane by lane, the lanes behind it neutral
-        for (int i = 0; i < N; i++) {
-            index[i] = i < left ? w.begin + from + i : -1;
-            add[i] = (w.first + from + i) * axis.weight;
-        }
-        return Strip<R, 1>{R::gather(row, index, add, r.neutral()), {}};
-    };
-    return across<R>(reduce<R, Order::any>(at, 0, ceil_div(w.count, N))).acc;
+    for (int64_t o = lo; o < hi; o += N) {
+        const int64_t m = smaller(N, hi - o);
+        typename R::Acc acc[N];
+        for (int i = 0; i < N; i++) acc[i] = i < m ? run_of(r, row, axis, window(axis, o + i)) : r.neutral();
+        for (int n = N / 2; n > 0; n /= 2)
+            for (int i = 0; i < n; i++)
+                acc[i] = R::template combine<Order::any>(R::even(acc[2 * i], acc[2 * i + 1]),
+                                                         R::odd(acc[2 * i], acc[2 * i + 1]));
+        (dst + (o - lo)).put(acc[0], m);
+    }
 }
 
 // Windows lo to hi along a row, any of them: a lane per output.
@@ -174,10 +195,6 @@ __attribute__((noinline)) void along(const R &r, typename R::Rows row, const Axi
         for (int i = 0; i < N; i++) {
             w[i] = i < m ? window(axis, lo + o + i) : Window{0, 0, 0};
             most = larger(most, w[i].count);
-        }
-        if (axis.step == 1 && most >= 2 * N) {
-            for (int i = 0; i < m; i++) (dst + (o + i)).put(along_long(r, row, axis, w[i]), 1);
-            return;
         }
         auto at = [&](int64_t j) {
             int64_t index[N], add[N];

@@ -252,6 +252,7 @@ class Kernel {
         }
         window_ = int64_t(weight);
         offset_bytes_ = window_ <= 256 ? 1 : window_ <= 65536 ? 2 : window_ <= largest_window ? 4 : 0;
+        if (operation_ == Operation::average && !divisor_) divisor_ = common_divisor();
         for (size_t i = 0; i < shape_.size(); i++) {
             bool is_pooled = false;
             for (int64_t a : pooled_) is_pooled |= a == int64_t(i);
@@ -304,7 +305,7 @@ class Kernel {
         else {
             transpose_axes();
             for (size_t k = 0; k < axes_.size(); k++) axes[k] = transposed_[k].axis;
-            p.divisor = transposed_divisor_;
+            p.divisor = divisor_;
             p.operation = p.divisor ? Operation::average : Operation::sum;
         }
         const std::vector<int> order = memory_order(shape_, to.strides);
@@ -357,6 +358,17 @@ class Kernel {
                 throw nb::value_error("a plan must have one count per output");
             a.counts = spec.counts.data();
         }
+    }
+
+    // What every average is divided by where all count alike; otherwise 0.
+    int64_t common_divisor() const {
+        int64_t divisor = 1;
+        for (const auto &spec : axes_) {
+            for (int64_t n : spec.counts)
+                if (n != spec.counts[0]) return 0;
+            if (!spec.counts.empty() && __builtin_mul_overflow(divisor, spec.counts[0], &divisor)) return 0;
+        }
+        return divisor;
     }
 
     std::pair<nb::object, nb::object> run(nb::handle x_object, nb::object out, nb::object offsets, bool marked) {
@@ -425,20 +437,12 @@ class Kernel {
         if (!transposed_.empty()) return;
         std::vector<AxisSpec> made;
         for (const auto &spec : axes_) made.push_back(transposed(spec));
-        int64_t divisor = operation_ == Operation::average ? (divisor_ ? divisor_ : 1) : 0;
-        if (divisor && !divisor_)
-            for (const auto &spec : axes_) {
-                bool alike = true;
-                for (int64_t n : spec.counts) alike &= n == spec.counts[0];
-                divisor = alike && divisor && !spec.counts.empty() ? divisor * spec.counts[0] : 0;
-            }
-        if (!divisor && operation_ == Operation::average)
+        if (!divisor_ && operation_ == Operation::average)
             for (size_t k = 0; k < made.size(); k++) {
                 for (int64_t n : axes_[k].counts) made[k].scales.push_back(n ? 1.0 / double(n) : 0.0);
                 made[k].axis.scales = made[k].scales.data();
             }
         transposed_ = std::move(made);
-        transposed_divisor_ = divisor;
     }
 
     const NamedType &type_, &result_;
@@ -450,7 +454,6 @@ class Kernel {
     static constexpr int64_t largest_window = int64_t(1) << 31;
     std::vector<int64_t> shape_, output_, pooled_;
     std::vector<AxisSpec> axes_, transposed_;
-    int64_t transposed_divisor_ = 0;
     nb::object bfloat16_;
 };
 

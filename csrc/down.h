@@ -65,14 +65,14 @@ template <int U, class K> void prefetch(MarkedRow<K>) {}
 
 // The rows of one window into one: dst[c] over rows[begin + j·step][c], for n columns.
 template <class R, Order order, class Source, class Target>
-inline void down_window(const R &r, Source rows, int64_t row_stride, const Axis &axis, Window w, int64_t n,
-                        Target dst) {
+__attribute__((always_inline)) inline void down_window(const R &r, Source rows, int64_t row_stride, const Axis &axis,
+                                                       Window w, int64_t n, Target dst) {
     constexpr int N = R::N;
     if (w.count == 0) return each_vector(n, N, [&](int64_t i, int64_t m) { (dst + i).put(r.neutral(), m); });
     const Source first = rows + w.begin * row_stride;
     const int64_t stride = axis.step * row_stride;
-    const int64_t seen = axis.step == 1 ? axis.stride : axis.stride / axis.step;
-    const int64_t fresh = w.count - seen;  // rows before it were seen by the window before
+    // Rows before it were seen by the window before.
+    const int64_t fresh = axis.step == 1 ? w.count - axis.stride : 0;
     auto columns = [&]<int U>(int64_t i, int64_t m) __attribute__((always_inline)) {
         auto at = [&](int64_t j) __attribute__((always_inline)) {
             if (j >= fresh) prefetch<U>(first + (j * stride + i));
@@ -80,15 +80,20 @@ inline void down_window(const R &r, Source rows, int64_t row_stride, const Axis 
         };
         reduce<R, order>(at, 0, w.count).put(dst + i, m);
     };
-    if (n >= 4 * N) each_whole(n, 4 * N, [&](int64_t i) { columns.template operator()<4>(i, N); });
-    else if (n >= 2 * N) each_whole(n, 2 * N, [&](int64_t i) { columns.template operator()<2>(i, N); });
-    else each_vector(n, N, [&](int64_t i, int64_t m) { columns.template operator()<1>(i, m); });
+    // The last strip overlaps the one before where it can.
+    int64_t i = 0;
+    for (; n - i > 2 * N && n >= 4 * N; i += 4 * N) columns.template operator()<4>(smaller(i, n - 4 * N), N);
+    for (; n - i > N && n >= 2 * N; i += 2 * N) columns.template operator()<2>(smaller(i, n - 2 * N), N);
+    if (n < N) return columns.template operator()<1>(0, n);
+    for (; i < n; i += N) columns.template operator()<1>(smaller(i, n - N), N);
 }
 
+// Window i, which is w, and those behind it: `count` rows side by side.
 template <class R, Order order, class Source>
-__attribute__((noinline)) void down(const R &r, Source rows, int64_t row_stride, const Axis &axis, Window w, int64_t n,
-                                    typename R::Rows dst) {
-    down_window<R, order>(r, rows, row_stride, axis, w, n, dst);
+__attribute__((noinline)) void down(const R &r, Source rows, int64_t row_stride, const Axis &axis, int64_t i, Window w,
+                                    int64_t count, int64_t n, typename R::Rows dst) {
+    for (int64_t k = 0; k < count; k++)
+        down_window<R, order>(r, rows, row_stride, axis, k ? window(axis, i + k) : w, n, dst + k * n);
 }
 
 // Windows lo to hi of W rows each, none of them clipped.

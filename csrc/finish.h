@@ -22,7 +22,7 @@ template <class A> struct Divisor {
         return {nullptr, A(n), false};
     }
     Divisor operator+(int64_t i) const { return {each ? each + i : nullptr, one, multiplies}; }
-    Vec<A, N> operator()(Vec<A, N> v) const {
+    __attribute__((always_inline)) Vec<A, N> operator()(Vec<A, N> v) const {
         if (each) return v / load<Vec<A, N>>(each);
         return multiplies ? v * one : v / one;
     }

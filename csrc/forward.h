@@ -104,8 +104,8 @@ template <class R, class Reader> class Forward {
     bool dense;                   // the input is contiguous below the first axis
     int64_t outer = 1, splits = 1, chunk, planes = 1;
     int64_t tile;                                                  // outputs of the last axis at once
-    enum class Along { each, regular, covering } way;              // how the last axis is reduced
-    bool pieces = false;  // windows of a single axis, each longer than scratch memory
+    enum class Along { each, regular, covering, runs } way;        // how the last axis is reduced
+    int64_t rows = 1;                                              // of the last axis, reduced together
     int64_t left = 0, right = 0;                                   // neutral elements before and behind a row
     int64_t row_length;                                            // elements of a row, or of a piece of one
     const int64_t bytes;                                           // of an output
@@ -137,8 +137,10 @@ template <class R, class Reader> class Forward {
         choose_way();
         for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
         // Few places and much to do in each: split the first axis, always alike, so that bits do not depend on threads.
+        // Tiles cost nothing where they are split.
         const int64_t outputs = p.axes[0].outputs, plane_bytes = n * int64_t(sizeof(Element));
-        if (outer < 64 && plane_bytes > (1 << 18)) splits = smaller(outputs, plane_bytes >> 18);
+        const int most = lies_in_tiles(p.axes[0]) ? 16 : 18;
+        if (outer < 64 && plane_bytes >> most) splits = smaller(outputs, plane_bytes >> most);
         chunk = ceil_div(larger(outputs, 1), splits);
         if (last == 0) tile = chunk = smaller(chunk, tile);
         else chunk = smaller(outputs, ceil_div(chunk, blocks[0]) * blocks[0]);
@@ -147,7 +149,8 @@ template <class R, class Reader> class Forward {
         in_place = lies_side_by_side(p.out) && (!R::marks || lies_side_by_side(p.offsets));
         finishes = !R::idempotent && !(p.result == p.type && is_floating<typename Reader::Source>) &&
                    !(p.result == p.accumulator && p.operation == Operation::sum && sizeof(Lane) == bytes);
-        streams = in_place && outer * written * bytes >= Stream::from && tile * p.inner * bytes <= (1 << 16);
+        choose_rows();
+        streams = in_place && outer * written * bytes >= Stream::from && rows * tile * p.inner * bytes <= (1 << 16);
     }
 
     bool run() const {
@@ -159,13 +162,15 @@ template <class R, class Reader> class Forward {
 
     __attribute__((cold)) void plan_scratch(Arena &arena) {
         const Axis &axis = p.axes[last];
-        const int64_t row = tile * p.inner;
+        const int64_t row = rows * tile * p.inner;
         if (!dense) packed = arena.template take<Element>(p.axes[0].length * below[0]);
         plan_blocks(arena);
-        for (int a = 0; a < last; a++) take_row(arena, level[a], pitch(a), a == last - 1 ? left : 0, slack);
-        if (last == 0 && way != Along::each) take_row(arena, level[0], row_length + right, left, slack);
-        if (last == 0 && way == Along::each && p.inner == 1) take_row(arena, level[0], row_length, 0, slack);
-        const int64_t cells = left + row_length + right + axis.width + slack;
+        for (int a = 0; a < last; a++)
+            take_row(arena, level[a], a == last - 1 ? left + rows * below[a] + right : below[a],
+                     a == last - 1 ? left : 0, slack);
+        if (last == 0 && !reads_runs() && (way != Along::each || p.inner == 1))
+            take_row(arena, level[0], row_length + right, left, slack);
+        const int64_t cells = left + rows * row_length + right + axis.width + slack;
         if (way == Along::regular) arena.take(work, cells);
         if (way == Along::regular && axis.stride > 2) arena.take(halves, cells);
         if (way == Along::covering) arena.take(work, covering_room(tile, axis.width, axis.stride, N));
@@ -189,7 +194,7 @@ template <class R, class Reader> class Forward {
         if (factors)
             for (int64_t i = 0; i < p.axes[last].length; i++)
                 for (int64_t c = 0; c < p.inner; c++) factors[i * p.inner + c] = Lane(p.axes[last].scales[i]);
-        if (way == Along::each) return;
+        if (left + right == 0) return;
         const Rows row = level[last ? last - 1 : 0];
         for (int64_t i = -left; i < 0; i += N) (row + i).put(r.neutral(), smaller(N, -i));
         for (int64_t i = 0; i < right; i += N) (row + (row_length + i)).put(r.neutral(), smaller(N, right - i));
@@ -211,8 +216,19 @@ template <class R, class Reader> class Forward {
         return p.inner == 1 ? array.axis[last] == 1 : array.inner == 1 && array.axis[last] == p.inner;
     }
 
-    // From one row of a level to the next.
-    int64_t pitch(int a) const { return a == last - 1 ? left + below[a] + right : below[a]; }
+    // Whether windows of a single axis are read where they are.
+    bool reads_runs() const { return way == Along::runs && last == 0 && !R::scaled; }
+
+    // Tiles along the last axis: rows follow each other as if they were one, and so do their outputs.
+    __attribute__((cold)) void choose_rows() {
+        if (last == 0 || p.inner != 1 || R::scaled || blocks[last - 1] > 1 || !lies_in_tiles(p.axes[last])) return;
+        const Axis &axis = p.axes[last], &before = p.axes[last - 1];
+        const bool follow = p.out.axis[last - 1] == axis.outputs &&
+                            (!R::marks || p.offsets.axis[last - 1] == axis.outputs);
+        const bool alike = p.operation != Operation::average || p.divisor;
+        if (in_place && follow && alike && tile == axis.outputs && way != Along::each)
+            rows = larger(1, smaller(before.outputs, piece / axis.length));
+    }
 
     // Whole windows want neutral elements around the row, unless those would be most of it. Long rows go in tiles.
     __attribute__((cold)) void choose_way() {
@@ -232,12 +248,16 @@ template <class R, class Reader> class Forward {
             right = larger(0, floor_div(axis.outputs - 1 + axis.before, axis.stride) + 1 - axis.length);
             if (inner == 1 && left + right <= 2 * axis.length + 1024) way = Along::covering;
         }
+        // Whole vectors of a window are read as they are where windows share little.
+        const bool is_run = inner == 1 && axis.step == 1 && axis.width >= 2 * N && axis.kind != Windows::covering;
         // Many channels fill vectors by themselves, and blocks of wide windows stay in cache.
         const bool slides = axis.stride == 1 && (blocks[last] == 1 || inner < 4 * N);
         if (axis.kind == Windows::sliding && (inner == 1 || slides)) {
             left = larger(0, axis.before);
             right = larger(0, (axis.outputs - 1) * axis.stride - axis.before + reach - axis.length);
-            const bool few = inner == 1 && reach >= 8 * N && (axis.stride >= reach || axis.outputs == 1);
+            const bool one = axis.stride >= reach || axis.outputs == 1;
+            const bool apart = one || (is_run && axis.stride >= reach / 4);
+            const bool few = inner == 1 && apart && (reach >= 4 * N || (is_run && reach % 2));
             const bool cut = last == 0 && is_long && reach * inner <= piece && !few;
             if (cut) {
                 tile = (piece / inner - reach) / axis.stride + 1;
@@ -247,10 +267,13 @@ template <class R, class Reader> class Forward {
             const bool rows = inner == 1 || last > 0 || cut || !is_long;
             if (left + right <= 2 * axis.length + 1024 && !few && rows) way = Along::regular;
         }
-        pieces = way == Along::each && last == 0 && inner == 1 && axis.step == 1 && axis.width > piece && !R::scaled;
-        if (pieces) tile = 1, row_length = piece;
-        if (way == Along::each) left = right = 0;
-        else blocks[last] = 1;
+        if (way == Along::each && is_run) way = Along::runs;
+        if (reads_runs()) {
+            const int64_t row_bytes = axis.length * int64_t(sizeof(Element));
+            if (row_bytes > (1 << 17)) tile = larger(1, axis.outputs * (1 << 17) / row_bytes);
+        }
+        if (way == Along::each || way == Along::runs) left = right = 0;
+        if (way != Along::each) blocks[last] = 1;
         left *= inner, right *= inner;
     }
 
@@ -325,6 +348,13 @@ template <class R, class Reader> class Forward {
                                           next(i + w, t);
                                       });
                     }
+            else if (rows > 1 && a + 1 == last)
+                for (int64_t i = lo; i < hi; i += rows) {
+                    const int64_t n = smaller(rows, hi - i), width = across * p.axes[last].stride;
+                    down<R, order>(r, source, stride, axis, i, window(axis, i), n, width, level[a]);
+                    reduce_axis<a + 1, Order::any>(level[a], 0, 0, n * across, out + i * p.out.axis[a],
+                                                   mark + i * p.offsets.axis[a], count);
+                }
             else {
                 const Range first = columns(0);
                 WindowsFrom windows(axis, lo);
@@ -339,7 +369,8 @@ template <class R, class Reader> class Forward {
                         const Range at = t == 0 ? first : columns(t);
                         const int64_t from = larger(at.begin, done);
                         if (from < at.end && !again) {
-                            down<R, order>(r, source + from, stride, axis, here, at.end - from, level[a] + from);
+                            down<R, order>(r, source + from, stride, axis, i, here, 1, at.end - from,
+                                           level[a] + from);
                             if (a + 1 == last) scale(level[a], {from, at.end});
                         }
                         done = at.end;
@@ -357,32 +388,15 @@ template <class R, class Reader> class Forward {
         const Divisor<Lane> divisor = divide(lo, hi, count);
         const Target to = target(out, mark, divisor);
         if (p.inner == 1 || way == Along::regular) {
-            if constexpr (__is_same(Source, Rows)) {
-                along_row(source, 0, lo, hi, to);
-            } else if (pieces)
-                for (int64_t i = lo; i < hi; i++) (to + (i - lo)).put(along_pieces(source, window(axis, i)), 1);
-            else along_piece(source, stride, lo, hi, to);
+            if constexpr (__is_same(Source, Rows)) along_row(source, 0, lo, hi, to);
+            else if (!reads_runs()) along_piece(source, stride, lo, hi, to);
+            else if constexpr (!R::scaled) along_runs(r, source, axis, lo, hi, to);
         } else if (blocks[last] > 1)
             for (int64_t i = lo; i < hi; i += blocks[last])
                 down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, kept[last],
                               [&](int64_t w) { return to + (i - lo + w) * p.inner; }, [](int64_t) {});
         else down_each<R, order>(r, source, stride, axis, lo, hi, p.inner, to);
         finish(hi - lo, out, mark, divisor);
-    }
-
-    // A window of a single axis that is longer than scratch memory should be: a piece after the other.
-    typename R::Acc along_pieces(RawRow<Reader> source, Window w) {
-        auto total = R::deepen(r.neutral());
-        for (int64_t done = 0; done < w.count; done += piece) {
-            const int64_t n = smaller(piece, w.count - done);
-            const auto elements = source + (w.begin + done);
-            each_vector(n, N, [&](int64_t i, int64_t m) {
-                (level[0] + i).put(r.load(elements + i, m, R::unmarked), m);
-            });
-            const auto part = along_long(r, level[0], p.axes[0], {0, n, w.first + done});
-            total = R::template combine<Order::any>(total, R::deepen(part));
-        }
-        return R::flatten(total);
     }
 
     // A single axis: what outputs lo to hi read, to scratch memory.
@@ -431,6 +445,11 @@ template <class R, class Reader> class Forward {
         if constexpr (!R::idempotent)
             if (way == Along::covering)
                 return along_covering(r, row, work, lo + axis.before, hi - lo, axis.width, axis.stride, to);
+        if (way == Along::runs) {
+            Axis joined = axis;
+            if (rows > 1) joined.length = hi * axis.stride;
+            return along_runs(r, row, joined, lo, hi, to);
+        }
         along(r, row, axis, lo, hi, to);
     }
 

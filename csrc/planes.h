@@ -1,17 +1,18 @@
 // Small planes: rows that do not fill a vector waste it. So take as many planes as a vector has lanes, one in each,
 // and pool them like channels.
 #pragma once
+#include "merge.h"
 #include "whole.h"
 
 namespace anypool::ANYPOOL_ISA {
 
-// N vectors from rows `pitch` apart, transposed, to rows `to_pitch` apart.
-template <class U> __attribute__((noinline)) void transpose(const U *from, int64_t pitch, U *to, int64_t to_pitch) {
+// N vectors row(i), transposed, to rows `pitch` apart.
+template <class U, class Row> inline void transpose_rows(Row row, U *to, int64_t pitch) {
     constexpr int N = lanes<U>;
     using V = Vec<U, N>;
     V a[N], b[N];
 #pragma GCC unroll 16
-    for (int i = 0; i < N; i++) a[i] = load<V>(from + i * pitch);
+    for (int i = 0; i < N; i++) a[i] = row(i);
 #pragma GCC unroll 4
     for (int stage = 1; stage < N; stage *= 2) {
 #pragma GCC unroll 16
@@ -23,7 +24,11 @@ template <class U> __attribute__((noinline)) void transpose(const U *from, int64
         for (int i = 0; i < N; i++) a[i] = b[i];
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < N; i++) store(to + i * to_pitch, a[i]);
+    for (int i = 0; i < N; i++) store(to + i * pitch, a[i]);
+}
+
+template <class U> __attribute__((noinline)) void transpose(const U *from, int64_t pitch, U *to, int64_t to_pitch) {
+    transpose_rows([&](int i) { return load<Vec<U, lanes<U>>>(from + i * pitch); }, to, to_pitch);
 }
 
 template <class R, class Reader> class Planes {
@@ -84,7 +89,7 @@ template <class R, class Reader> class Planes {
 
   private:
     struct Memory {
-        Lane *square, *in, *divisors;
+        Lane *in, *divisors;
         Rows out, rows;  // a plane in each lane; a plane in each row
     };
 
@@ -115,7 +120,6 @@ template <class R, class Reader> class Planes {
 
     Memory plan(Arena &arena, Inside &pooling) const {
         Memory m;
-        m.square = arena.take<Lane>(N * N);
         m.in = arena.take<Lane>((read + N) * N);
         arena.take(m.out, (written + N) * N);
         arena.take(m.rows, N * row_pitch());
@@ -130,8 +134,8 @@ template <class R, class Reader> class Planes {
         for (int64_t l = 0; l < N; l++)
             plane[l] = (const Element *)p.x.data + outer_offset(p, p.x, o + smaller(l, count - 1));
         each_vector(read, N, [&](int64_t i, int64_t size) {
-            for (int l = 0; l < N; l++) store(m.square + l * N, reader.read(plane[l] + i, size));
-            transpose((const Bits *)m.square, N, (Bits *)m.in + i * N, N);
+            auto elements = [&](int l) { return (Vec<Bits, N>)reader.read(plane[l] + i, size); };
+            transpose_rows(elements, (Bits *)m.in + i * N, N);
         });
     }
 
@@ -163,7 +167,9 @@ template <class R, class Reader> class Planes {
     }
 };
 
-template <class R, class Reader> bool forward(const Problem &p) {
+template <class R, class Reader> bool forward(const Problem &given) {
+    Problem p = given;
+    merge_axes(p, R::N);
     // Not for the types that networks do not hold: each is more code.
     if constexpr (__is_same(typename R::Lane, float) || (R::idempotent && sizeof(typename R::Lane) <= 2))
         if (Planes<R, Reader>::fit(p)) return Planes<R, Reader>(p).run();

@@ -111,7 +111,7 @@ template <class K> struct Plain {
     using V = Vec<K, N>;
     struct Acc { V value; };
 
-    static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) { return {__builtin_shuffle(a.value, lane)}; }
+    static Acc only(Vec<SignedOf<K>, N> keep, Acc a, Acc none) { return {keep ? a.value : none.value}; }
     using Deep = Acc;  // what long runs are accumulated in
     using DeepRows = Rows;
     static Deep deepen(Acc a) { return a; }
@@ -224,8 +224,8 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
     static Deep deepen(Acc a) { return a; }
     static Acc flatten(Deep a) { return a; }
     static Deep load_deep(DeepRows row) { return load(row, N, 0); }
-    static Acc permute(Acc a, Vec<SignedOf<K>, N> lane) {
-        return {__builtin_shuffle(a.value, lane), __builtin_shuffle(a.offset, (OV)lane)};
+    static Acc only(Vec<SignedOf<K>, N> keep, Acc a, Acc none) {
+        return {keep ? a.value : none.value, keep ? a.offset : none.offset};
     }
     static Acc even(Acc a, Acc b) {
         return {ANYPOOL_ISA::even(a.value, b.value), ANYPOOL_ISA::even(a.offset, b.offset)};

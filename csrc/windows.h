@@ -13,7 +13,7 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a - 1) / b + 1 :
 // Rounded down; b > 0.
 inline int64_t floor_div(int64_t a, int64_t b) { return -ceil_div(-a, b); }
 
-inline Window window(const Axis &axis, int64_t i) {
+__attribute__((noinline)) inline Window clipped_window(const Axis &axis, int64_t i) {
     if (axis.kind == Windows::table) return axis.table[i];
     if (axis.kind == Windows::covering) {
         const int64_t place = i + axis.before;
@@ -21,10 +21,23 @@ inline Window window(const Axis &axis, int64_t i) {
         return {begin, larger(smaller(floor_div(place, axis.stride) + 1, axis.length) - begin, 0), 0};
     }
     const int64_t start = i * axis.stride - axis.before;
-    if (start >= 0 && start + (axis.width - 1) * axis.step < axis.length) return {start, axis.width, 0};
     const int64_t first = start >= 0 ? 0 : smaller(ceil_div(-start, axis.step), axis.width);
     const int64_t stop = larger(smaller(ceil_div(axis.length - start, axis.step), axis.width), first);
     return {start + first * axis.step, stop - first, first};
+}
+
+__attribute__((always_inline)) inline Window window(const Axis &axis, int64_t i) {
+    if (axis.kind == Windows::sliding) {
+        const int64_t start = i * axis.stride - axis.before;
+        if (start >= 0 && start + (axis.width - 1) * axis.step < axis.length) return {start, axis.width, 0};
+    }
+    return clipped_window(axis, i);
+}
+
+// Whether an axis falls into tiles of `stride` elements, maybe with a rest, and each window lies in its own.
+inline bool lies_in_tiles(const Axis &axis) {
+    return axis.kind == Windows::sliding && axis.before == 0 && axis.outputs > 0 && axis.width > 0 &&
+           (axis.width - 1) * axis.step < axis.stride && axis.stride <= axis.length / axis.outputs;
 }
 
 // The windows from one on, one after another: covering ones without a division for each.

@@ -210,6 +210,58 @@ def test_wide_windows_on_long_rows(name, kernel):
         np.testing.assert_allclose(kernels.forward(x, pooling), expected, rtol=1e-5, atol=2e-4)
 
 
+TILED = {
+    "whole planes": ((3, 40, 7, 7), (2, 3), Global()),
+    "whole planes of one vector and less": ((130, 4, 4), (1, 2), Global()),
+    "whole planes, axes in another order": ((50, 5, 9), (2, 1), Global()),
+    "whole planes behind one that slides": ((20, 9, 6, 7), (1, 2, 3), Sliding((3, 6, 7), 2, ((1, 1), (0, 0), (0, 0)))),
+    "few whole planes": ((2, 110, 130), (1, 2), Global()),
+    "one axis": ((9, 600), (1,), Sliding(25, 25)),
+    "one axis, overlapping": ((9, 5000), (1,), Sliding(160, 80)),
+    "one axis, overlapping, clipped": ((9, 1000), (1,), Sliding(161, 70, 80)),
+    "small tiles": ((4, 30, 14, 14), (2, 3), Sliding(2)),
+    "small tiles and gaps": ((4, 30, 12, 18), (2, 3), Sliding(2, 3)),
+    "small tiles and a rest": ((4, 30, 15, 17), (2, 3), Sliding(2)),
+    "small tiles below windows that overlap": ((40, 9, 16), (1, 2), Sliding((3, 2), (1, 2), ((1, 1), (0, 0)))),
+    "tiles of vectors": ((6, 20, 120), (1, 2), Sliding((5, 40), (5, 40))),
+    "tiles in space": ((30, 4, 6, 18), (1, 2, 3), Sliding((2, 3, 2))),
+    "wide tables": ((7, 200), (1,), Adaptive(3)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64", "int8", "uint16", "int64"])
+@pytest.mark.parametrize("case", TILED)
+def test_tiles_and_whole_planes(case, dtype):
+    shape, axes, window = TILED[case]
+    draw = random.Random(case + dtype)
+    numbers = np.random.default_rng(0)
+    x = numbers.integers(-3, 4, shape).astype(as_dtype(dtype))
+    for laid in (x, np.repeat(x, 2, axis=-1)[..., ::2], laid_out(draw, x)):
+        for name in (*OPERATORS, "padded", "override"):
+            selects = name in ("max", "min")
+            averages = {"padded": Average(count_include_pad=True), "override": Average(divisor_override=3)}
+            operator = averages.get(name) or OPERATORS[name]
+            pooling = pooling_of(laid, operator, window, axes, return_indices=selects)
+            expected = ADAPTER.run("definition", laid, pooling)
+            results = []
+            for threads in (1, 2, 5):
+                kernels.set_num_threads(threads)
+                results.append(
+                    kernels.forward_with_offsets(laid, pooling) if selects else kernels.forward(laid, pooling)
+                )
+            kernels.set_num_threads(0)
+            if not selects:
+                exact = name == "sum" or dtype in INTEGERS
+                eps = 0 if exact else 2 * float(ml_dtypes.finfo(as_dtype(dtype)).eps)
+                np.testing.assert_allclose(results[0].astype(float), expected.astype(float), rtol=eps)
+                assert len({result.tobytes() for result in results}) == 1
+                continue
+            np.testing.assert_array_equal(kernels.indices(results[0][1], pooling), expected[1])
+            np.testing.assert_array_equal(results[0][0].astype(float), expected[0].astype(float))
+            np.testing.assert_array_equal(kernels.forward(laid, pooling).astype(float), expected[0].astype(float))
+            assert len({values.tobytes() + offsets.tobytes() for values, offsets in results}) == 1
+
+
 def test_sums_do_not_drift():
     # Equal numbers round the same way every time, the worst case for a running sum.
     for shape, window in (((1, 400, 400), Sliding(63, 1)), ((3, 200_000), Global()), ((1, 300, 300), Global())):
