@@ -239,6 +239,20 @@ def test_a_default_device_does_not_matter():
         assert ap.pool(x, "lp", ap.Sliding(2)).device.type == "cpu"
 
 
+@every_operator
+def test_tensors_whose_sign_is_kept_apart(operator):
+    turned = torch.randn(1, 2, 60, 60, dtype=torch.complex64).conj().imag
+    assert turned.is_neg()
+    leaf = turned.resolve_neg().requires_grad_()
+    expected = ap.pool(leaf, operator, ap.Sliding(2), impl="definition")
+    assert torch.allclose(ap.pool(turned, operator, ap.Sliding(2)), expected)
+    upstream = torch.randn(1, 2, 30, 30, dtype=torch.complex64).conj().imag
+    (gradient,) = torch.autograd.grad(ap.pool(leaf, operator, ap.Sliding(2)), leaf, upstream)
+    assert torch.allclose(gradient, torch.autograd.grad(expected, leaf, upstream.resolve_neg())[0])
+    out = torch.zeros(1, 2, 30, 30, dtype=torch.complex64).conj().imag
+    assert torch.allclose(ap.pool(leaf.detach(), operator, ap.Sliding(2), out=out), expected)
+
+
 def test_out_is_written_into():
     x, out = image(2, 6, 6), torch.empty(2, 3, 3, dtype=torch.float64)
     for impl in (*IMPLEMENTATIONS, "framework"):

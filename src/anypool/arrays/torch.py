@@ -185,7 +185,7 @@ class Torch(Adapter):
             raise TypeError(f"x must be a dense tensor, got a {kind} one, which has no windows: use x.to_dense()")
         if x.is_quantized:
             raise TypeError(f"x must hold plain numbers, got a quantized tensor ({x.dtype}): pool x.dequantize()")
-        return x
+        return x.resolve_neg() if x.is_neg() else x
 
     def shape(self, x: Tensor) -> tuple[Any, ...]:
         state = torch._C._get_tracing_state()
@@ -202,6 +202,11 @@ class Torch(Adapter):
 
     def namespace(self, x: Tensor) -> Namespace:
         return _namespace(x.device)
+
+    def choose(self, impl: str, x: Tensor, pooling: Pooling) -> str:
+        if impl == "auto" and x.is_cpu and torch_kernels.refusal(pooling) is None and not _transformed(x):
+            return "kernel"
+        return super().choose(impl, x, pooling)
 
     def refusal(self, implementation: str, x: Tensor, pooling: Pooling) -> str | None:
         if implementation == "definition":
@@ -257,7 +262,8 @@ class Torch(Adapter):
         if torch.is_grad_enabled() and (x.requires_grad or out.requires_grad):
             raise ValueError("out= has no gradient, but x or out requires one: use torch.no_grad(), or leave out= away")
         apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
-        if implementation == "kernel" and apart and out.is_contiguous() and not (pooling.return_indices or _traced(x)):
+        plain = out.is_contiguous() and not (out.is_neg() or pooling.return_indices or _traced(x))
+        if implementation == "kernel" and apart and plain:
             return torch_kernels.values(x, pooling, out)
         result = self.run(implementation, x, pooling)
         values, indices = result if pooling.return_indices else (result, None)

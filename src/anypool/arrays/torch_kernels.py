@@ -11,6 +11,7 @@ import math
 import mmap
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from anypool.definition import Pooling
 from anypool.operators import FLOATS
 from anypool.windows import SlidingAxis, is_known
 
+CPU = torch.device("cpu")
 HUGE_FROM, HUGE_PAGE = 8 * 2**20, 2 * 2**20
 madvise = getattr(ctypes.CDLL(None), "madvise", None) if hasattr(mmap, "MADV_HUGEPAGE") else None
 if madvise is not None:
@@ -33,7 +35,7 @@ if madvise is not None:
 
 def refusal(pooling: Pooling) -> str | None:
     """Why the kernels cannot run this pooling; lengths may be symbols, as in a traced program."""
-    if all(map(is_known, pooling.shape)) and all(map(is_known, pooling.output_shape)):
+    if "refusal" in vars(pooling) or all(map(is_known, pooling.shape)) and all(map(is_known, pooling.output_shape)):
         return kernels.refusal(pooling)
     anyhow = replace(pooling, shape=(1,) * len(pooling.shape), plan=(SlidingAxis(1, 1, 1),) * len(pooling.plan))
     return kernels.refusal(anyhow)
@@ -46,8 +48,18 @@ Order = tuple[int, ...] | None
 def order(x: Tensor) -> Order:
     if x.is_contiguous():
         return None
-    strides = x.stride()
-    return tuple(sorted(range(x.dim()), key=lambda axis: -strides[axis]))
+    steps = x.stride()
+    try:
+        return _remembered(steps)
+    except TypeError:  # symbols, which cannot be hashed
+        return _descending(steps)
+
+
+def _descending(steps: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(steps)), key=lambda axis: -steps[axis]))
+
+
+_remembered = lru_cache(maxsize=1024)(_descending)
 
 
 def places(layout: Sequence[int]) -> list[int]:
@@ -55,35 +67,45 @@ def places(layout: Sequence[int]) -> list[int]:
     return sorted(range(len(layout)), key=layout.__getitem__)
 
 
-def empty(layout: Order, shape: Sequence[Any], dtype: torch.dtype, device: Any = "cpu") -> Tensor:
-    """A fresh tensor in this memory order."""
-    fresh = torch.empty(shape if layout is None else [shape[axis] for axis in layout], dtype=dtype, device=device)
-    return fresh if layout is None else fresh.permute(places(layout))
-
-
-def huge(x: Tensor) -> Tensor:
-    """x, whose memory nobody touched yet, on huge pages if it is large: fresh small ones cost more than the pooling."""
-    size = x.numel() * x.element_size()
+def empty(layout: Order, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """A fresh tensor in this memory order, large ones on huge pages: fresh small ones cost more than the pooling."""
+    fresh = torch.empty_strided(shape, strides(layout, shape), dtype=dtype, device=CPU)
+    size = fresh.numel() * fresh.element_size()
     if size >= HUGE_FROM and madvise is not None:
-        start = -(-x.data_ptr() // HUGE_PAGE) * HUGE_PAGE
-        stop = (x.data_ptr() + size) // HUGE_PAGE * HUGE_PAGE
+        start = -(-fresh.data_ptr() // HUGE_PAGE) * HUGE_PAGE
+        stop = (fresh.data_ptr() + size) // HUGE_PAGE * HUGE_PAGE
         madvise(start, stop - start, mmap.MADV_HUGEPAGE)
-    return x
+    return fresh
+
+
+@lru_cache(maxsize=4096)
+def strides(layout: Order, shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a tensor of this shape, dense in this memory order."""
+    found, step = [0] * len(shape), 1
+    for axis in reversed(range(len(shape)) if layout is None else layout):
+        found[axis], step = step, step * max(shape[axis], 1)
+    return tuple(found)
+
+
+def array(x: Tensor) -> Any:
+    """x as the kernels read it: NumPy's view, which takes a third of the time of DLPack; NumPy has no bfloat16."""
+    x = x.detach() if x.requires_grad else x
+    return x if x.dtype is torch.bfloat16 else x.numpy()
 
 
 def values(x: Tensor, pooling: Pooling, out: Tensor | None = None) -> Tensor:
     if out is None:
-        out = huge(empty(order(x), pooling.output_shape, getattr(torch, pooling.result)))
-    kernels.forward(x, pooling, out)
+        out = empty(order(x), pooling.output_shape, getattr(torch, pooling.result))
+    kernels.forward(array(x), pooling, array(out))
     return out
 
 
 def selection(x: Tensor, pooling: Pooling) -> tuple[Tensor, Tensor]:
     """The values of a max or min, and the offsets of the winners in their windows."""
     layout = order(x)
-    found = huge(empty(layout, pooling.output_shape, x.dtype))
-    offsets = huge(empty(layout, pooling.output_shape, offset_dtype(pooling)))
-    kernels.forward_with_offsets(x, pooling, found, offsets)
+    found = empty(layout, pooling.output_shape, x.dtype)
+    offsets = empty(layout, pooling.output_shape, offset_dtype(pooling))
+    kernels.forward_with_offsets(array(x), pooling, array(found), array(offsets))
     return found, offsets
 
 
@@ -119,8 +141,8 @@ def gathered(x: Tensor, offsets: Tensor, pooling: Pooling) -> Tensor:
 
 def gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
     """The gradient of x, laid out as x was, from that of the values."""
-    result = huge(empty(layout, pooling.shape, getattr(torch, pooling.dtype)))
-    kernels.backward(grad, pooling, offsets, result)
+    result = empty(layout, pooling.shape, getattr(torch, pooling.dtype))
+    kernels.backward(array(grad.resolve_neg()), pooling, None if offsets is None else array(offsets), array(result))
     return result
 
 

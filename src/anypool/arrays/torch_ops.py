@@ -131,11 +131,20 @@ def gradient(
 def _(
     grad: Tensor, offsets: Tensor | None, pooling: str, shape: Sequence[int], dtype: torch.dtype, order: Sequence[int]
 ) -> Tensor:
-    return torch_kernels.empty(tuple(order) or None, shape, dtype, grad.device)
+    return _empty(tuple(order) or None, shape, dtype, grad.device)
 
 
 def _fake(x: Tensor, shape: Sequence[Any], dtype: torch.dtype) -> Tensor:
-    return torch_kernels.empty(torch_kernels.order(x), shape, dtype, x.device)
+    return _empty(torch_kernels.order(x), shape, dtype, x.device)
+
+
+def _empty(layout: torch_kernels.Order, shape: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """As `torch_kernels.empty`, where lengths may be symbols."""
+    if layout is None:
+        return torch.empty(shape, dtype=dtype, device=device)
+    return torch.empty([shape[axis] for axis in layout], dtype=dtype, device=device).permute(
+        torch_kernels.places(layout)
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

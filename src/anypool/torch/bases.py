@@ -22,8 +22,8 @@ class Pool(torch.nn.Module):
     """torch's own way, for tiny tensors, where it means the same."""
 
     @property
-    def operator(self) -> Operator | tuple[Any, ...]:
-        """What is kept of a window; a tuple is the arguments of `Average`."""
+    def operator(self) -> Operator | str | tuple[Any, ...]:
+        """What is kept of a window: names are looked up faster than objects; a tuple is the arguments of `Average`."""
         raise NotImplementedError
 
     def check(self) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from anypool.operators import Average, Max
 from anypool.torch import pooling
 
 _NATIVE = torch._C._nn
@@ -56,7 +55,7 @@ def _max(rank: int, with_indices: bool) -> Callable[..., Any]:
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Any:
-        return pooling.pool(input, rank, Max(), (kernel_size, stride, padding, dilation, ceil_mode), with_indices)
+        return pooling.pool(input, rank, "max", (kernel_size, stride, padding, dilation, ceil_mode), with_indices)
 
     return pool
 
@@ -86,14 +85,14 @@ def _norm(rank: int) -> Callable[..., Any]:
 
 def _adaptive_max(rank: int, with_indices: bool) -> Callable[..., Any]:
     def pool(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-        return pooling.pool(input, rank, Max(), pooling.adaptive(output_size), with_indices)
+        return pooling.pool(input, rank, "max", pooling.adaptive(output_size), with_indices)
 
     return pool
 
 
 def _adaptive_average(rank: int) -> Callable[..., Any]:
     def pool(input: Tensor, output_size: Any) -> Any:
-        return pooling.pool(input, rank, Average(), pooling.adaptive(output_size))
+        return pooling.pool(input, rank, (False, None), pooling.adaptive(output_size))
 
     return pool
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 
-from anypool.operators import Average, Max, Min, Sum
 from anypool.torch.bases import (
     AdaptiveExtremePool,
     AdaptivePool,
@@ -29,7 +28,7 @@ class MaxPool1d(ExtremePool, torch.nn.MaxPool1d):
     """The greatest element of every window over the last axis, as `torch.nn.MaxPool1d`."""
 
     rank = 1
-    operator = Max()
+    operator = "max"
     native = native_max(torch.max_pool1d)
 
 
@@ -37,7 +36,7 @@ class MaxPool2d(ExtremePool, torch.nn.MaxPool2d):
     """The greatest element of every window over the last two axes, as `torch.nn.MaxPool2d`."""
 
     rank = 2
-    operator = Max()
+    operator = "max"
     native = native_max(torch.max_pool2d)
 
 
@@ -45,7 +44,7 @@ class MaxPool3d(ExtremePool, torch.nn.MaxPool3d):
     """The greatest element of every window over the last three axes, as `torch.nn.MaxPool3d`."""
 
     rank = 3
-    operator = Max()
+    operator = "max"
     native = native_max(torch.max_pool3d)
 
 
@@ -53,21 +52,21 @@ class MinPool1d(ExtremePool):
     """The least element of every window over the last axis, with the signature of `MaxPool1d`."""
 
     rank = 1
-    operator = Min()
+    operator = "min"
 
 
 class MinPool2d(ExtremePool):
     """The least element of every window over the last two axes, with the signature of `MaxPool2d`."""
 
     rank = 2
-    operator = Min()
+    operator = "min"
 
 
 class MinPool3d(ExtremePool):
     """The least element of every window over the last three axes, with the signature of `MaxPool3d`."""
 
     rank = 3
-    operator = Min()
+    operator = "min"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -99,21 +98,21 @@ class SumPool1d(SummingPool):
     """The sum of every window over the last axis."""
 
     rank = 1
-    operator = Sum()
+    operator = "sum"
 
 
 class SumPool2d(SummingPool):
     """The sum of every window over the last two axes."""
 
     rank = 2
-    operator = Sum()
+    operator = "sum"
 
 
 class SumPool3d(SummingPool):
     """The sum of every window over the last three axes."""
 
     rank = 3
-    operator = Sum()
+    operator = "sum"
 
 
 class LPPool1d(NormPool, torch.nn.LPPool1d):
@@ -154,7 +153,7 @@ class AdaptiveMaxPool1d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool1d):
     """The greatest element of as many windows along the last axis as wanted, as `torch.nn.AdaptiveMaxPool1d`."""
 
     rank = 1
-    operator = Max()
+    operator = "max"
     native = torch.nn.AdaptiveMaxPool1d.forward
 
 
@@ -162,7 +161,7 @@ class AdaptiveMaxPool2d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool2d):
     """The greatest element of as many windows along the last two axes as wanted, as `torch.nn.AdaptiveMaxPool2d`."""
 
     rank = 2
-    operator = Max()
+    operator = "max"
     native = torch.nn.AdaptiveMaxPool2d.forward
 
 
@@ -170,7 +169,7 @@ class AdaptiveMaxPool3d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool3d):
     """The greatest element of as many windows along the last three axes as wanted, as `torch.nn.AdaptiveMaxPool3d`."""
 
     rank = 3
-    operator = Max()
+    operator = "max"
     native = torch.nn.AdaptiveMaxPool3d.forward
 
 
@@ -178,28 +177,28 @@ class AdaptiveMinPool1d(AdaptiveExtremePool):
     """The least element of as many windows along the last axis as wanted."""
 
     rank = 1
-    operator = Min()
+    operator = "min"
 
 
 class AdaptiveMinPool2d(AdaptiveExtremePool):
     """The least element of as many windows along the last two axes as wanted."""
 
     rank = 2
-    operator = Min()
+    operator = "min"
 
 
 class AdaptiveMinPool3d(AdaptiveExtremePool):
     """The least element of as many windows along the last three axes as wanted."""
 
     rank = 3
-    operator = Min()
+    operator = "min"
 
 
 class AdaptiveAvgPool1d(AdaptivePool, torch.nn.AdaptiveAvgPool1d):
     """The average of as many windows along the last axis as wanted, as `torch.nn.AdaptiveAvgPool1d`."""
 
     rank = 1
-    operator = Average()
+    operator = (False, None)
     native = torch.nn.AdaptiveAvgPool1d.forward
 
 
@@ -207,7 +206,7 @@ class AdaptiveAvgPool2d(AdaptivePool, torch.nn.AdaptiveAvgPool2d):
     """The average of as many windows along the last two axes as wanted, as `torch.nn.AdaptiveAvgPool2d`."""
 
     rank = 2
-    operator = Average()
+    operator = (False, None)
     native = torch.nn.AdaptiveAvgPool2d.forward
 
 
@@ -215,7 +214,7 @@ class AdaptiveAvgPool3d(AdaptivePool, torch.nn.AdaptiveAvgPool3d):
     """The average of as many windows along the last three axes as wanted, as `torch.nn.AdaptiveAvgPool3d`."""
 
     rank = 3
-    operator = Average()
+    operator = (False, None)
     native = torch.nn.AdaptiveAvgPool3d.forward
 
 
@@ -227,63 +226,63 @@ class GlobalMaxPool1d(GlobalPool):
     """The greatest element of the last axis, which go, or stay with length 1 where `keepdim`."""
 
     rank = 1
-    operator = Max()
+    operator = "max"
 
 
 class GlobalMaxPool2d(GlobalPool):
     """The greatest element of the last two axes, which go, or stay with length 1 where `keepdim`."""
 
     rank = 2
-    operator = Max()
+    operator = "max"
 
 
 class GlobalMaxPool3d(GlobalPool):
     """The greatest element of the last three axes, which go, or stay with length 1 where `keepdim`."""
 
     rank = 3
-    operator = Max()
+    operator = "max"
 
 
 class GlobalMinPool1d(GlobalPool):
     """The least element of the last axis, which go, or stay with length 1 where `keepdim`."""
 
     rank = 1
-    operator = Min()
+    operator = "min"
 
 
 class GlobalMinPool2d(GlobalPool):
     """The least element of the last two axes, which go, or stay with length 1 where `keepdim`."""
 
     rank = 2
-    operator = Min()
+    operator = "min"
 
 
 class GlobalMinPool3d(GlobalPool):
     """The least element of the last three axes, which go, or stay with length 1 where `keepdim`."""
 
     rank = 3
-    operator = Min()
+    operator = "min"
 
 
 class GlobalAvgPool1d(GlobalPool):
     """The average of the last axis, which go, or stay with length 1 where `keepdim`."""
 
     rank = 1
-    operator = Average()
+    operator = (False, None)
 
 
 class GlobalAvgPool2d(GlobalPool):
     """The average of the last two axes, which go, or stay with length 1 where `keepdim`."""
 
     rank = 2
-    operator = Average()
+    operator = (False, None)
 
 
 class GlobalAvgPool3d(GlobalPool):
     """The average of the last three axes, which go, or stay with length 1 where `keepdim`."""
 
     rank = 3
-    operator = Average()
+    operator = (False, None)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
