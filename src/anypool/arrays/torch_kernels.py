@@ -35,7 +35,7 @@ if madvise is not None:
 
 def refusal(pooling: Pooling) -> str | None:
     """Why the kernels cannot run this pooling; lengths may be symbols, as in a traced program."""
-    if "refusal" in vars(pooling) or all(map(is_known, pooling.shape)) and all(map(is_known, pooling.output_shape)):
+    if "refusal" in vars(pooling) or (all(map(is_known, pooling.shape)) and all(map(is_known, pooling.output_shape))):
         return kernels.refusal(pooling)
     anyhow = replace(pooling, shape=(1,) * len(pooling.shape), plan=(SlidingAxis(1, 1, 1),) * len(pooling.plan))
     return kernels.refusal(anyhow)
