@@ -1,186 +1,29 @@
 // The kernels as Python calls them. Everything that Python passes is checked here, once per call; nothing behind this
 // file knows of Python.
-#define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
-#include <numpy/arrayobject.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <numeric>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "allocate.h"
 #include "isa.h"
 #include "layout.h"
+#include "positions.h"
 #include "threads.h"
+#include "view.h"
 #include "windows.h"
 
-namespace nb = nanobind;
 using namespace anypool;
 
 namespace {
 
 const Kernels *kernels = nullptr;
-
-struct NamedType {
-    const char *name;
-    Type type;
-    int bytes, numpy;
-};
-const NamedType types[] = {
-    {"bool", Type::u8, 1, NPY_BOOL},      {"int8", Type::i8, 1, NPY_INT8},       {"uint8", Type::u8, 1, NPY_UINT8},
-    {"int16", Type::i16, 2, NPY_INT16},   {"uint16", Type::u16, 2, NPY_UINT16},  {"int32", Type::i32, 4, NPY_INT32},
-    {"uint32", Type::u32, 4, NPY_UINT32}, {"int64", Type::i64, 8, NPY_INT64},    {"uint64", Type::u64, 8, NPY_UINT64},
-    {"float16", Type::f16, 2, NPY_HALF},  {"bfloat16", Type::bf16, 2, -1},       {"float32", Type::f32, 4, NPY_FLOAT},
-    {"float64", Type::f64, 8, NPY_DOUBLE},
-};
-const NamedType &named(const std::string &name) {
-    for (const auto &t : types)
-        if (name == t.name) return t;
-    throw nb::value_error(("no kernel knows the dtype " + name).c_str());
-}
-
-[[noreturn]] void fail(PyObject *kind, const std::string &message) {
-    PyErr_SetString(kind, message.c_str());
-    throw nb::python_error();
-}
-
-// An array of whatever framework: where it lies, its shape, its strides in elements.
-struct View {
-    char *data = nullptr;
-    std::vector<int64_t> shape, strides;
-    std::string dtype;
-    bool writable = true;
-    std::optional<nb::ndarray<nb::ro>> held;  // keeps a DLPack capsule alive
-};
-
-std::string text(const std::vector<int64_t> &values) {
-    std::string s = "(";
-    for (size_t i = 0; i < values.size(); i++) s += (i ? ", " : "") + std::to_string(values[i]);
-    return s + (values.size() == 1 ? ",)" : ")");
-}
-
-std::string numpy_name(PyArray_Descr *d) {
-    for (const auto &t : types)
-        if (t.numpy == d->type_num) return t.name;
-    if (PyTypeNum_ISINTEGER(d->type_num)) {  // long and long long of the same size
-        const bool is_signed = PyTypeNum_ISSIGNED(d->type_num);
-        return (is_signed ? "int" : "uint") + std::to_string(8 * PyDataType_ELSIZE(d));
-    }
-    const char *dot = std::strrchr(d->typeobj->tp_name, '.');
-    const char *name = dot ? dot + 1 : d->typeobj->tp_name;
-    return name;
-}
-
-View view_numpy(const char *argument, PyArrayObject *a) {
-    View v;
-    PyArray_Descr *d = PyArray_DESCR(a);
-    v.dtype = numpy_name(d);
-    if (PyArray_ISBYTESWAPPED(a))
-        fail(PyExc_ValueError,
-             std::string(argument) + " must have native byte order: use x.astype(x.dtype.newbyteorder('='))");
-    v.data = PyArray_BYTES(a);
-    v.writable = PyArray_ISWRITEABLE(a);
-    const int n = PyArray_NDIM(a);
-    const int64_t bytes = PyDataType_ELSIZE(d);
-    v.shape.assign(PyArray_DIMS(a), PyArray_DIMS(a) + n);
-    v.strides.resize(n);
-    for (int i = 0; i < n; i++) {
-        if (PyArray_STRIDE(a, i) % bytes)
-            fail(PyExc_ValueError, std::string(argument) + " must have strides that are whole elements: copy it first");
-        v.strides[i] = PyArray_STRIDE(a, i) / bytes;
-    }
-    return v;
-}
-
-View view(const char *argument, nb::handle object) {
-    if (PyArray_Check(object.ptr())) return view_numpy(argument, (PyArrayObject *)object.ptr());
-    View v;
-    nb::ndarray<nb::ro> a;
-    if (!nb::try_cast(object, a))
-        fail(PyExc_TypeError, std::string(argument) + " must be a NumPy array or an array that offers DLPack, got " +
-                                  nb::type_name(object.type()).c_str());
-    if (a.device_type() != nb::device::cpu::value)
-        fail(PyExc_ValueError, std::string(argument) + " must be in the memory of the CPU");
-    const auto d = a.dtype();
-    const char *kind = d.code == uint8_t(nb::dlpack::dtype_code::Int)      ? "int"
-                       : d.code == uint8_t(nb::dlpack::dtype_code::UInt)   ? "uint"
-                       : d.code == uint8_t(nb::dlpack::dtype_code::Float)  ? "float"
-                       : d.code == uint8_t(nb::dlpack::dtype_code::Bfloat) ? "bfloat"
-                                                                           : "";
-    v.dtype = d.code == uint8_t(nb::dlpack::dtype_code::Bool) ? "bool" : kind + std::to_string(d.bits);
-    v.data = (char *)a.data();
-    for (size_t i = 0; i < a.ndim(); i++) v.shape.push_back(a.shape(i)), v.strides.push_back(a.stride(i));
-    v.held = std::move(a);
-    return v;
-}
-
-void check(const char *argument, const View &v, const std::vector<int64_t> &shape, const std::string &dtype,
-           bool written) {
-    if (v.dtype != dtype)
-        fail(PyExc_TypeError, std::string(argument) + " must have dtype " + dtype + ", got " + v.dtype);
-    if (v.shape != shape)
-        fail(PyExc_ValueError, std::string(argument) + " must have shape " + text(shape) + ", got " + text(v.shape));
-    bool empty = false;
-    for (int64_t n : shape) empty |= n == 0;
-    if (!written || empty) return;
-    if (!v.writable)
-        fail(PyExc_ValueError,
-             std::string(argument) + " must be an array that can be written into, got a read-only one");
-    for (size_t i = 0; i < shape.size(); i++)
-        if (shape[i] > 1 && v.strides[i] == 0)
-            fail(PyExc_ValueError, std::string(argument) + " must not be broadcast: its elements share memory");
-}
-
-// The bytes between which an array's elements lie.
-std::pair<const char *, const char *> extent(const View &v, int64_t bytes) {
-    const char *lo = v.data, *hi = v.data + bytes;
-    for (size_t i = 0; i < v.shape.size(); i++) {
-        if (v.shape[i] == 0) return {v.data, v.data};
-        const int64_t reach = (v.shape[i] - 1) * v.strides[i] * bytes;
-        (reach < 0 ? lo : hi) += reach;
-    }
-    return {lo, hi};
-}
-void check_apart(const char *written, const View &a, int64_t a_bytes, const char *read, const View &b,
-                 int64_t b_bytes) {
-    const auto [a_lo, a_hi] = extent(a, a_bytes);
-    const auto [b_lo, b_hi] = extent(b, b_bytes);
-    if (a_lo != a_hi && b_lo != b_hi && a_lo < b_hi && b_lo < a_hi)
-        fail(PyExc_ValueError, std::string(written) + " must not share memory with " + read);
-}
-
-nb::object numpy_array(const NamedType &type, nb::handle bfloat16, const std::vector<int64_t> &shape,
-                       const std::vector<int64_t> &strides) {
-    const int n = int(shape.size());
-    npy_intp dims[most_dimensions], steps[most_dimensions];
-    int64_t bytes = type.bytes;
-    for (int i = 0; i < n; i++) dims[i] = shape[i], steps[i] = strides[i] * type.bytes, bytes *= shape[i];
-    PyArray_Descr *descr =
-        type.numpy < 0 ? (PyArray_Descr *)Py_NewRef(bfloat16.ptr()) : PyArray_DescrFromType(type.numpy);
-    if (bytes < huge_from) {
-        PyObject *a = PyArray_NewFromDescr(&PyArray_Type, descr, n, dims, steps, nullptr, 0, nullptr);
-        if (!a) throw nb::python_error();
-        return nb::steal(a);
-    }
-    void *memory = allocate_huge(size_t(bytes));
-    if (!memory) {
-        Py_DECREF(descr);
-        fail(PyExc_MemoryError, "no memory for an output of " + std::to_string(bytes) + " bytes");
-    }
-    nb::capsule owner(memory, [](void *p) noexcept { std::free(p); });
-    PyObject *a = PyArray_NewFromDescr(&PyArray_Type, descr, n, dims, steps, memory, NPY_ARRAY_WRITEABLE, nullptr);
-    if (!a) throw nb::python_error();
-    nb::object array = nb::steal(a);
-    if (PyArray_SetBaseObject((PyArrayObject *)a, owner.release().ptr()) < 0) throw nb::python_error();
-    return array;
-}
 
 // An axis and the memory that it points to.
 struct AxisSpec {
@@ -312,6 +155,34 @@ class Kernel {
         arrange(p, shape_, pooled_, axes, order,
                 {{&p.x, &g.strides}, {&p.out, &to.strides}, {&p.offsets, selects ? &chosen.strides : &to.strides}});
         launch(p, selects ? kernels->gradient : kernels->total);
+        return out;
+    }
+    nb::object indices(nb::handle offsets, nb::object out) {
+        if (operation_ == Operation::sum || operation_ == Operation::average || !offset_bytes_)
+            fail(PyExc_ValueError, "there are no offsets of this pooling");
+        const View from = view("offsets", offsets);
+        check("offsets", from, output_, offset_dtype(), false);
+        const std::vector<int> order = memory_order(output_, from.strides);
+        const NamedType &int64 = named("int64");
+        if (out.is_none()) out = numpy_array(int64, bfloat16_, output_, strides_in_order(output_, order));
+        const View to = view("out", out);
+        check("out", to, output_, int64.name, true);
+        check_apart("out", to, int64.bytes, "offsets", from, offset_bytes_);
+        std::vector<Axis> axes;
+        std::vector<int64_t> weights(axes_.size(), 1);
+        for (const auto &spec : axes_) axes.push_back(spec.axis);
+        for (size_t k = axes.size() - 1; k-- > 0;) weights[k] = weights[k + 1] * axes[k + 1].length;
+        Positions positions(axes, weights);
+        for (int axis : order) {
+            positions.shape.push_back(output_[axis]);
+            positions.from_strides.push_back(from.strides[axis]);
+            positions.to_strides.push_back(to.strides[axis]);
+            const auto pooled = std::find(pooled_.begin(), pooled_.end(), axis);
+            positions.starts.push_back(pooled == pooled_.end() ? std::vector<int64_t>(output_[axis])
+                                                               : positions.window_starts(pooled - pooled_.begin()));
+        }
+        nb::gil_scoped_release release;
+        positions.write(from.data, offset_bytes_, (int64_t *)to.data, threads());
         return out;
     }
     const char *offset_dtype() const { return offset_bytes_ == 1 ? "uint8" : offset_bytes_ == 2 ? "uint16" : "uint32"; }
@@ -482,5 +353,6 @@ NB_MODULE(_kernels, m) {
              nb::arg("offsets_out").none() = nb::none())
         .def("backward", &Kernel::backward, nb::arg("grad"), nb::arg("offsets").none() = nb::none(),
              nb::arg("out").none() = nb::none())
+        .def("indices", &Kernel::indices, nb::arg("offsets"), nb::arg("out").none() = nb::none())
         .def_prop_ro("offset_dtype", &Kernel::offset_dtype);
 }

@@ -102,16 +102,9 @@ def offset_dtype(pooling: Pooling) -> str:
     return _kernel(pooling).offset_dtype
 
 
-def indices(offsets: Any, pooling: Pooling) -> np.ndarray:
+def indices(offsets: Any, pooling: Pooling, out: Any = None) -> Any:
     """Offsets as flat positions within the pooled axes, row-major in the order of `axes` (int64)."""
-    rest = np.asarray(offsets).astype(np.int64)
-    flat, inner = np.zeros_like(rest), 1
-    for axis, plan in zip(reversed(pooling.axes), reversed(pooling.plan), strict=True):
-        rest, element = np.divmod(rest, plan.width)
-        i = np.arange(plan.outputs, dtype=np.int64).reshape((-1,) + (1,) * (rest.ndim - 1 - axis))
-        flat += plan.positions(i, element) * inner
-        inner *= plan.length
-    return flat
+    return _kernel(pooling).indices(offsets, out)
 
 
 def _kernel(pooling: Pooling) -> Any:

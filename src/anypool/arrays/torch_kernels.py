@@ -115,25 +115,16 @@ def offset_dtype(pooling: Pooling) -> torch.dtype:
 
 
 def indices(offsets: Tensor, pooling: Pooling) -> Tensor:
-    """Flat positions of the winners within the pooled axes: where a window starts, and how far in its winner is."""
-    device, inner = offsets.device, 1
-    starts = torch.zeros((), dtype=torch.int64, device=device)
-    steps = torch.zeros(1, dtype=torch.int64, device=device)
-    for axis, plan in zip(reversed(pooling.axes), reversed(pooling.plan), strict=True):
-        window = torch.arange(plan.outputs, device=device).reshape((-1,) + (1,) * (offsets.dim() - 1 - axis))
-        starts = starts + plan.start(window) * inner
-        steps = (torch.arange(plan.width, device=device)[:, None] * (plan.step * inner) + steps).flatten()
-        inner = inner * plan.length
-    layout = order(offsets)
-    dense = offsets if layout is None else offsets.permute(layout)
-    inside = torch.index_select(steps, 0, dense.flatten().to(torch.int32)).reshape(dense.shape)
-    return (inside if layout is None else inside.permute(places(layout))).add_(starts)
+    """Flat positions of the winners within the pooled axes."""
+    result = empty(order(offsets), pooling.output_shape, torch.int64)
+    kernels.indices(array(offsets), pooling, array(result))
+    return result
 
 
-def gathered(x: Tensor, offsets: Tensor, pooling: Pooling) -> Tensor:
-    """The elements of x at the places of the winners."""
+def gathered(x: Tensor, positions: Tensor, pooling: Pooling) -> Tensor:
+    """The elements of x at flat positions within the pooled axes."""
     last = tuple(range(-len(pooling.axes), 0))
-    numbers = torch.movedim(indices(offsets, pooling), pooling.axes, last)
+    numbers = torch.movedim(positions, pooling.axes, last)
     elements = torch.movedim(x, pooling.axes, last).flatten(-len(last))
     taken = torch.gather(elements, -1, numbers.flatten(-len(last)))
     return torch.movedim(taken.reshape(numbers.shape), last, pooling.axes)
@@ -197,7 +188,8 @@ class _Scatter(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return gathered(grad, ctx.saved_tensors[0], ctx.pooling), None, None, None
+        positions = indices(ctx.saved_tensors[0], ctx.pooling)
+        return gathered(grad, positions, ctx.pooling), None, None, None
 
 
 class _Linear(Function):

@@ -118,6 +118,17 @@ def _(x: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
     return _fake(x, shape, x.dtype), _fake(x, shape, torch_kernels.offset_dtype(decision))
 
 
+@custom_op("anypool::indices", mutates_args=())
+def indices(offsets: Tensor, pooling: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """The flat positions of the winners in x, of this shape and dtype, from their offsets."""
+    return torch_kernels.indices(offsets, decided(pooling, shape, dtype))
+
+
+@indices.register_fake
+def _(offsets: Tensor, pooling: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    return _fake(offsets, offsets.shape, torch.int64)
+
+
 @custom_op("anypool::gradient", mutates_args=())
 def gradient(
     grad: Tensor, offsets: Tensor | None, pooling: str, shape: Sequence[int], dtype: torch.dtype, order: Sequence[int]
@@ -171,7 +182,8 @@ def _gradient_gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     if not ctx.saved_tensors:
         return pool(grad, ctx.words), None, None, None, None, None
     decision = decided(ctx.words, ctx.shape, ctx.dtype)
-    return torch_kernels.gathered(grad, ctx.saved_tensors[0], decision), None, None, None, None, None
+    positions = indices(ctx.saved_tensors[0], ctx.words, ctx.shape, ctx.dtype)
+    return torch_kernels.gathered(grad, positions, decision), None, None, None, None, None
 
 
 pool.register_autograd(_x_gradient, setup_context=_remember_x)
@@ -186,4 +198,4 @@ def run(x: Tensor, pooling: Pooling) -> Any:
     if not pooling.operator.selects or not (learns or pooling.return_indices):
         return pool(x, description)
     values, offsets = select(x, description)
-    return (values, torch_kernels.indices(offsets, pooling)) if pooling.return_indices else values
+    return (values, indices(offsets, description, x.shape, x.dtype)) if pooling.return_indices else values
