@@ -231,3 +231,14 @@ def test_bad_arguments_are_refused_in_words(name):
     call, kind, words = BAD[name]
     with pytest.raises(kind, match=words):
         call()
+
+
+def test_small_channels_last_images_are_the_same_whoever_pools_them():
+    for module in (apt.MaxPool2d(3, 2, 1), apt.AvgPool2d(2), apt.MaxPool2d(2, padding="same"), apt.AvgPool2d([2, 2])):
+        x = torch.randn(4, 32, 9, 9).to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            given = module(x)
+        kept = module(x.clone().requires_grad_())
+        assert torch.allclose(given, kept, atol=1e-6)
+        assert given.stride() == kept.stride()
+        assert type(kept.grad_fn).__name__ in ("_SelectionBackward", "_LinearBackward")

@@ -20,6 +20,8 @@ class Pool(torch.nn.Module):
     shown: ClassVar[tuple[str, ...]]
     native: ClassVar[Callable[..., Any] | None] = None
     """torch's own way, for tiny tensors, where it means the same."""
+    few: ClassVar[int] = 0
+    """How many elements the windows of small channels-last images hold, at most, where torch's own way is faster."""
 
     @property
     def operator(self) -> Operator | str | tuple[Any, ...]:
@@ -60,11 +62,14 @@ class SlidingPool(Pool):
         return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
 
     def forward(self, input: Tensor) -> Any:
-        if self.native is not None and pooling.is_tiny(input, self.rank) and not self.return_indices:
+        if self.native is not None and not self.return_indices:
             try:
-                if pooling.is_torchs(self.kernel_size, self.padding, self.dilation):
+                if (
+                    pooling.is_tiny(input, self.rank)
+                    or (self.few and pooling.is_few(input, self.few, self.kernel_size, self.stride))
+                ) and pooling.is_torchs(self.kernel_size, self.padding, self.dilation):
                     return self.native(input)
-            except (RuntimeError, TypeError):  # an error, or a list among the settings: both are told below
+            except (RuntimeError, TypeError, ZeroDivisionError):  # an error, or a list among the settings: told below
                 pass
         return pooling.pool(input, self.rank, self.operator, self.window, self.return_indices)
 

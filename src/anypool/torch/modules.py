@@ -38,6 +38,7 @@ class MaxPool2d(ExtremePool, torch.nn.MaxPool2d):
     rank = 2
     operator = "max"
     native = native_max(torch.max_pool2d)
+    few = 2**17
 
 
 class MaxPool3d(ExtremePool, torch.nn.MaxPool3d):
@@ -85,6 +86,7 @@ class AvgPool2d(AveragingPool, torch.nn.AvgPool2d):
 
     rank = 2
     native = torch.nn.AvgPool2d.forward
+    few = 2**19
 
 
 class AvgPool3d(AveragingPool, torch.nn.AvgPool3d):

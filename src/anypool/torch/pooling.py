@@ -75,6 +75,34 @@ def is_tiny(x: Tensor, rank: int) -> bool:
     return x.is_cpu and x.layout is torch.strided and rank < x.dim() <= rank + 2 and not _transforming()
 
 
+FEW_CHANNELS = 32
+"""Channels-last images of fewer are the kernels' whatever their size."""
+
+
+def is_few(x: Tensor, reads: int, kernel_size: Any, stride: Any) -> bool:
+    """Whether x is of those small channels-last images whose windows hold up to so many elements in all.
+
+    There torch's own two-dimensional operators are faster by what a call of ours costs. With a gradient to come they
+    would save eight bytes per output or the whole input, so that then the kernels stay.
+    """
+    if _compiling() or type(x) is not Tensor or not 0 < x.numel() <= reads or x.dtype is not torch.float32:
+        return False
+    if not x.is_cpu or x.layout is not torch.strided or x.dim() != 4 or x.shape[1] < FEW_CHANNELS or _transforming():
+        return False
+    if x.requires_grad and torch.is_grad_enabled():
+        return False
+    if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+        return False
+    return x.numel() * _reads_per_element(kernel_size, stride) <= reads
+
+
+@lru_cache(maxsize=1024)
+def _reads_per_element(kernel_size: Any, stride: Any) -> float:
+    """How many windows an element lies in, about; TypeError for lists, which the window's checks know."""
+    areas = [math.prod(size) if isinstance(size, tuple) else size**2 for size in (kernel_size, stride)]
+    return areas[0] / areas[1]
+
+
 @lru_cache(maxsize=1024)
 def is_torchs(kernel_size: Any, padding: Any, dilation: Any) -> bool:
     """Whether torch's own operators take this window: integers only, padding up to half the kernel, no dilation."""
