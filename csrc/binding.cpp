@@ -1,5 +1,5 @@
-// The kernels as Python calls them. Everything that Python passes is checked here, once per call; nothing behind this
-// file knows of Python.
+// The kernels as Python calls them. Everything that Python passes is checked here and in view.h, once per call; nothing
+// behind these files knows of Python.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
