@@ -53,6 +53,26 @@ def interleave(calls: Mapping[str, Call], budget: float = 0.3, least: int = 1, m
     return times
 
 
+def in_pairs(first: Call, second: Call, budget: float, least: int) -> list[tuple[float, float]]:
+    """Seconds of both calls, one right after the other, in rounds whose order alternates.
+
+    For calls whose times scatter more than they differ: a layer beside itself came to 0.77 by medians of 42 rounds each
+    and to 0.97 by the median of their ratios. Every call must have been made before. `budget` seconds, or
+    `least` rounds.
+    """
+    pairs: list[tuple[float, float]] = []
+    end = time.perf_counter() + budget
+    while len(pairs) < least or time.perf_counter() < end:
+        gc.collect()
+        if len(pairs) % 2:
+            later = once(second)
+            pairs.append((once(first), later))
+        else:
+            sooner = once(first)
+            pairs.append((sooner, once(second)))
+    return pairs
+
+
 def _turns(seconds: float, budget: float, most: int) -> int:
     few = 3 if seconds < 0.3 else 2 if seconds < 1.5 else 1
     return min(most, max(few, int(budget / max(seconds, _TURN))))

@@ -28,7 +28,7 @@ COMPARED_AT_ONCE = 16
 """Elements of an overlapping window, at most, whose winner is found among all at once: over all axes, or along one at
 stride 1; beyond, winners of parts of the window are compared."""
 
-STRIDED_AT_ONCE = 4
+STRIDED_AT_ONCE = 9
 """The same along one axis at other strides."""
 
 COMPARED_IN_PARTS = 6
