@@ -74,7 +74,7 @@ def _winners(x: Any, windows: Windows, reduction: Reduction) -> tuple[Any, list[
 
 def _places(windows: Windows) -> list[tuple[int, int]]:
     """Where every step's choice is kept: the number of a byte, and its first bit there; no choice is cut in two."""
-    places, byte, end = [], -1, 8
+    places, byte, end = [], -1, 9
     for step in steps(windows):
         bits = (step.choices - 1).bit_length()
         if end + bits > 8:
