@@ -9,7 +9,6 @@ from typing import Any
 from benchmarks.cases import AVERAGE, BACKWARD, FIRST, FORWARD, LAST, MAX, TRAINING
 from benchmarks.contenders import INTO, NUMPY, TORCH
 from benchmarks.jax_gradients import OURS as JAX
-from benchmarks.keras_course import OURS, THEIRS
 from benchmarks.pooling import COPY, ratios
 from benchmarks.timing import geometric_mean
 
@@ -169,9 +168,7 @@ def _jax_goals(records: list[Record]) -> Iterator[Goal]:
 def _keras_goals(records: list[Record]) -> Iterator[Goal]:
     def gains(**wanted: Any) -> Named:
         chosen = _where(records, **wanted)
-        return [
-            (r["seconds"][THEIRS] / r["seconds"][OURS], f"{r['backend']}, {r['pooling']}, {r['what']}") for r in chosen
-        ]
+        return [(r["gain"], f"{r['backend']}, {r['pooling']}, {r['what']}") for r in chosen]
 
     for backend, target in (("jax", 2.2), ("torch", 1.5), ("tensorflow", 0.97)):
         yield from _worst(

@@ -180,9 +180,9 @@ def _print_network(record: dict[str, Any]) -> None:
 
 
 def _print_keras(record: dict[str, Any]) -> None:
-    theirs, ours = record["seconds"].values()
+    (_, ours), gain = record["seconds"].values(), record["gain"]
     name = f"Keras on {record['backend']}, {record['pooling']} pooling, {record['what']}"
-    CONSOLE.print(f"{name:<52} {ours:9.3f} s  {_coloured(f'{theirs / ours:.2f}×', theirs / ours)}", soft_wrap=True)
+    CONSOLE.print(f"{name:<52} {ours:9.3f} s  {_coloured(f'{gain:.2f}×', gain)}", soft_wrap=True)
 
 
 def _print_memory(record: dict[str, Any]) -> None:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 BACKENDS = ("jax", "torch", "tensorflow")
-IMAGES, BATCH = 6400, 64
+IMAGES, BATCH = 1280, 64
+"""Short calls, and so many pairs of them, whose ratios are compared: see `timing.in_pairs`."""
+
 THEIRS, OURS = "keras.layers", "anypool.keras"
 LAYERS = {"max": "MaxPooling2D", "average": "AveragePooling2D"}
 
@@ -45,9 +47,9 @@ def _measure_here(quick: bool) -> None:
 
     import anypool.keras
     from anypool.lab.models import course_network
-    from benchmarks.timing import interleave, median
+    from benchmarks.timing import in_pairs, median
 
-    images = IMAGES // 10 if quick else IMAGES
+    images = IMAGES // 2 if quick else IMAGES
     random = np.random.default_rng(0)
     x = random.random((images, 28, 28, 1), dtype=np.float32)
     y = random.integers(0, 10, images)
@@ -72,18 +74,20 @@ def _measure_here(quick: bool) -> None:
         model.fit(x[:n], y[:n], batch_size=BATCH, shuffle=False, verbose=0)
 
     for what, do in (("epoch", epoch), ("predict", predict), ("evaluate", evaluate)):
-        calls = {f"{pooling} {name}": _bound(do, model, images) for (pooling, name), model in models.items()}
-        for model in models.values():
-            do(model, 2 * BATCH)
-        times = interleave(calls, budget=0.2 if quick else 1.0, least=3)
         for pooling in LAYERS:
+            calls = [_bound(do, models[pooling, name], images) for name in (THEIRS, OURS)]
+            for call in calls:
+                call()
+            pairs = in_pairs(*calls, budget=1.0 if quick else 10.0, least=3 if quick else 9)
             record = {
                 "backend": keras.backend.backend(),
                 "pooling": pooling,
                 "what": what,
                 "images": images,
                 "batch": BATCH,
-                "seconds": {name: median(times[f"{pooling} {name}"]) for name in (THEIRS, OURS)},
+                "rounds": len(pairs),
+                "seconds": {name: median([pair[n] for pair in pairs]) for n, name in enumerate((THEIRS, OURS))},
+                "gain": median([theirs / ours for theirs, ours in pairs]),
             }
             print(json.dumps(record), flush=True)
 

@@ -59,6 +59,26 @@ def _repeats(seconds: float) -> int:
     return max(1, math.ceil(_TURN / max(seconds, 1e-7)))
 
 
+def in_pairs(first: Call, second: Call, budget: float, least: int) -> list[tuple[float, float]]:
+    """Seconds of both calls, one right after the other, in rounds whose order alternates.
+
+    For calls whose times scatter more than they differ: a layer beside itself came to 0.77 by medians of 42 rounds each
+    and to 0.97 by the median of their ratios. Every call must have been made before. `budget` seconds, or
+    `least` rounds.
+    """
+    pairs: list[tuple[float, float]] = []
+    end = time.perf_counter() + budget
+    while len(pairs) < least or time.perf_counter() < end:
+        gc.collect()
+        if len(pairs) % 2:
+            later = seconds_each(second)
+            pairs.append((seconds_each(first), later))
+        else:
+            sooner = seconds_each(first)
+            pairs.append((sooner, seconds_each(second)))
+    return pairs
+
+
 def _turns(seconds: float, budget: float, most: int) -> int:
     few = 3 if seconds < 0.3 else 2 if seconds < 1.5 else 1
     return min(most, max(few, int(budget / max(seconds, _TURN))))

@@ -1,6 +1,7 @@
 """The Keras layers on one backend; tests/test_keras.py runs this file in a process for each."""
 
 import itertools
+import re
 
 import keras
 import numpy as np
@@ -141,6 +142,63 @@ def test_a_network_learns_as_with_keras_layers(kind, rng):
         losses.append(model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
     assert losses[1][-1] < losses[1][0]
+
+
+def network(namespace, kind):
+    """A small convolutional network whose pooling layers come from this namespace."""
+    pool = getattr(namespace, f"{kind}Pooling2D")
+    convolutions = [keras.layers.Conv2D(4, 3, activation="relu") for _ in range(2)]
+    dense = keras.layers.Dense(3, activation="softmax")
+    first, second = convolutions
+    return keras.Sequential([keras.Input((13, 13, 1)), first, pool(2), second, pool(2), keras.layers.Flatten(), dense])
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="is about what XLA compiles")
+@pytest.mark.parametrize("kind", ["Max", "Average"])
+def test_prediction_compiles_to_the_same_program_as_with_keras_layers(kind):
+    """So that predict and evaluate are as fast."""
+    import jax
+
+    def program(namespace):
+        model = network(namespace, kind)
+        weights = [variable.value for variable in model.variables]
+        predict = jax.jit(lambda weights, x: model.stateless_call(weights, [], x)[0])
+        text = predict.lower(weights, np.zeros((8, 13, 13, 1), "float32")).compile().as_text()
+        text = re.sub(r"(?m)^(FileNames|FunctionNames|FileLocations|StackFrames)\n(.+\n)*", "", text)
+        text = re.sub(r", metadata={[^}]*}", "", text)
+        return re.sub(r"\b([a-z_][\w-]*)((\.\d+)+)", r"\1", text)  # the numbers in names
+
+    ours = program(layers)
+    assert "reduce-window" in ours
+    assert ours == program(keras.layers)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="is about TensorFlow's graphs")
+@pytest.mark.parametrize("kind", ["Max", "Average"])
+@pytest.mark.parametrize("batch", [8, None])
+def test_training_is_the_same_graph_as_with_keras_layers(kind, batch):
+    """So that it is as fast: every operation that values and gradients depend on is TensorFlow's own, and no other."""
+    import tensorflow as tf
+
+    def described(tensor):
+        attributes = {name: str(value) for name, value in tensor.op.node_def.attr.items()}
+        return tensor.op.type, attributes, [described(given) for given in tensor.op.inputs]
+
+    def graph(namespace):
+        layer = getattr(namespace, f"{kind}Pooling2D")(2)
+
+        @tf.function(input_signature=[tf.TensorSpec((batch, 13, 13, 2))])
+        def step(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x)
+            return y, tape.gradient(y, x)
+
+        return [described(output) for output in step.get_concrete_function().outputs]
+
+    ours = graph(layers)
+    assert ours == graph(keras.layers)
+    assert f"{kind[:3].replace('Ave', 'Avg')}Pool" in str(ours)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -124,6 +124,14 @@ def test_turns_rotate_and_repeat() -> None:
     assert timing.interleave({}) == {}
 
 
+def test_pairs_alternate() -> None:
+    made: list[str] = []
+    pairs = timing.in_pairs(lambda: made.append("a"), lambda: made.append("b"), budget=0.0, least=3)
+    assert "".join(made) == "abbaab"
+    assert len(pairs) == 3
+    assert all(first > 0 and second > 0 for first, second in pairs)
+
+
 def test_the_copy_copies_everything() -> None:
     copy = timing.Copy(2 * 1001)
     copy.source[:] = np.arange(1001) % 251

@@ -19,13 +19,14 @@ from jax.test_util import check_grads  # noqa: E402
 
 x64 = pytest.mark.skipif(not jax.config.jax_enable_x64, reason="runs in a process with x64: test_with_x64")
 
-# Every way that the rules take: cells, small and large overlapping windows, one axis at a time, slices.
+# Every way that the rules take: cells, small and large overlapping windows, one axis at a time, in parts, slices.
 POOLINGS = {
     "cells": partial(ap.max_pool, kernel_size=2),
     "min of padded overlapping windows": partial(ap.min_pool, kernel_size=3, stride=2, padding=1),
     "dilated": partial(ap.max_pool, kernel_size=(2, 3), stride=1, dilation=2),
-    "doubling": partial(ap.max_pool, kernel_size=(7, 5), stride=1, padding="same"),
-    "doubling over cells": partial(ap.min_pool, kernel_size=(12, 2), stride=(2, 1), padding=((6, 5), (0, 0))),
+    "one axis at a time": partial(ap.max_pool, kernel_size=(7, 5), stride=1, padding="same"),
+    "in parts": partial(ap.max_pool, kernel_size=(3, 10), stride=(1, 3), padding=((1, 1), (4, 5))),
+    "over cells": partial(ap.min_pool, kernel_size=(12, 2), stride=(2, 1), padding=((6, 5), (0, 0))),
     "adaptive": lambda x, **o: ap.adaptive_pool(x, "max", (3, 2), **o),
     "global": lambda x, **o: ap.global_pool(x, "max", axes=(-2, -1), keepdims=True, **o),
     "average of cells": partial(ap.avg_pool, kernel_size=(2, 3), ceil_mode=True),
@@ -34,7 +35,7 @@ POOLINGS = {
     "global average": lambda x, **o: ap.global_pool(x, "average", axes=(-2, -1), keepdims=True, **o),
     "adaptive sum": lambda x, **o: ap.adaptive_pool(x, "sum", (3, 4), **o),
 }
-QUICK = ("cells", "min of padded overlapping windows", "doubling", "adaptive", "average")
+QUICK = ("cells", "min of padded overlapping windows", "in parts", "adaptive", "average")
 EVERY_POOLING = pytest.mark.parametrize(
     "pool",
     [pytest.param(pool, id=name, marks=() if name in QUICK else pytest.mark.slow) for name, pool in POOLINGS.items()],
@@ -103,6 +104,28 @@ def test_indices_of_every_kind_of_number(operator, name, rng):
         check(case, random_array(rng, (2, 6, 7), name), Jax())
 
 
+@pytest.mark.parametrize("operator", ["max", "min"])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation"),
+    [(17, 1, 8, 1), (23, 5, 4, 1), (20, 1, 5, 2), (37, 1, 0, 1), (40, 3, 19, 1), (11, 4, 6, 3)],
+)
+def test_wide_windows_give_their_gradient_to_the_first_winner(operator, kernel, stride, padding, dilation):
+    x = tied((2, 101), seed=kernel)
+    pool = partial(ap.pool, operator=operator, window=ap.Sliding(kernel, stride, padding, dilation), axes=1)
+    y, pullback = jax.vjp(jax.jit(pool), x)
+    values, indices = pool(np.asarray(x), return_indices=True)
+    expected = np.zeros(x.shape, "float32")
+    np.add.at(expected, (np.arange(2)[:, None], indices), 1)
+    np.testing.assert_array_equal(y, values)
+    np.testing.assert_array_equal(pullback(jnp.ones_like(y))[0], expected)
+
+
+def test_an_axis_without_choices_beside_a_wide_one():
+    x = tied((2, 50, 9))
+    pool = partial(ap.max_pool, kernel_size=(37, 1), stride=(1, 2))
+    np.testing.assert_allclose(pull(pool, x), pull(pool, x, impl="definition"), rtol=1e-6, atol=1e-6)
+
+
 def test_large_averages_stay_within_the_promised_error(rng):
     x = rng.random((1, 224, 224)).astype("float32") + 1
     exact = x.astype("float64").mean()
@@ -166,6 +189,18 @@ def test_one_byte_per_output_is_kept_for_the_gradient(kernel, stride, padding):
     kept = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size > 64]  # smaller ones are constants
     assert [leaf.dtype for leaf in kept] == [jnp.uint8]
     assert kept[0].size <= (1 if kernel == stride or stride > 1 else 1.5) * y.size  # separable steps keep the margins
+
+
+@pytest.mark.parametrize(("width", "most"), [(15, 1.3), (31, 2.6), (63, 4.0)])
+def test_temporary_memory_of_wide_windows_in_inputs(width, most):
+    shape = jax.ShapeDtypeStruct((4, 16, 256, 256), jnp.float32)
+
+    def both(x, upstream):
+        y, pullback = jax.vjp(lambda x: ap.max_pool(x, width, 1, "same"), x)
+        return y, pullback(upstream)[0]
+
+    memory = jax.jit(both).lower(shape, shape).compile().memory_analysis()
+    assert memory.temp_size_in_bytes <= most * 4 * shape.size
 
 
 def test_averages_keep_nothing():
@@ -312,7 +347,7 @@ def test_with_x64():
 @x64
 def test_float64_derivatives():
     x = distinct((1, 11, 13), "float64") / 16
-    for name, order in (("cells", 2), ("doubling", 1), ("average", 2)):
+    for name, order in (("cells", 2), ("in parts", 1), ("average", 2)):
         cube = jax.jit(lambda x, pool=POOLINGS[name]: pool(x) ** 3 / 100)
         assert cube(x).dtype == "float64"
         check_grads(cube, (x,), order=order, modes=("fwd", "rev"))

@@ -8,7 +8,6 @@ any order and on any device.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -27,7 +26,7 @@ from anypool.arrays.jax_steps import (
     Along,
     Reduction,
     Windows,
-    one_by_one,
+    folds,
     padded,
     steps,
 )
@@ -59,7 +58,7 @@ def fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
         if isinstance(along, Along) and along.width <= ALONG_ONE_AXIS:
             x = _reduce_window(x, (along,), reduction)
         else:
-            for step in one_by_one((along,)):
+            for step in folds((along,)):
                 x = step.fold(padded(x, step.padding, reduction.neutral(x.dtype)), reduction)
     return x
 
@@ -73,35 +72,50 @@ def _winners(x: Any, windows: Windows, reduction: Reduction) -> tuple[Any, list[
     return x, [_kept(choice) for choice in _packed(choices, windows)]
 
 
-def _bits(windows: Windows) -> list[int] | None:
-    """Where every step's choice begins in the byte that holds them all, if it does."""
-    ends = list(itertools.accumulate((step.choices - 1).bit_length() for step in steps(windows)))
-    return [0, *ends[:-1]] if len(ends) > 1 and ends[-1] <= 8 else None
+def _places(windows: Windows) -> list[tuple[int, int]]:
+    """Where every step's choice is kept: the number of a byte, and its first bit there; no choice is cut in two."""
+    places, byte, end = [], -1, 9
+    for step in steps(windows):
+        bits = (step.choices - 1).bit_length()
+        if end + bits > 8:
+            byte, end = byte + 1, 0
+        places.append((byte, end))
+        end += bits
+    return places
 
 
 def _packed(choices: list[Any], windows: Windows) -> list[Any]:
-    """The choices of all steps as one byte each, where they fit; their shapes differ by what the later steps pool."""
-    if (bits := _bits(windows)) is None:
-        return choices
-    shape = [max(lengths) for lengths in zip(*(choice.shape for choice in choices), strict=True)]
+    """The choices of all steps in as few bytes as that; their shapes differ by what the later steps pool."""
+    together: dict[int, list[tuple[int, Any]]] = {}
+    for (byte, bit), choice in zip(_places(windows), choices, strict=True):
+        together.setdefault(byte, []).append((bit, choice))
+    return [_byte(placed) if len(placed) > 1 else placed[0][1] for placed in together.values()]
+
+
+def _byte(placed: list[tuple[int, Any]]) -> Any:
+    shape = [max(lengths) for lengths in zip(*(choice.shape for _, choice in placed), strict=True)]
     byte: Any = np.uint8(0)
-    for bit, choice in zip(bits, choices, strict=True):
+    for bit, choice in placed:
         padding = [(0, longest - length, 0) for longest, length in zip(shape, choice.shape, strict=True)]
         byte = byte | lax.pad(choice << np.uint8(bit), np.uint8(0), padding)
-    return [byte]
+    return byte
 
 
-def _unpacked(choices: Sequence[Any], x: Any, windows: Windows) -> Sequence[Any]:
+def _unpacked(kept: Sequence[Any], x: Any, windows: Windows) -> Sequence[Any]:
     """The choices of all steps over an array like x."""
-    if (bits := _bits(windows)) is None:
-        return choices
-    (byte,), unpacked = choices, []
+    places = _places(windows)
+    if len(kept) == len(places):
+        return kept
+    choices = []
     like = jax.ShapeDtypeStruct(x.shape, x.dtype)
-    for bit, step in zip(bits, steps(windows), strict=True):
+    for (byte, bit), step in zip(places, steps(windows), strict=True):
         like, choice = jax.eval_shape(lambda x, step=step: step.winners(padded(x, step.padding, 0), MAX), like)
-        mask = np.uint8((1 << (step.choices - 1).bit_length()) - 1)
-        unpacked.append(lax.slice(byte, [0] * x.ndim, choice.shape) >> np.uint8(bit) & mask)
-    return unpacked
+        if [other for other, _ in places].count(byte) == 1:
+            choices.append(kept[byte])
+        else:
+            mask = np.uint8((1 << (step.choices - 1).bit_length()) - 1)
+            choices.append(lax.slice(kept[byte], [0] * x.ndim, choice.shape) >> np.uint8(bit) & mask)
+    return choices
 
 
 def _kept(choice: Any) -> Any:
@@ -160,7 +174,7 @@ def _total(x: Any, windows: Windows) -> Any:
 @_total.defjvp
 def _total_jvp(windows: Windows, primals: Any, tangents: Any) -> tuple[Any, Any]:
     (x,), (tangent,) = primals, tangents
-    for step in one_by_one(windows):
+    for step in folds(windows):
         tangent = step.fold(padded(tangent, step.padding, 0), SUM_OF_TANGENTS)
     return _total(x, windows), tangent
 

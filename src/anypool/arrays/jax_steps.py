@@ -26,10 +26,13 @@ ALONG_ONE_AXIS = 8
 
 COMPARED_AT_ONCE = 16
 """Elements of an overlapping window, at most, whose winner is found among all at once: over all axes, or along one at
-stride 1; beyond, halves meet halves."""
+stride 1; beyond, winners of parts of the window are compared."""
 
-STRIDED_AT_ONCE = 4
+STRIDED_AT_ONCE = 9
 """The same along one axis at other strides."""
+
+COMPARED_IN_PARTS = 6
+"""Elements of a part, and parts of a window, that are compared in one pass, about."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -224,10 +227,10 @@ class Cells:
 
 @dataclass(frozen=True)
 class Overlapping:
-    """Small windows that overlap, along all axes at once. They see to their padding themselves."""
+    """Small windows that overlap, along all axes at once. What padding they have themselves they see to themselves."""
 
     windows: tuple[Along, ...]
-    padding: ClassVar[Windows] = ()
+    padding: Windows = ()
 
     @property
     def choices(self) -> int:
@@ -324,7 +327,7 @@ def _apart(x: Any, axes: Sequence[int]) -> Iterator[tuple[tuple[int, ...], Any]]
 
 @dataclass(frozen=True)
 class Doubling:
-    """Windows along one axis, from two halves each: 1, 2, 4, … elements, until the last two overlap."""
+    """Reductions of windows along one axis, from those of 1, 2, 4, … elements."""
 
     along: Along
 
@@ -332,33 +335,22 @@ class Doubling:
     def padding(self) -> Windows:
         return (self.along,)
 
-    @property
-    def choices(self) -> int:
-        return int(2 ** len(self.shifts()))
-
-    def shifts(self) -> list[int]:
-        """The distance between the two halves, in elements of the window, at each level."""
-        width, shifts = 1, []
-        while width < self.along.width:
-            shifts.append(min(width, self.along.width - width))
-            width += shifts[-1]
-        return shifts
+    def fold(self, x: Any, reduction: Reduction) -> Any:
+        reduced = self.sums(x) if reduction.combine is lax.add else self.extremes(x, reduction)
+        return lax.slice_in_dim(reduced, 0, reduced.shape[self.along.axis], self.along.stride, self.along.axis)
 
     def halves(self, x: Any, shift: int) -> tuple[Any, Any]:
         axis, distance = self.along.axis, shift * self.along.step
         length = x.shape[axis]
         return lax.slice_in_dim(x, 0, length - distance, axis=axis), lax.slice_in_dim(x, distance, length, axis=axis)
 
-    def strided(self, x: Any) -> Any:
-        axis = self.along.axis
-        return lax.slice_in_dim(x, 0, x.shape[axis], self.along.stride, axis)
-
-    def fold(self, x: Any, reduction: Reduction) -> Any:
-        if reduction.combine is lax.add:
-            return self.strided(self.sums(x))
-        for shift in self.shifts():
-            x = reduction.combine(*self.halves(x, shift))
-        return self.strided(x)
+    def extremes(self, x: Any, reduction: Reduction) -> Any:
+        """The last two halves overlap."""
+        width = 1
+        while width < self.along.width:
+            shift = min(width, self.along.width - width)
+            x, width = reduction.combine(*self.halves(x, shift)), width + shift
+        return x
 
     def sums(self, x: Any) -> Any:
         """No element twice: the width as a sum of powers of two."""
@@ -372,29 +364,6 @@ class Doubling:
             if done == width:
                 return total
             x, power = lax.add(*self.halves(x, power)), 2 * power
-
-    def winners(self, x: Any, reduction: Reduction) -> tuple[Any, Any]:
-        shifts, levels = self.shifts(), []
-        for shift in shifts:
-            front, back = self.halves(x, shift)
-            loses = reduction.loses(front, back)
-            x = jnp.where(loses, back, front)
-            levels.append(loses)
-        dtype, longest, axis = _code(self.choices), levels[0].shape[self.along.axis], self.along.axis
-        choice: Any = 0
-        for bit, loses in enumerate(levels):
-            padding = [(0, 0, 0)] * x.ndim
-            padding[axis] = (0, longest - loses.shape[axis], 0)
-            choice = choice | lax.pad(loses.astype(dtype) << np.asarray(bit, dtype), np.zeros((), dtype), padding)
-        return self.strided(x), choice
-
-    def take(self, choice: Any, x: Any) -> Any:
-        axis = self.along.axis
-        for bit, shift in enumerate(self.shifts()):
-            front, back = self.halves(x, shift)
-            level = lax.slice_in_dim(choice, 0, front.shape[axis], axis=axis)
-            x = jnp.where(level & np.asarray(1 << bit, level.dtype) != 0, back, front)
-        return self.strided(x)
 
 
 @dataclass(frozen=True)
@@ -430,7 +399,7 @@ class Ragged:
         return lax.concatenate(taken, axis)
 
 
-Step = Cells | Overlapping | Doubling | Ragged
+Step = Cells | Overlapping | Ragged
 
 
 def _split_sharding(x: Any, axes: tuple[int, ...]) -> NamedSharding | None:
@@ -449,27 +418,67 @@ def _code(count: int) -> Any:
     return np.dtype("uint8" if count <= 2**8 else "uint16" if count <= 2**16 else "uint32")
 
 
-def one_by_one(windows: Windows) -> Iterator[Step]:
-    """One axis at a time, the last axis first, so that ties go to the first element in row-major order."""
+def folds(windows: Windows) -> Iterator[Step | Doubling]:
+    """The steps that reduce one axis at a time, the last axis first."""
     for along in reversed(windows):
-        if isinstance(along, Pieces):
-            yield Ragged(along)
-            continue
-        cell, rest = math.gcd(along.width, along.stride) if along.step == 1 else 1, along
-        if cell > 1:
-            yield Cells((along.axis,), (cell,), (along,))
-            rest = Along(along.axis, along.width // cell, along.stride // cell)
-        if rest.width > (COMPARED_AT_ONCE if rest.stride == 1 else STRIDED_AT_ONCE):
-            yield Doubling(rest)
-        elif not rest.width == rest.stride == 1:
-            yield Overlapping((rest,))
+        cells, rest = _apart_from_cells(along)
+        yield from cells
+        if rest is not None:
+            yield Overlapping((rest,)) if _is_small(rest) else Doubling(rest)
 
 
 def steps(windows: Windows) -> tuple[Step, ...]:
-    """The steps that find the winners."""
+    """The steps that find the winners: the last axis first, so that ties go to the first element in row-major order."""
     sliding = tuple(along for along in windows if isinstance(along, Along))
     if len(sliding) == len(windows) and all(along.apart for along in sliding):
         return (Cells(tuple(along.axis for along in sliding), tuple(along.width for along in sliding), sliding),)
     if len(sliding) == len(windows) and math.prod(along.width for along in sliding) <= COMPARED_AT_ONCE:
         return (Overlapping(sliding),)
-    return tuple(one_by_one(windows))
+    found: list[Step] = []
+    for along in reversed(windows):
+        cells, rest = _apart_from_cells(along)
+        found += cells
+        if rest is not None:
+            found += [Overlapping((rest,))] if _is_small(rest) else _in_parts(rest)
+    return tuple(found)
+
+
+def _apart_from_cells(along: Along | Pieces) -> tuple[list[Step], Along | None]:
+    """The windows along an axis as windows that tile it, or slices of it, and the windows over these, if any."""
+    if isinstance(along, Pieces):
+        return [Ragged(along)], None
+    cell = math.gcd(along.width, along.stride) if along.step == 1 else 1
+    if cell == 1:
+        return [], None if along.width == along.stride == 1 else along
+    rest = Along(along.axis, along.width // cell, along.stride // cell)
+    return [Cells((along.axis,), (cell,), (along,))], None if rest.width == rest.stride == 1 else rest
+
+
+def _is_small(along: Along) -> bool:
+    return along.width <= (COMPARED_AT_ONCE if along.stride == 1 else STRIDED_AT_ONCE)
+
+
+def _in_parts(along: Along) -> Iterator[Overlapping]:
+    """Windows along an axis as windows over smaller ones, which overlap: the first winner of the first one wins."""
+    (width, _), *others = _parts(along.width)
+    pads = Along(along.axis, 1, before=along.before, after=along.after)
+    yield Overlapping((Along(along.axis, width, 1 if others else along.stride, along.step),), (pads,))
+    for number, (parts, distance) in enumerate(others, 1):
+        stride = along.stride if number == len(others) else 1
+        yield Overlapping((Along(along.axis, parts, stride, distance * along.step),))
+
+
+def _parts(width: int) -> tuple[tuple[int, int], ...]:
+    """How to make windows of that many elements in passes, of the (number, distance) of their parts.
+
+    The parts of the first pass are elements. `number` parts of b elements, `distance` ≤ b apart, make one of
+    b + (number − 1)·distance.
+    """
+    passes, later = 1, []
+    while COMPARED_IN_PARTS**passes < width:
+        passes += 1
+    for left in range(passes, 1, -1):
+        number = round(width ** (1 / left))
+        later.append((number, width // number))
+        width -= (number - 1) * (width // number)
+    return ((width, 1), *reversed(later))
