@@ -59,7 +59,7 @@ sanitize: .venv/test
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(SANITIZED) $(BIN)/python -c "import sys; \
 	    sys.meta_path[:] = [f for f in sys.meta_path if 'ScikitBuild' not in type(f).__name__]; \
-	    import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/test_kernels.py']))"
+	    import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/test_kernels.py', 'tests/test_spread.py']))"
 
 clean:
 	rm -rf .venv build dist

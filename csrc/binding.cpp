@@ -67,13 +67,12 @@ class Kernel {
   public:
     Kernel(const std::string &operation, const std::string &dtype, const std::string &accumulator,
            const std::string &result, std::vector<int64_t> shape, std::vector<int64_t> output_shape,
-           std::vector<int64_t> pooled, nb::list axes, int64_t divisor, nb::object bfloat16)
+           std::vector<int64_t> pooled, nb::list axes, int64_t divisor)
         : type_(named(dtype)),
           result_(named(result)),
           shape_(std::move(shape)),
           output_(std::move(output_shape)),
-          pooled_(std::move(pooled)),
-          bfloat16_(bfloat16) {
+          pooled_(std::move(pooled)) {
         static const char *names[] = {"max", "min", "sum", "average"};
         int found = -1;
         for (int i = 0; i < 4; i++)
@@ -125,31 +124,22 @@ class Kernel {
             fail(PyExc_TypeError, "only floating-point elements have a gradient");
         if (out.is_none()) {
             if (!PyArray_Check(grad.ptr())) fail(PyExc_TypeError, "out must be given where grad is not a NumPy array");
-            out = numpy_array(type_, bfloat16_, shape_,
+            out = numpy_array(type_, shape_,
                               strides_in_order(shape_, memory_order(output_, selects ? chosen.strides : g.strides)));
         }
         to = view("out", out);
         check("out", to, shape_, type_.name, true);
         check_apart("out", to, type_.bytes, "grad", g, result_.bytes);
         if (selects) check_apart("out", to, type_.bytes, "offsets", chosen, offset_bytes_);
-        Problem p;
-        p.operation = operation_;
-        p.type = result_.type;
-        p.result = type_.type;
+        Problem p = problem(g, result_, to, type_, chosen, selects);
         p.accumulator = result_.type == Type::f64 ? Type::f64 : Type::f32;
-        p.offset_bytes = selects ? offset_bytes_ : 0;
-        p.window = window_;
-        p.x.data = g.data;
-        p.out.data = to.data;
-        p.offsets.data = chosen.data;
         Axis axes[most_pooled];
         if (selects)
             for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
         else {
             transpose_axes();
             for (size_t k = 0; k < axes_.size(); k++) axes[k] = transposed_[k].axis;
-            p.divisor = divisor_;
-            p.operation = p.divisor ? Operation::average : Operation::sum;
+            p.operation = divisor_ ? Operation::average : Operation::sum;
         }
         const std::vector<int> order = memory_order(shape_, to.strides);
         arrange(p, shape_, pooled_, axes, order,
@@ -164,7 +154,7 @@ class Kernel {
         check("offsets", from, output_, offset_dtype(), false);
         const std::vector<int> order = memory_order(output_, from.strides);
         const NamedType &int64 = named("int64");
-        if (out.is_none()) out = numpy_array(int64, bfloat16_, output_, strides_in_order(output_, order));
+        if (out.is_none()) out = numpy_array(int64, output_, strides_in_order(output_, order));
         const View to = view("out", out);
         check("out", to, output_, int64.name, true);
         check_apart("out", to, int64.bytes, "offsets", from, offset_bytes_);
@@ -253,7 +243,7 @@ class Kernel {
         View to, places;
         if (out.is_none()) {
             if (!PyArray_Check(x_object.ptr())) fail(PyExc_TypeError, "out must be given where x is not a NumPy array");
-            out = numpy_array(result_, bfloat16_, output_, strides_in_order(output_, order));
+            out = numpy_array(result_, output_, strides_in_order(output_, order));
         }
         to = view("out", out);
         check("out", to, output_, result_.name, true);
@@ -262,30 +252,37 @@ class Kernel {
             if (offsets.is_none()) {
                 if (!PyArray_Check(x_object.ptr()))
                     fail(PyExc_TypeError, "offsets_out must be given where x is not a NumPy array");
-                offsets = numpy_array(named(offset_dtype()), bfloat16_, output_, strides_in_order(output_, order));
+                offsets = numpy_array(named(offset_dtype()), output_, strides_in_order(output_, order));
             }
             places = view("offsets_out", offsets);
             check("offsets_out", places, output_, offset_dtype(), true);
             check_apart("offsets_out", places, offset_bytes_, "x", x, type_.bytes);
             check_apart("offsets_out", places, offset_bytes_, "out", to, result_.bytes);
         }
-        Problem p;
-        p.operation = operation_;
-        p.type = type_.type;
+        Problem p = problem(x, type_, to, result_, places, marked);
         p.accumulator = accumulator_;
-        p.result = result_.type;
-        p.divisor = divisor_;
-        p.offset_bytes = marked ? offset_bytes_ : 0;
-        p.window = window_;
-        p.x.data = x.data;
-        p.out.data = to.data;
-        p.offsets.data = places.data;
         Axis axes[most_pooled];
         for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
         arrange(p, shape_, pooled_, axes, order,
                 {{&p.x, &x.strides}, {&p.out, &to.strides}, {&p.offsets, marked ? &places.strides : &to.strides}});
         launch(p, operation_ == Operation::max || operation_ == Operation::min ? kernels->extreme : kernels->total);
         return {out, offsets};
+    }
+
+    // What both directions have: where arrays lie and what they hold. The geometry is yet to come.
+    Problem problem(const View &x, const NamedType &from, const View &out, const NamedType &to, const View &offsets,
+                    bool marked) const {
+        Problem p;
+        p.operation = operation_;
+        p.type = from.type;
+        p.result = to.type;
+        p.divisor = divisor_;
+        p.offset_bytes = marked ? offset_bytes_ : 0;
+        p.window = window_;
+        p.x.data = x.data;
+        p.out.data = out.data;
+        p.offsets.data = offsets.data;
+        return p;
     }
 
     static bool is_floating(Type type) {
@@ -325,7 +322,6 @@ class Kernel {
     static constexpr int64_t largest_window = int64_t(1) << 31;
     std::vector<int64_t> shape_, output_, pooled_;
     std::vector<AxisSpec> axes_, transposed_;
-    nb::object bfloat16_;
 };
 
 int import_numpy() {
@@ -345,9 +341,9 @@ NB_MODULE(_kernels, m) {
     nb::class_<Kernel>(m, "Kernel")
         .def(
             nb::init<const std::string &, const std::string &, const std::string &, const std::string &,
-                     std::vector<int64_t>, std::vector<int64_t>, std::vector<int64_t>, nb::list, int64_t, nb::object>(),
+                     std::vector<int64_t>, std::vector<int64_t>, std::vector<int64_t>, nb::list, int64_t>(),
             nb::arg("operation"), nb::arg("dtype"), nb::arg("accumulator"), nb::arg("result"), nb::arg("shape"),
-            nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"), nb::arg("bfloat16").none())
+            nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"))
         .def("forward", &Kernel::forward, nb::arg("x"), nb::arg("out").none() = nb::none())
         .def("forward_with_offsets", &Kernel::forward_with_offsets, nb::arg("x"), nb::arg("out").none() = nb::none(),
              nb::arg("offsets_out").none() = nb::none())

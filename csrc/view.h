@@ -148,14 +148,20 @@ void check_apart(const char *written, const View &a, int64_t a_bytes, const char
         fail(PyExc_ValueError, std::string(written) + " must not share memory with " + read);
 }
 
-nb::object numpy_array(const NamedType &type, nb::handle bfloat16, const std::vector<int64_t> &shape,
-                       const std::vector<int64_t> &strides) {
+PyArray_Descr *numpy_type(const NamedType &type) {
+    if (type.numpy >= 0) return PyArray_DescrFromType(type.numpy);
+    PyArray_Descr *bfloat16 = nullptr;
+    if (!PyArray_DescrConverter(nb::module_::import_("ml_dtypes").attr("bfloat16").ptr(), &bfloat16))
+        throw nb::python_error();
+    return bfloat16;
+}
+
+nb::object numpy_array(const NamedType &type, const std::vector<int64_t> &shape, const std::vector<int64_t> &strides) {
     const int n = int(shape.size());
     npy_intp dims[most_dimensions], steps[most_dimensions];
     int64_t bytes = type.bytes;
     for (int i = 0; i < n; i++) dims[i] = shape[i], steps[i] = strides[i] * type.bytes, bytes *= shape[i];
-    PyArray_Descr *descr =
-        type.numpy < 0 ? (PyArray_Descr *)Py_NewRef(bfloat16.ptr()) : PyArray_DescrFromType(type.numpy);
+    PyArray_Descr *descr = numpy_type(type);
     if (bytes < huge_from) {
         PyObject *a = PyArray_NewFromDescr(&PyArray_Type, descr, n, dims, steps, nullptr, 0, nullptr);
         if (!a) throw nb::python_error();

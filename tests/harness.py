@@ -1,5 +1,8 @@
 """One pooling in plain words, from which the package's call and the reference's are made, and how they must agree."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 
 import ml_dtypes
@@ -260,3 +263,10 @@ def laid_out(rng, x):
 def without(case, **changes):
     """The case with some fields changed."""
     return replace(case, **changes)
+
+
+def in_process(code, **environment):
+    """Python code run on its own, with these environment variables besides."""
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+    )

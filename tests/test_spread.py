@@ -12,7 +12,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 import reference
-from test_kernels import FLOATING, GUARDED_ARRAYS, as_dtype, in_process, laid_out, pooling_of
+from harness import in_process
+from test_kernels import FLOATING, GUARDED_ARRAYS, as_dtype, laid_out, pooling_of
 
 from anypool import kernels
 from anypool.operators import Average, Sum

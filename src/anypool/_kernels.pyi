@@ -1,7 +1,5 @@
 from typing import Any
 
-import numpy as np
-
 isa: str | None
 
 def get_num_threads() -> int: ...
@@ -21,7 +19,6 @@ class Kernel:
         pooled: list[int],
         axes: list[tuple[Any, ...]],
         divisor: int,
-        bfloat16: np.dtype | None,
     ) -> None: ...
     def forward(self, x: Any, out: Any = None) -> Any: ...
     def forward_with_offsets(self, x: Any, out: Any = None, offsets_out: Any = None) -> tuple[Any, Any]: ...

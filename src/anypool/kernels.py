@@ -143,11 +143,6 @@ def _say_why_not() -> None:
 def _build(pooling: Pooling) -> Any:
     operator, divisor = pooling.operator, _divisor(pooling)
     counted = isinstance(operator, Average) and not divisor
-    bfloat16 = None
-    if "bfloat16" in (pooling.dtype, pooling.result):
-        import ml_dtypes
-
-        bfloat16 = np.dtype(ml_dtypes.bfloat16)
     return _kernels.Kernel(
         NAMES[type(operator)],
         pooling.dtype,
@@ -158,7 +153,6 @@ def _build(pooling: Pooling) -> Any:
         list(pooling.axes),
         [_axis(plan, counted and operator.counts_padding, counted) for plan in pooling.plan],
         divisor,
-        bfloat16,
     )
 
 
