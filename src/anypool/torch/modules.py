@@ -86,7 +86,7 @@ class AvgPool2d(AveragingPool, torch.nn.AvgPool2d):
 
     rank = 2
     native = torch.nn.AvgPool2d.forward
-    few = 2**19
+    few = 2**20
 
 
 class AvgPool3d(AveragingPool, torch.nn.AvgPool3d):

@@ -80,7 +80,7 @@ FEW_CHANNELS = 32
 
 
 def is_few(x: Tensor, reads: int, kernel_size: Any, stride: Any) -> bool:
-    """Whether x is of those small channels-last images whose windows hold up to so many elements in all.
+    """Whether x is of those small channels-last images whose windows hold up to `reads` elements in all.
 
     There torch's own two-dimensional operators are faster by what a call of ours costs. With a gradient to come they
     would save eight bytes per output or the whole input, so that then the kernels stay.
