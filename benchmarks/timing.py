@@ -19,7 +19,7 @@ Call = Callable[[], object]
 
 _PAUSE = 0.003  # seconds between turns, in which the last one's worker threads fall asleep
 _TURN = 0.002  # seconds a turn lasts at least: faster calls are repeated within it
-_AGAIN = 0.05  # seconds; a faster call is made once, untimed, before its turn is timed
+_AGAIN = 0.5  # seconds; a faster call is made once, untimed, before its turn is timed: it finds memory as it left it
 
 
 def interleave(calls: Mapping[str, Call], budget: float = 0.3, least: int = 1, most: int = 7) -> dict[str, list[float]]:
@@ -47,10 +47,10 @@ def interleave(calls: Mapping[str, Call], budget: float = 0.3, least: int = 1, m
 
 
 def _estimate(call: Call) -> float:
-    """Seconds of a call; of a short one as it is when it has run a few times, not as the first finds the caches."""
+    """Seconds of a call as it is when it has run a few times, not as the first finds caches and memory."""
     seconds = seconds_each(call)
     for _ in range(2):
-        if seconds < _TURN:
+        if seconds < 2 * _AGAIN:
             seconds = seconds_each(call, _repeats(seconds))
     return seconds
 
