@@ -160,7 +160,7 @@ def course() -> nn.Module:
 NETWORKS = (
     Network("AlexNet", alexnet, (3, 224, 224)),
     Network("VGG16", vgg16, (3, 96, 96)),
-    Network("ResNet-18", resnet18, (3, 160, 160), quick=True),
+    Network("ResNet-18", resnet18, (3, 160, 160)),
     Network("Inception", inception, (3, 160, 160)),
     Network("YOLO-SPPF", yolo, (3, 320, 320)),
     Network("SPPF block", lambda: sppf(512), (512, 20, 20), inside=True),
