@@ -13,7 +13,9 @@ enum class Order { sequential, any };
 template <class K> struct Row {
     K *value;
     Row operator+(int64_t i) const { return {value + i}; }
-    template <class Acc> __attribute__((always_inline)) void put(const Acc &a, int64_t m) const { store_lanes(value, a.value, m); }
+    template <class Acc> __attribute__((always_inline)) void put(const Acc &a, int64_t m) const {
+        store_lanes(value, a.value, m);
+    }
 };
 
 // The same, with the offset in its window of the element that each value is.
