@@ -92,7 +92,7 @@ def _adaptive_max(rank: int, with_indices: bool) -> Callable[..., Any]:
 
 def _adaptive_average(rank: int) -> Callable[..., Any]:
     def pool(input: Tensor, output_size: Any) -> Any:
-        return pooling.pool(input, rank, (False, None), pooling.adaptive(output_size))
+        return pooling.pool(input, rank, "average", pooling.adaptive(output_size))
 
     return pool
 

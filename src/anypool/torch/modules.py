@@ -200,7 +200,7 @@ class AdaptiveAvgPool1d(AdaptivePool, torch.nn.AdaptiveAvgPool1d):
     """The average of as many windows along the last axis as wanted, as `torch.nn.AdaptiveAvgPool1d`."""
 
     rank = 1
-    operator = (False, None)
+    operator = "average"
     native = torch.nn.AdaptiveAvgPool1d.forward
 
 
@@ -208,7 +208,7 @@ class AdaptiveAvgPool2d(AdaptivePool, torch.nn.AdaptiveAvgPool2d):
     """The average of as many windows along the last two axes as wanted, as `torch.nn.AdaptiveAvgPool2d`."""
 
     rank = 2
-    operator = (False, None)
+    operator = "average"
     native = torch.nn.AdaptiveAvgPool2d.forward
 
 
@@ -216,7 +216,7 @@ class AdaptiveAvgPool3d(AdaptivePool, torch.nn.AdaptiveAvgPool3d):
     """The average of as many windows along the last three axes as wanted, as `torch.nn.AdaptiveAvgPool3d`."""
 
     rank = 3
-    operator = (False, None)
+    operator = "average"
     native = torch.nn.AdaptiveAvgPool3d.forward
 
 
@@ -270,21 +270,21 @@ class GlobalAvgPool1d(GlobalPool):
     """The average of the last axis, which go, or stay with length 1 where `keepdim`."""
 
     rank = 1
-    operator = (False, None)
+    operator = "average"
 
 
 class GlobalAvgPool2d(GlobalPool):
     """The average of the last two axes, which go, or stay with length 1 where `keepdim`."""
 
     rank = 2
-    operator = (False, None)
+    operator = "average"
 
 
 class GlobalAvgPool3d(GlobalPool):
     """The average of the last three axes, which go, or stay with length 1 where `keepdim`."""
 
     rank = 3
-    operator = (False, None)
+    operator = "average"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

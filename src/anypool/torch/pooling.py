@@ -70,9 +70,14 @@ _compiling, _transforming = torch.compiler.is_compiling, torch._C._are_functorch
 
 def is_tiny(x: Tensor, rank: int) -> bool:
     """Whether x is one of those that torch's own operators serve faster."""
-    if _compiling() or type(x) is not Tensor or not 0 < x.numel() <= TINY or x.dtype not in _FLOATS:
+    return _is_plain(x, TINY) and x.dtype in _FLOATS and rank < x.dim() <= rank + 2
+
+
+def _is_plain(x: Tensor, most: int) -> bool:
+    """Whether x is a dense tensor of up to so many elements on the CPU, and nobody traces or transforms the call."""
+    if _compiling() or type(x) is not Tensor or not 0 < x.numel() <= most:
         return False
-    return x.is_cpu and x.layout is torch.strided and rank < x.dim() <= rank + 2 and not _transforming()
+    return x.is_cpu and x.layout is torch.strided and not _transforming()
 
 
 FEW_CHANNELS = 32
@@ -85,9 +90,7 @@ def is_few(x: Tensor, reads: int, kernel_size: Any, stride: Any) -> bool:
     There torch's own two-dimensional operators are faster by what a call of ours costs. With a gradient to come they
     would save eight bytes per output or the whole input, so that then the kernels stay.
     """
-    if _compiling() or type(x) is not Tensor or not 0 < x.numel() <= reads or x.dtype is not torch.float32:
-        return False
-    if not x.is_cpu or x.layout is not torch.strided or x.dim() != 4 or x.shape[1] < FEW_CHANNELS or _transforming():
+    if not _is_plain(x, reads) or x.dtype is not torch.float32 or x.dim() != 4 or x.shape[1] < FEW_CHANNELS:
         return False
     if x.requires_grad and torch.is_grad_enabled():
         return False
