@@ -338,6 +338,17 @@ NB_MODULE(_kernels, m) {
     m.attr("isa") = kernels ? nb::cast(kernels->name) : nb::none();
     m.def("get_num_threads", [] { return threads(); });
     m.def("set_num_threads", [](int n) { set_threads(n); });
+    m.attr("LARGE") = large_from;
+    m.def(
+        "large_bytes",
+        [](size_t n) {
+            npy_intp length = npy_intp(n);
+            return large_array(PyArray_DescrFromType(NPY_UINT8), 1, &length, nullptr, n);
+        },
+        nb::arg("n"));
+    m.def("get_kept_memory", [] { return most_kept(); });
+    m.def("kept_now", [] { return kept_now(); });
+    m.def("set_kept_memory", [](size_t bytes) { set_most_kept(bytes); }, nb::arg("bytes"));
     nb::class_<Kernel>(m, "Kernel")
         .def(
             nb::init<const std::string &, const std::string &, const std::string &, const std::string &,

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "allocate.h"
+#include "memory.h"
 #include "problem.h"
 
 namespace nb = nanobind;
@@ -156,28 +156,34 @@ PyArray_Descr *numpy_type(const NamedType &type) {
     return bfloat16;
 }
 
+// An array in memory that goes back to where it came from with the array. Takes the reference to `descr`.
+nb::object large_array(PyArray_Descr *descr, int n, npy_intp *dims, npy_intp *steps, size_t bytes) {
+    const Memory memory = take_memory(bytes);
+    if (!memory.data) {
+        Py_DECREF(descr);
+        fail(PyExc_MemoryError, "no memory for an output of " + std::to_string(bytes) + " bytes");
+    }
+    nb::capsule owner(new Memory(memory), [](void *p) noexcept {
+        give_memory(*(Memory *)p);
+        delete (Memory *)p;
+    });
+    PyObject *a = PyArray_NewFromDescr(&PyArray_Type, descr, n, dims, steps, memory.data, NPY_ARRAY_WRITEABLE, nullptr);
+    if (!a) throw nb::python_error();
+    nb::object array = nb::steal(a);
+    if (PyArray_SetBaseObject((PyArrayObject *)a, owner.release().ptr()) < 0) throw nb::python_error();
+    return array;
+}
+
 nb::object numpy_array(const NamedType &type, const std::vector<int64_t> &shape, const std::vector<int64_t> &strides) {
     const int n = int(shape.size());
     npy_intp dims[most_dimensions], steps[most_dimensions];
     int64_t bytes = type.bytes;
     for (int i = 0; i < n; i++) dims[i] = shape[i], steps[i] = strides[i] * type.bytes, bytes *= shape[i];
     PyArray_Descr *descr = numpy_type(type);
-    if (bytes < huge_from) {
-        PyObject *a = PyArray_NewFromDescr(&PyArray_Type, descr, n, dims, steps, nullptr, 0, nullptr);
-        if (!a) throw nb::python_error();
-        return nb::steal(a);
-    }
-    void *memory = allocate_huge(size_t(bytes));
-    if (!memory) {
-        Py_DECREF(descr);
-        fail(PyExc_MemoryError, "no memory for an output of " + std::to_string(bytes) + " bytes");
-    }
-    nb::capsule owner(memory, [](void *p) noexcept { std::free(p); });
-    PyObject *a = PyArray_NewFromDescr(&PyArray_Type, descr, n, dims, steps, memory, NPY_ARRAY_WRITEABLE, nullptr);
+    if (bytes >= int64_t(large_from)) return large_array(descr, n, dims, steps, size_t(bytes));
+    PyObject *a = PyArray_NewFromDescr(&PyArray_Type, descr, n, dims, steps, nullptr, 0, nullptr);
     if (!a) throw nb::python_error();
-    nb::object array = nb::steal(a);
-    if (PyArray_SetBaseObject((PyArrayObject *)a, owner.release().ptr()) < 0) throw nb::python_error();
-    return array;
+    return nb::steal(a);
 }
 
 }  // namespace

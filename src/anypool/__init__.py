@@ -10,7 +10,7 @@ from anypool.functional import (
     pool,
     sum_pool,
 )
-from anypool.kernels import get_num_threads, set_num_threads
+from anypool.kernels import get_kept_memory, get_num_threads, set_kept_memory, set_num_threads
 from anypool.operators import Average, Lp, Max, Min, Operator, Sum
 from anypool.windows import Adaptive, Global, Sliding, Window
 
@@ -29,12 +29,14 @@ __all__ = [
     "Window",
     "adaptive_pool",
     "avg_pool",
+    "get_kept_memory",
     "get_num_threads",
     "global_pool",
     "max_pool",
     "max_unpool",
     "min_pool",
     "pool",
+    "set_kept_memory",
     "set_num_threads",
     "sum_pool",
 ]

@@ -71,6 +71,47 @@ def get_num_threads() -> int:
     return _kernels.get_num_threads() if _kernels is not None else 1
 
 
+def set_kept_memory(n: int) -> None:
+    """How many bytes of outputs that are gone are kept for the next ones, at most; 0 keeps none and frees what is kept.
+
+    Fresh memory costs more than a pooling: outputs and gradients of 8 MiB and more on a CPU take the place of earlier
+    ones of about their size. The system may take kept memory whenever it needs some (`MADV_FREE`; elsewhere
+    nothing is kept). The default is ANYPOOL_KEPT_MEMORY, else a sixteenth of the machine's memory and at most 1 GiB.
+
+    Raises TypeError where n is no integer and ValueError where it is negative or over 2⁶².
+
+    >>> usual = get_kept_memory()
+    >>> set_kept_memory(0)
+    >>> get_kept_memory()
+    0
+    >>> set_kept_memory(usual)
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer):
+        raise TypeError(f"n must be an integer, got {n!r}")
+    if not 0 <= n <= 2**62:
+        raise ValueError(f"n must be between 0 and 2**62 bytes, got {n}")
+    if _kernels is not None:
+        _kernels.set_kept_memory(int(n))
+
+
+def get_kept_memory() -> int:
+    """How many bytes of outputs that are gone are kept, at most; 0 where there are no kernels.
+
+    >>> get_kept_memory() >= 0
+    True
+    """
+    return _kernels.get_kept_memory() if _kernels is not None else 0
+
+
+LARGE: int = getattr(_kernels, "LARGE", 0)
+"""From so many bytes on, outputs lie in kept memory."""
+
+
+def large_bytes(n: int) -> np.ndarray:
+    """An array of n bytes in such memory, whatever they are."""
+    return _kernels.large_bytes(n)
+
+
 def refusal(pooling: Pooling) -> str | None:
     """Why the kernels cannot run this pooling; None if they can."""
     known = vars(pooling)

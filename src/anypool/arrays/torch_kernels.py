@@ -6,9 +6,7 @@ up to 256 elements; a sum or an average saves nothing.
 
 from __future__ import annotations
 
-import ctypes
 import math
-import mmap
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -24,10 +22,6 @@ from anypool.operators import FLOATS
 from anypool.windows import SlidingAxis, is_known
 
 CPU = torch.device("cpu")
-HUGE_FROM, HUGE_PAGE = 8 * 2**20, 2 * 2**20
-madvise = getattr(ctypes.CDLL(None), "madvise", None) if hasattr(mmap, "MADV_HUGEPAGE") else None
-if madvise is not None:
-    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Runs of a kernel
@@ -68,14 +62,13 @@ def places(layout: Sequence[int]) -> list[int]:
 
 
 def empty(layout: Order, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """A fresh tensor in this memory order, large ones on huge pages: fresh small ones cost more than the pooling."""
-    fresh = torch.empty_strided(shape, strides(layout, shape), dtype=dtype, device=CPU)
-    size = fresh.numel() * fresh.element_size()
-    if size >= HUGE_FROM and madvise is not None:
-        start = -(-fresh.data_ptr() // HUGE_PAGE) * HUGE_PAGE
-        stop = (fresh.data_ptr() + size) // HUGE_PAGE * HUGE_PAGE
-        madvise(start, stop - start, mmap.MADV_HUGEPAGE)
-    return fresh
+    """A tensor in this memory order, its elements whatever they are; a large one in the memory of an earlier output."""
+    steps = strides(layout, shape)
+    size = math.prod(shape) * dtype.itemsize
+    if size < kernels.LARGE:
+        return torch.empty_strided(shape, steps, dtype=dtype, device=CPU)
+    storage = torch.from_numpy(kernels.large_bytes(size)).untyped_storage()
+    return torch.empty(0, dtype=dtype, device=CPU).set_(storage, 0, shape, steps)  # no view, as as_strided's would be
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,23 @@
+// Memory for large outputs. Fresh pages cost more than the pooling: they are huge ones, asked for before the first touch,
+// and what is given back is kept for the next output. The system may take the pages of kept memory whenever it
+// needs them.
+#pragma once
+#include <cstddef>
+
+namespace anypool {
+
+constexpr size_t large_from = 8 << 20;
+
+struct Memory {
+    void *data;  // null where there is no memory; what it holds may be anything
+    size_t bytes;
+};
+Memory take_memory(size_t bytes);
+void give_memory(Memory memory);
+
+// How many bytes are kept at most: ANYPOOL_KEPT_MEMORY, else a sixteenth of the machine's memory and at most 1 GiB.
+size_t most_kept();
+void set_most_kept(size_t bytes);
+size_t kept_now();
+
+}  // namespace anypool
