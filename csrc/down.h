@@ -54,14 +54,15 @@ template <class R> struct Strip<R, 0> {
     template <class Target> void put(Target, int64_t) const {}
 };
 
-// What will be read soon, a few rows on: hardware stops at the end of a page.
-template <int U, class Reader> void prefetch(RawRow<Reader> row) {
-    constexpr int ahead = 2048, bytes = U * Reader::N * int(sizeof *row.elements);
+// What will be read soon, a few rows on: hardware stops at the end of a page. Inlined always: GCC takes a function that
+// only prefetches for one without effect, and drops its calls.
+template <int U, class Reader> __attribute__((always_inline)) inline void prefetch(RawRow<Reader> row) {
+    constexpr int ahead = 4096, bytes = U * Reader::N * int(sizeof *row.elements);
 #pragma GCC unroll 8
     for (int line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)row.elements + ahead + line);
 }
-template <int U, class K> void prefetch(Row<K>) {}
-template <int U, class K> void prefetch(MarkedRow<K>) {}
+template <int U, class K> inline void prefetch(Row<K>) {}
+template <int U, class K> inline void prefetch(MarkedRow<K>) {}
 
 // The rows of one window into one: dst[c] over rows[begin + j·step][c], for n columns.
 template <class R, Order order, class Source, class Target>
