@@ -52,6 +52,22 @@ template <class T, class O> class GradientPlanes {
                                                 p.out.outer[0] == in));
     }
 
+    // Whether threads would wait for one to pack a plane.
+    bool packs_alone() const { return !grad_dense && outer < p.threads && out * sizeof(Element) >= (1 << 14); }
+
+    // The problem with all gradients packed into `to`, by all threads.
+    Problem packed(Element *to) const {
+        Problem q = p;
+        q.x.data = (char *)to;
+        q.x.inner = 1;
+        for (int a = 0; a < p.rank; a++) q.x.axis[a] = out_below[a == p.rank - 1 ? cube - 1 : a];
+        int64_t below = out;
+        for (int d = p.outer_rank - 1; d >= 0; d--) q.x.outer[d] = below, below *= p.outer_shape[d];
+        const Packing context{this, to};
+        run_units(outer * outputs[0], p.threads, pack_slab, &context);
+        return q;
+    }
+
     // Scratch memory for planes that must be packed.
     void take(Arena &arena) {
         if (!grad_dense) packed_grad = arena.take<Element>(out);
@@ -68,7 +84,10 @@ template <class T, class O> class GradientPlanes {
     void close(int64_t o) const {
         if (out_dense) return;
         const Element *next = packed_out;
-        each(at(o), stride[2], lengths, [&](Element &to) { to = *next++; });
+        each_run(at(o), stride[2], lengths, [&](Element *run, int64_t n) {
+            copy(next, n, run);
+            next += n;
+        });
     }
 
   private:
@@ -86,16 +105,40 @@ template <class T, class O> class GradientPlanes {
     }
     Element *at(int64_t o) const { return (Element *)p.out.data + outer_offset(p, p.out, o); }
 
-    template <class E, class F>
-    __attribute__((cold)) static void each(E *x, const int64_t *strides, const int64_t *n, F f) {
-        for (int64_t i = 0; i < n[0]; i++)
-            for (int64_t k = 0; k < n[1]; k++)
-                for (int64_t l = 0; l < n[2]; l++)
-                    for (int64_t c = 0; c < n[3]; c++)
-                        f(x[i * strides[0] + k * strides[1] + l * strides[2] + c * strides[3]]);
+    // f(run of elements that lie side by side, how many), in row-major order.
+    template <class E, class F> static void each_run(E *x, const int64_t *strides, const int64_t *n, F f) {
+        int64_t run = 1, count[cube + 1] = {n[0], n[1], n[2], n[3]};
+        for (int a = cube; a >= 0 && (n[a] == 1 || strides[a] == run); a--) run *= n[a], count[a] = 1;
+        for (int64_t i = 0; i < count[0]; i++)
+            for (int64_t k = 0; k < count[1]; k++)
+                for (int64_t l = 0; l < count[2]; l++)
+                    for (int64_t c = 0; c < count[3]; c++)
+                        f(x + i * strides[0] + k * strides[1] + l * strides[2] + c * strides[3], run);
     }
     template <class E> void pack(const E *from, const int64_t *strides, E *to) const {
-        each(from, strides, outputs, [&](const E &element) { *to++ = element; });
+        pack(from, strides, outputs, to);
+    }
+    template <class E> static void pack(const E *from, const int64_t *strides, const int64_t *n, E *to) {
+        each_run(from, strides, n, [&](const E *run, int64_t elements) {
+            copy(run, elements, to);
+            to += elements;
+        });
+    }
+    struct Packing {
+        const GradientPlanes *planes;
+        Element *to;
+    };
+    static bool pack_slab(const void *context, int64_t unit) {
+        const auto &[planes, to] = *(const Packing *)context;
+        const int64_t o = unit / planes->outputs[0], i = unit % planes->outputs[0];
+        const int64_t slab[cube + 1] = {1, planes->outputs[1], planes->outputs[2], planes->outputs[3]};
+        pack((const Element *)planes->p.x.data + outer_offset(planes->p, planes->p.x, o) + i * planes->stride[0][0],
+             planes->stride[0], slab, to + o * planes->out + i * planes->out_below[0]);
+        return true;
+    }
+    template <class E> static void copy(const E *from, int64_t n, E *to) {
+        if (n == 1) *to = *from;
+        else __builtin_memcpy(to, from, n * sizeof(E));
     }
 };
 

@@ -1,4 +1,7 @@
 // Gradients of max and min, for one instruction set.
+#include <memory>
+#include <new>
+
 #include "gather.h"
 #include "scatter.h"
 #include "tiles.h"
@@ -9,6 +12,10 @@ namespace {
 template <class T, class A, class O> bool run(const Problem &p) {
     const GradientPlanes<T, O> planes(p);
     if (planes.in * planes.outer == 0) return true;
+    if (planes.packs_alone()) {
+        const std::unique_ptr<Stored<T>[]> memory(new (std::nothrow) Stored<T>[planes.out * planes.outer]);
+        return memory && run<T, A, O>(planes.packed(memory.get()));
+    }
     std::vector<int32_t> table;
     if (Tiles<T, O>::fits(planes)) return Tiles<T, O>(planes, table).run();
     if constexpr (sizeof(O) == 1)
