@@ -43,6 +43,7 @@ bench-quick: .venv/bench
 
 # The compiled part beside its source, replaced at once, for work with PYTHONPATH=src.
 kernels: .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) "nanobind>=2.4" "numpy>=2.0"
 	PATH=$(CURDIR)/$(BIN):$$PATH cmake -S . -B build/kernels -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 	PATH=$(CURDIR)/$(BIN):$$PATH cmake --build build/kernels --parallel
 	cp build/kernels/_kernels*.so src/anypool/.kernels.new
@@ -51,6 +52,7 @@ kernels: .venv/bin/python
 # The kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer; an editable install must not come first.
 SANITIZED := build/sanitize/src
 sanitize: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) "nanobind>=2.4"
 	PATH=$(CURDIR)/$(BIN):$$PATH cmake -S . -B build/sanitize -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 	    -DANYPOOL_SANITIZE=ON -DANYPOOL_LEVELS=v3
 	PATH=$(CURDIR)/$(BIN):$$PATH cmake --build build/sanitize --parallel 2
