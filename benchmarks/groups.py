@@ -169,7 +169,7 @@ def _print_row(record: pooling.Record) -> None:
 
 def _print_network(record: dict[str, Any]) -> None:
     seconds = record["seconds"]
-    gain, bound = (seconds["before"] / seconds[name] for name in ("after", "pooling free"))
+    gain, bound = record["gain"], record["bound"]
     name = f"{record['network']}, batch {record['batch']}, {record['direction']}, channels {record['layout']}"
     before, after = (record["peak bytes"][name] / 2**20 for name in ("before", "after"))
     CONSOLE.print(

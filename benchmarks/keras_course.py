@@ -15,7 +15,7 @@ from typing import Any
 
 BACKENDS = ("jax", "torch", "tensorflow")
 IMAGES, BATCH = 1280, 64
-"""Short calls, and so many pairs of them, whose ratios are compared: see `timing.in_pairs`."""
+"""Short calls in many rounds, whose ratios are compared: see `timing.in_rounds`."""
 
 THEIRS, OURS = "keras.layers", "anypool.keras"
 LAYERS = {"max": "MaxPooling2D", "average": "AveragePooling2D"}
@@ -47,7 +47,7 @@ def _measure_here(quick: bool) -> None:
 
     import anypool.keras
     from anypool.lab.models import course_network
-    from benchmarks.timing import in_pairs, median
+    from benchmarks.timing import in_rounds, median, median_ratio
 
     images = IMAGES // 2 if quick else IMAGES
     random = np.random.default_rng(0)
@@ -75,19 +75,19 @@ def _measure_here(quick: bool) -> None:
 
     for what, do in (("epoch", epoch), ("predict", predict), ("evaluate", evaluate)):
         for pooling in LAYERS:
-            calls = [_bound(do, models[pooling, name], images) for name in (THEIRS, OURS)]
-            for call in calls:
+            calls = {name: _bound(do, models[pooling, name], images) for name in (THEIRS, OURS)}
+            for call in calls.values():
                 call()
-            pairs = in_pairs(*calls, budget=1.0 if quick else 10.0, least=3 if quick else 9)
+            rounds = in_rounds(calls, budget=1.0 if quick else 10.0, least=3 if quick else 9)
             record = {
                 "backend": keras.backend.backend(),
                 "pooling": pooling,
                 "what": what,
                 "images": images,
                 "batch": BATCH,
-                "rounds": len(pairs),
-                "seconds": {name: median([pair[n] for pair in pairs]) for n, name in enumerate((THEIRS, OURS))},
-                "gain": median([theirs / ours for theirs, ours in pairs]),
+                "rounds": len(rounds),
+                "seconds": {name: median([each[name] for each in rounds]) for name in calls},
+                "gain": median_ratio(rounds, THEIRS, OURS),
             }
             print(json.dumps(record), flush=True)
 

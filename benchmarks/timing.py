@@ -59,24 +59,27 @@ def _repeats(seconds: float) -> int:
     return max(1, math.ceil(_TURN / max(seconds, 1e-7)))
 
 
-def in_pairs(first: Call, second: Call, budget: float, least: int) -> list[tuple[float, float]]:
-    """Seconds of both calls, one right after the other, in rounds whose order alternates.
+def in_rounds(calls: Mapping[str, Call], budget: float, least: int) -> list[dict[str, float]]:
+    """Seconds of every call, one right after the other, in rounds whose order rotates: for the medians of their ratios.
 
     For calls whose times scatter more than they differ: a layer beside itself came to 0.77 by medians of 42 rounds each
     and to 0.97 by the median of their ratios. Every call must have been made before. `budget` seconds, or
     `least` rounds.
     """
-    pairs: list[tuple[float, float]] = []
+    names = list(calls)
+    repeats = {name: _repeats(_estimate(call)) for name, call in calls.items()}
+    rounds: list[dict[str, float]] = []
     end = time.perf_counter() + budget
-    while len(pairs) < least or time.perf_counter() < end:
+    while len(rounds) < least or time.perf_counter() < end:
         gc.collect()
-        if len(pairs) % 2:
-            later = seconds_each(second)
-            pairs.append((seconds_each(first), later))
-        else:
-            sooner = seconds_each(first)
-            pairs.append((sooner, seconds_each(second)))
-    return pairs
+        shift = len(rounds) % len(names)
+        rounds.append({name: seconds_each(calls[name], repeats[name]) for name in names[shift:] + names[:shift]})
+    return rounds
+
+
+def median_ratio(rounds: Sequence[Mapping[str, float]], above: str, under: str) -> float:
+    """How many times longer the one takes than the other, in the median of rounds."""
+    return statistics.median(each[above] / each[under] for each in rounds)
 
 
 def _turns(seconds: float, budget: float, most: int) -> int:

@@ -17,10 +17,12 @@ from torch.profiler import ProfilerActivity, profile
 import anypool.torch
 from benchmarks.cases import FIRST, FORWARD, LAST, TRAINING
 from benchmarks.networks import NETWORKS, Network
-from benchmarks.timing import Call, interleave, median
+from benchmarks.timing import Call, in_rounds, median, median_ratio
 
 BEFORE, AFTER, BOUND = "before", "after", "pooling free"
 BATCHES = (1, 16)
+SECONDS = 5.0
+"""Of rounds for each row, whose ratios are compared: see `timing.in_rounds`."""
 
 Record = dict[str, Any]
 
@@ -96,14 +98,17 @@ def _measure_network(network: Network, layout: str, quick: bool) -> Iterator[Rec
             steps = {name: _step(model, x, direction) for name, model in models.items()}
             for step in steps.values():
                 step()
-            times = interleave(steps, budget=0.1 if quick else 0.4, least=3)
+            rounds = in_rounds(steps, budget=0.5 if quick else SECONDS, least=5)
             yield {
                 "network": network.name,
                 "image": list(network.image),
                 "layout": layout,
                 "batch": batch,
                 "direction": direction,
-                "seconds": {name: median(taken) for name, taken in times.items()},
+                "rounds": len(rounds),
+                "seconds": {name: median([each[name] for each in rounds]) for name in steps},
+                "gain": median_ratio(rounds, BEFORE, AFTER),
+                "bound": median_ratio(rounds, BEFORE, BOUND),
                 "peak bytes": {name: _peak_from_nothing(models[name], x, steps[name]) for name in (BEFORE, AFTER)},
             }
 

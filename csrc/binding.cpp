@@ -2,6 +2,7 @@
 // behind these files knows of Python.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -62,6 +63,26 @@ AxisSpec transposed(const AxisSpec &from) {
     return to;
 }
 
+// A kernel and what it is told, but where the arrays lie. What it is told points into the pooling that made it.
+struct Launch {
+    Problem problem;
+    bool (*kernel)(const Problem &);
+
+    void at(const char *x, char *out, char *offsets) const {
+        Problem p = problem;
+        p.x.data = const_cast<char *>(x), p.out.data = out, p.offsets.data = offsets;
+        p.threads = threads();
+        bool enough;
+        {
+            nb::gil_scoped_release release;
+            enough = kernel(p);
+        }
+        if (!enough) fail(PyExc_MemoryError, "no memory for the rows that a kernel keeps");
+    }
+};
+
+using Strides = std::vector<int64_t>;
+
 // One pooling, decided: all that does not depend on where the arrays lie.
 class Kernel {
   public:
@@ -109,7 +130,7 @@ class Kernel {
         return nb::make_tuple(values, places);
     }
     nb::object backward(nb::handle grad, nb::object offsets, nb::object out) {
-        const bool selects = operation_ == Operation::max || operation_ == Operation::min;
+        const bool selects = this->selects();
         if (selects == offsets.is_none())
             fail(PyExc_ValueError, selects ? "offsets must be given for the gradient of a max or min"
                                            : "offsets must be None: sums and averages have none");
@@ -120,8 +141,7 @@ class Kernel {
             chosen = view("offsets", offsets);
             check("offsets", chosen, output_, offset_dtype(), false);
         }
-        if (!is_floating(type_.type) || !is_floating(result_.type))
-            fail(PyExc_TypeError, "only floating-point elements have a gradient");
+        check_floating();
         if (out.is_none()) {
             if (!PyArray_Check(grad.ptr())) fail(PyExc_TypeError, "out must be given where grad is not a NumPy array");
             out = numpy_array(type_, shape_,
@@ -131,22 +151,24 @@ class Kernel {
         check("out", to, shape_, type_.name, true);
         check_apart("out", to, type_.bytes, "grad", g, result_.bytes);
         if (selects) check_apart("out", to, type_.bytes, "offsets", chosen, offset_bytes_);
-        Problem p = problem(g, result_, to, type_, chosen, selects);
-        p.accumulator = result_.type == Type::f64 ? Type::f64 : Type::f32;
-        Axis axes[most_pooled];
-        if (selects)
-            for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
-        else {
-            transpose_axes();
-            for (size_t k = 0; k < axes_.size(); k++) axes[k] = transposed_[k].axis;
-            p.operation = divisor_ ? Operation::average : Operation::sum;
-        }
-        const std::vector<int> order = memory_order(shape_, to.strides);
-        arrange(p, shape_, pooled_, axes, order,
-                {{&p.x, &g.strides}, {&p.out, &to.strides}, {&p.offsets, selects ? &chosen.strides : &to.strides}});
-        launch(p, selects ? kernels->gradient : kernels->total);
+        backward_launch(g.strides, selects ? &chosen.strides : nullptr, to.strides).at(g.data, to.data, chosen.data);
         return out;
     }
+
+    // The same for arrays of these strides, which nobody checks when it is called.
+    Launch bind_forward(const Strides &x, const Strides &out, std::optional<Strides> offsets) const {
+        if (offsets) check_marks();
+        check_strides({&x, &out, offsets ? &*offsets : &out});
+        return forward_launch(x, out, offsets ? &*offsets : nullptr);
+    }
+    Launch bind_backward(const Strides &grad, std::optional<Strides> offsets, const Strides &out) {
+        check_floating();
+        if (selects() != offsets.has_value()) throw nb::value_error("offsets must be given where there are any");
+        if (offsets) check_marks();
+        check_strides({&grad, &out, offsets ? &*offsets : &out});
+        return backward_launch(grad, offsets ? &*offsets : nullptr, out);
+    }
+
     nb::object indices(nb::handle offsets, nb::object out) {
         if (operation_ == Operation::sum || operation_ == Operation::average || !offset_bytes_)
             fail(PyExc_ValueError, "there are no offsets of this pooling");
@@ -233,17 +255,14 @@ class Kernel {
     }
 
     std::pair<nb::object, nb::object> run(nb::handle x_object, nb::object out, nb::object offsets, bool marked) {
-        if (marked && (operation_ == Operation::sum || operation_ == Operation::average))
-            fail(PyExc_ValueError, "sums and averages have no offsets");
-        if (marked && !offset_bytes_)
-            fail(PyExc_ValueError, "there are no offsets in windows of more than 2**31 elements");
+        if (marked) check_marks();
         const View x = view("x", x_object);
         check("x", x, shape_, type_.name, false);
-        const std::vector<int> order = memory_order(x.shape, x.strides);
+        auto like_x = [&] { return strides_in_order(output_, memory_order(x.shape, x.strides)); };
         View to, places;
         if (out.is_none()) {
             if (!PyArray_Check(x_object.ptr())) fail(PyExc_TypeError, "out must be given where x is not a NumPy array");
-            out = numpy_array(result_, output_, strides_in_order(output_, order));
+            out = numpy_array(result_, output_, like_x());
         }
         to = view("out", out);
         check("out", to, output_, result_.name, true);
@@ -252,26 +271,43 @@ class Kernel {
             if (offsets.is_none()) {
                 if (!PyArray_Check(x_object.ptr()))
                     fail(PyExc_TypeError, "offsets_out must be given where x is not a NumPy array");
-                offsets = numpy_array(named(offset_dtype()), output_, strides_in_order(output_, order));
+                offsets = numpy_array(named(offset_dtype()), output_, like_x());
             }
             places = view("offsets_out", offsets);
             check("offsets_out", places, output_, offset_dtype(), true);
             check_apart("offsets_out", places, offset_bytes_, "x", x, type_.bytes);
             check_apart("offsets_out", places, offset_bytes_, "out", to, result_.bytes);
         }
-        Problem p = problem(x, type_, to, result_, places, marked);
-        p.accumulator = accumulator_;
-        Axis axes[most_pooled];
-        for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
-        arrange(p, shape_, pooled_, axes, order,
-                {{&p.x, &x.strides}, {&p.out, &to.strides}, {&p.offsets, marked ? &places.strides : &to.strides}});
-        launch(p, operation_ == Operation::max || operation_ == Operation::min ? kernels->extreme : kernels->total);
+        forward_launch(x.strides, to.strides, marked ? &places.strides : nullptr).at(x.data, to.data, places.data);
         return {out, offsets};
     }
 
-    // What both directions have: where arrays lie and what they hold. The geometry is yet to come.
-    Problem problem(const View &x, const NamedType &from, const View &out, const NamedType &to, const View &offsets,
-                    bool marked) const {
+    Launch forward_launch(const Strides &x, const Strides &out, const Strides *offsets) const {
+        Problem p = problem(type_, result_, offsets);
+        p.accumulator = accumulator_;
+        Axis axes[most_pooled];
+        for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
+        arrange(p, shape_, pooled_, axes, memory_order(shape_, x),
+                {{&p.x, &x}, {&p.out, &out}, {&p.offsets, offsets ? offsets : &out}});
+        return {p, selects() ? kernels->extreme : kernels->total};
+    }
+    Launch backward_launch(const Strides &grad, const Strides *offsets, const Strides &out) {
+        Problem p = problem(result_, type_, offsets);
+        p.accumulator = result_.type == Type::f64 ? Type::f64 : Type::f32;
+        if (!offsets) {
+            transpose_axes();
+            p.operation = divisor_ ? Operation::average : Operation::sum;
+        }
+        const auto &specs = offsets ? axes_ : transposed_;
+        Axis axes[most_pooled];
+        for (size_t k = 0; k < specs.size(); k++) axes[k] = specs[k].axis;
+        arrange(p, shape_, pooled_, axes, memory_order(shape_, out),
+                {{&p.x, &grad}, {&p.out, &out}, {&p.offsets, offsets ? offsets : &out}});
+        return {p, offsets ? kernels->gradient : kernels->total};
+    }
+
+    // What both directions have: what arrays hold. The geometry is yet to come.
+    Problem problem(const NamedType &from, const NamedType &to, bool marked) const {
         Problem p;
         p.operation = operation_;
         p.type = from.type;
@@ -279,24 +315,24 @@ class Kernel {
         p.divisor = divisor_;
         p.offset_bytes = marked ? offset_bytes_ : 0;
         p.window = window_;
-        p.x.data = x.data;
-        p.out.data = out.data;
-        p.offsets.data = offsets.data;
         return p;
     }
 
+    bool selects() const { return operation_ == Operation::max || operation_ == Operation::min; }
+    void check_marks() const {
+        if (!selects()) fail(PyExc_ValueError, "sums and averages have no offsets");
+        if (!offset_bytes_) fail(PyExc_ValueError, "there are no offsets in windows of more than 2**31 elements");
+    }
+    void check_floating() const {
+        if (!is_floating(type_.type) || !is_floating(result_.type))
+            fail(PyExc_TypeError, "only floating-point elements have a gradient");
+    }
+    void check_strides(std::initializer_list<const Strides *> all) const {
+        for (const Strides *strides : all)
+            if (strides->size() != shape_.size()) throw nb::value_error("there must be one stride per axis");
+    }
     static bool is_floating(Type type) {
         return type == Type::f16 || type == Type::bf16 || type == Type::f32 || type == Type::f64;
-    }
-
-    static void launch(Problem &p, bool (*kernel)(const Problem &)) {
-        p.threads = threads();
-        bool enough;
-        {
-            nb::gil_scoped_release release;
-            enough = kernel(p);
-        }
-        if (!enough) fail(PyExc_MemoryError, "no memory for the rows that a kernel keeps");
     }
 
     // The gradient of a sum sums the gradients of the windows that each element lies in; an average's are divided
@@ -349,6 +385,13 @@ NB_MODULE(_kernels, m) {
     m.def("get_kept_memory", [] { return most_kept(); });
     m.def("kept_now", [] { return kept_now(); });
     m.def("set_kept_memory", [](size_t bytes) { set_most_kept(bytes); }, nb::arg("bytes"));
+    nb::class_<Launch>(m, "Launch")
+        .def(
+            "__call__",
+            [](const Launch &launch, uintptr_t x, uintptr_t out, uintptr_t offsets) {
+                launch.at((const char *)x, (char *)out, (char *)offsets);
+            },
+            nb::arg("x"), nb::arg("out"), nb::arg("offsets") = 0);
     nb::class_<Kernel>(m, "Kernel")
         .def(
             nb::init<const std::string &, const std::string &, const std::string &, const std::string &,
@@ -360,6 +403,10 @@ NB_MODULE(_kernels, m) {
              nb::arg("offsets_out").none() = nb::none())
         .def("backward", &Kernel::backward, nb::arg("grad"), nb::arg("offsets").none() = nb::none(),
              nb::arg("out").none() = nb::none())
+        .def("bind_forward", &Kernel::bind_forward, nb::keep_alive<0, 1>(), nb::arg("x"), nb::arg("out"),
+             nb::arg("offsets").none() = nb::none())
+        .def("bind_backward", &Kernel::bind_backward, nb::keep_alive<0, 1>(), nb::arg("grad"),
+             nb::arg("offsets").none(), nb::arg("out"))
         .def("indices", &Kernel::indices, nb::arg("offsets"), nb::arg("out").none() = nb::none())
         .def_prop_ro("offset_dtype", &Kernel::offset_dtype);
 }

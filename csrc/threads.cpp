@@ -1,5 +1,6 @@
 #include "threads.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 
@@ -60,13 +61,32 @@ char *scratch(size_t bytes) {
     return buffer.data;
 }
 
+#ifdef _OPENMP
+namespace {
+
+// Neighbouring units, which a thread takes from the front, and those who are done with theirs help.
+struct alignas(64) Share {
+    std::atomic<int64_t> next;
+    int64_t end;
+};
+constexpr int most_shares = 64;
+
+}  // namespace
+#endif
+
 bool run_units(int64_t units, int threads, bool (*task)(const void *, int64_t), const void *context) {
     bool enough = true;
 #ifdef _OPENMP
     if (threads > 1 && units > 1) {
-        const int n = int(units < threads ? units : threads);
-#pragma omp parallel for num_threads(n) schedule(dynamic) reduction(&& : enough)
-        for (int64_t unit = 0; unit < units; unit++) enough = task(context, unit) && enough;
+        const int n = int(units < threads ? units : threads), shares = n < most_shares ? n : most_shares;
+        Share share[most_shares];
+        for (int s = 0; s < shares; s++) share[s].next = units * s / shares, share[s].end = units * (s + 1) / shares;
+#pragma omp parallel num_threads(n) reduction(&& : enough)
+        for (int s = 0; s < shares; s++) {
+            Share &mine = share[(omp_get_thread_num() + s) % shares];
+            for (int64_t unit; (unit = mine.next.fetch_add(1, std::memory_order_relaxed)) < mine.end;)
+                enough = task(context, unit) && enough;
+        }
         return enough;
     }
 #endif

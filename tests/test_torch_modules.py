@@ -233,12 +233,45 @@ def test_bad_arguments_are_refused_in_words(name):
         call()
 
 
-def test_small_channels_last_images_are_the_same_whoever_pools_them():
-    for module in (apt.MaxPool2d(3, 2, 1), apt.AvgPool2d(2), apt.MaxPool2d(2, padding="same"), apt.AvgPool2d([2, 2])):
-        x = torch.randn(4, 32, 9, 9).to(memory_format=torch.channels_last)
+OURS = ("_SelectionBackward", "_LinearBackward")
+FEW_OR_MANY = {
+    "max": (lambda: apt.MaxPool2d(3, 2, 1), lambda: nn.MaxPool2d(3, 2, 1)),
+    "average": (lambda: apt.AvgPool2d(2), lambda: nn.AvgPool2d(2)),
+    "average without padding": (
+        lambda: apt.AvgPool2d(3, 1, 1, count_include_pad=False),
+        lambda: nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+    ),
+    "adaptive max": (lambda: apt.AdaptiveMaxPool2d(3), lambda: nn.AdaptiveMaxPool2d(3)),
+    "adaptive average": (lambda: apt.AdaptiveAvgPool2d((3, 4)), lambda: nn.AdaptiveAvgPool2d((3, 4))),
+    "all of an image": (lambda: apt.AdaptiveAvgPool2d(1), lambda: nn.AdaptiveAvgPool2d(1)),
+}
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("name", FEW_OR_MANY)
+def test_results_are_torchs_whoever_pools(name, memory_format):
+    """torch's own operator has few elements, the kernels have many; on both sides ties, as relu leaves them."""
+    ours, theirs = (make() for make in FEW_OR_MANY[name])
+    who = set()
+    for batch, side in ((1, 7), (4, 9), (2, 33), (16, 67)):
+        x = torch.randn(batch, 32, side, side).relu().to(memory_format=memory_format)
         with torch.no_grad():
-            given = module(x)
-        kept = module(x.clone().requires_grad_())
-        assert torch.allclose(given, kept, atol=1e-6)
-        assert given.stride() == kept.stride()
-        assert type(kept.grad_fn).__name__ in ("_SelectionBackward", "_LinearBackward")
+            without = ours(x)
+        given, wanted = x.clone().requires_grad_(), x.clone().requires_grad_()
+        y, expected = ours(given), theirs(wanted)
+        assert torch.allclose(y, expected, atol=1e-6)
+        assert torch.allclose(y, without, atol=1e-6)
+        if y.shape[-1] > 1:
+            assert y.stride() == expected.stride()
+        upstream = torch.randn_like(expected)
+        (mine,), (its,) = torch.autograd.grad(y, given, upstream), torch.autograd.grad(expected, wanted, upstream)
+        assert torch.allclose(mine, its, atol=1e-5)
+        who.add(type(y.grad_fn).__name__ in OURS)
+    assert who == {False, True}
+
+
+def test_what_torch_lacks_is_never_its_own():
+    x = torch.randn(1, 32, 5, 5, requires_grad=True)
+    for module in (apt.MaxPool2d(2, padding="same"), apt.AvgPool2d(3, dilation=2), apt.MaxPool2d(3, 1, 2)):
+        assert type(module(x).grad_fn).__name__ in OURS
+    assert torch.allclose(apt.AvgPool2d([2, 2])(x), nn.AvgPool2d([2, 2])(x), atol=1e-6)

@@ -10,6 +10,7 @@ import importlib
 import math
 import os
 import warnings
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -136,6 +137,22 @@ def forward_with_offsets(x: Any, pooling: Pooling, out: Any = None, offsets_out:
 def backward(grad: Any, pooling: Pooling, offsets: Any = None, out: Any = None) -> Any:
     """The gradient of x from that of the values, in `out` if given; a max or min needs its offsets."""
     return _kernel(pooling).backward(grad, offsets, out)
+
+
+Strides = Sequence[int]
+"""Of an array, in elements."""
+Launch = Callable[..., None]
+"""A kernel that takes nothing but addresses, of x, out and offsets, and checks nothing: whoever calls it vouches."""
+
+
+def bind_forward(pooling: Pooling, x: Strides, out: Strides, offsets: Strides | None = None) -> Launch:
+    """`forward` for arrays of these strides, or `forward_with_offsets`."""
+    return _kernel(pooling).bind_forward(x, out, offsets)
+
+
+def bind_backward(pooling: Pooling, grad: Strides, offsets: Strides | None, out: Strides) -> Launch:
+    """`backward` for arrays of these strides; the addresses are those of grad, out and offsets."""
+    return _kernel(pooling).bind_backward(grad, offsets, out)
 
 
 def offset_dtype(pooling: Pooling) -> str:

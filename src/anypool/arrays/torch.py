@@ -140,6 +140,21 @@ _namespace = lru_cache(maxsize=64)(Namespace)
 _DEFAULTS = {dtype: Defaults(floating=name) for dtype, name in NAMES.items() if dtype.is_floating_point}
 
 
+PLAIN = (Tensor, torch.nn.Parameter)
+
+
+_FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
+_compiling, _transforming = torch.compiler.is_compiling, torch._C._are_functorch_transforms_active
+_dispatching, _tracing = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
+
+
+def is_plain(x: Any) -> bool:
+    """Whether x is a tensor of floats on the CPU, and nobody compiles, traces, transforms or watches the call."""
+    if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _FLOATS or x.is_neg():
+        return False
+    return not (_transforming() or forward_ad._current_level >= 0 or _dispatching()) and _tracing() is None
+
+
 def _transformed(x: Tensor) -> bool:
     """Whether x is under a torch.func transform or carries a forward-mode tangent."""
     if torch._C._are_functorch_transforms_active():
@@ -149,7 +164,7 @@ def _transformed(x: Tensor) -> bool:
 
 def _traced(x: Tensor) -> bool:
     """Whether what happens to x is watched by others: a subclass of Tensor, a mode, or a tracer."""
-    if type(x) not in _PLAIN or torch._C._len_torch_dispatch_stack() > 0:
+    if type(x) not in PLAIN or torch._C._len_torch_dispatch_stack() > 0:
         return True
     return torch._C._get_tracing_state() is not None
 
@@ -159,9 +174,6 @@ def _in_order(x: Tensor, layout: torch_kernels.Order) -> Tensor:
     if layout is None:
         return x.contiguous()
     return x.permute(layout).contiguous().permute(torch_kernels.places(layout))
-
-
-_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 class Torch(Adapter):
@@ -264,7 +276,7 @@ class Torch(Adapter):
         apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
         plain = out.is_contiguous() and not (out.is_neg() or pooling.return_indices or _traced(x))
         if implementation == "kernel" and apart and plain:
-            return torch_kernels.values(x, pooling, out)
+            return torch_kernels.values_into(out, x, pooling)
         result = self.run(implementation, x, pooling)
         values, indices = result if pooling.return_indices else (result, None)
         out.copy_(values)

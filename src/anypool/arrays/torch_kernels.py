@@ -21,7 +21,8 @@ from anypool.definition import Pooling
 from anypool.operators import FLOATS
 from anypool.windows import SlidingAxis, is_known
 
-CPU = torch.device("cpu")
+MOST_ORDERS = 64
+"""Memory orders of tensors that a pooling remembers at once."""
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Runs of a kernel
@@ -61,16 +62,6 @@ def places(layout: Sequence[int]) -> list[int]:
     return sorted(range(len(layout)), key=layout.__getitem__)
 
 
-def empty(layout: Order, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """A tensor in this memory order, its elements whatever they are; a large one in the memory of an earlier output."""
-    steps = strides(layout, shape)
-    size = math.prod(shape) * dtype.itemsize
-    if size < kernels.LARGE:
-        return torch.empty_strided(shape, steps, dtype=dtype, device=CPU)
-    storage = torch.from_numpy(kernels.large_bytes(size)).untyped_storage()
-    return torch.empty(0, dtype=dtype, device=CPU).set_(storage, 0, shape, steps)  # no view, as as_strided's would be
-
-
 @lru_cache(maxsize=4096)
 def strides(layout: Order, shape: Sequence[int]) -> tuple[int, ...]:
     """The strides of a tensor of this shape, dense in this memory order."""
@@ -81,25 +72,80 @@ def strides(layout: Order, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def array(x: Tensor) -> Any:
-    """x as the kernels read it: NumPy's view, which takes a third of the time of DLPack; NumPy has no bfloat16."""
+    """x as NumPy sees it, for calls that check; NumPy has no bfloat16."""
     x = x.detach() if x.requires_grad else x
     return x if x.dtype is torch.bfloat16 else x.numpy()
 
 
-def values(x: Tensor, pooling: Pooling, out: Tensor | None = None) -> Tensor:
-    if out is None:
-        out = empty(order(x), pooling.output_shape, getattr(torch, pooling.result))
+def values_into(out: Tensor, x: Tensor, pooling: Pooling) -> Tensor:
     kernels.forward(array(x), pooling, array(out))
     return out
 
 
-def selection(x: Tensor, pooling: Pooling) -> tuple[Tensor, Tensor]:
-    """The values of a max or min, and the offsets of the winners in their windows."""
-    layout = order(x)
-    found = empty(layout, pooling.output_shape, x.dtype)
-    offsets = empty(layout, pooling.output_shape, offset_dtype(pooling))
-    kernels.forward_with_offsets(array(x), pooling, array(found), array(offsets))
-    return found, offsets
+class Fresh:
+    """New tensors of one kind, their elements whatever they are; large ones in the memory of earlier outputs."""
+
+    __slots__ = ("bytes", "dtype", "shape", "steps")
+
+    def __init__(self, shape: Sequence[int], layout: Order, dtype: torch.dtype) -> None:
+        self.shape, self.steps, self.dtype = tuple(shape), strides(layout, shape), dtype
+        self.bytes = math.prod(shape) * dtype.itemsize
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.bytes < kernels.LARGE:
+            return x.new_empty_strided(self.shape, self.steps, dtype=self.dtype)
+        storage = torch.from_numpy(kernels.large_bytes(self.bytes)).untyped_storage()
+        fresh = x.new_empty(0, dtype=self.dtype)
+        return fresh.set_(storage, 0, self.shape, self.steps)  # no view, as as_strided's would be
+
+    def check(self, name: str, x: Tensor) -> Tensor:
+        """x, if it is a tensor of this shape and dtype that the kernels can read."""
+        if x.shape != self.shape or x.dtype is not self.dtype or not x.is_cpu:
+            raise ValueError(f"{name} must be {self.dtype} of shape {self.shape} on the CPU, got {_kind(x)}")
+        return x.resolve_neg() if x.is_neg() else x
+
+
+def _kind(x: Tensor) -> str:
+    return f"{x.dtype} of shape {tuple(x.shape)} on {x.device}"
+
+
+class Bound:
+    """A pooling of tensors of one memory order: decided once, and run with nothing but addresses."""
+
+    def __init__(self, pooling: Pooling, steps: tuple[int, ...], layout: Order) -> None:
+        self.pooling, self.steps, self.layout = pooling, steps, layout
+        self.values_like = Fresh(pooling.output_shape, layout, getattr(torch, pooling.result))
+        self.offsets_like = Fresh(pooling.output_shape, layout, offset_dtype(pooling))
+        self.forward = kernels.bind_forward(pooling, steps, self.values_like.steps)
+        self.select: kernels.Launch | None = None
+        function = _Selection if pooling.operator.selects else _Linear
+        self.differentiable = function.apply if pooling.result in FLOATS else None
+
+    def values(self, x: Tensor) -> Tensor:
+        found = self.values_like(x)
+        self.forward(x.data_ptr(), found.data_ptr())
+        return found
+
+    def selection(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The values of a max or min, and the offsets of the winners in their windows."""
+        found, offsets = self.values_like(x), self.offsets_like(x)
+        if self.select is None:
+            self.select = kernels.bind_forward(self.pooling, self.steps, found.stride(), offsets.stride())
+        self.select(x.data_ptr(), found.data_ptr(), offsets.data_ptr())
+        return found, offsets
+
+
+def bound(x: Tensor, pooling: Pooling) -> Bound:
+    """The pooling for tensors that lie as x does."""
+    known = vars(pooling).setdefault("bound", {})
+    steps = x.stride()
+    if steps not in known:
+        if not x.is_cpu:
+            raise ValueError(f"kernels run on CPU tensors, got {_kind(x)}")
+        if len(known) >= MOST_ORDERS:
+            known.clear()
+        known[steps] = Bound(pooling, steps, order(x))
+    return known[steps]
 
 
 def offset_dtype(pooling: Pooling) -> torch.dtype:
@@ -109,7 +155,7 @@ def offset_dtype(pooling: Pooling) -> torch.dtype:
 
 def indices(offsets: Tensor, pooling: Pooling) -> Tensor:
     """Flat positions of the winners within the pooled axes."""
-    result = empty(order(offsets), pooling.output_shape, torch.int64)
+    result = Fresh(pooling.output_shape, order(offsets), torch.int64)(offsets)
     kernels.indices(array(offsets), pooling, array(result))
     return result
 
@@ -123,11 +169,34 @@ def gathered(x: Tensor, positions: Tensor, pooling: Pooling) -> Tensor:
     return torch.movedim(taken.reshape(numbers.shape), last, pooling.axes)
 
 
+class Backward:
+    """The gradient of a pooling of tensors of one memory order, from that of the values."""
+
+    def __init__(self, pooling: Pooling, layout: Order) -> None:
+        self.pooling = pooling
+        self.values_like = Fresh(pooling.output_shape, layout, getattr(torch, pooling.result))
+        self.offsets_like = Fresh(pooling.output_shape, layout, offset_dtype(pooling))
+        self.gradient_like = Fresh(pooling.shape, layout, getattr(torch, pooling.dtype))
+        self.launches: dict[Any, kernels.Launch] = {}
+
+    def __call__(self, grad: Tensor, offsets: Tensor | None) -> Tensor:
+        grad = self.values_like.check("grad", grad)
+        steps = grad.stride(), None if offsets is None else self.offsets_like.check("offsets", offsets).stride()
+        if steps not in self.launches:
+            if len(self.launches) >= MOST_ORDERS:
+                self.launches.clear()
+            self.launches[steps] = kernels.bind_backward(self.pooling, *steps, self.gradient_like.steps)
+        result = self.gradient_like(grad)
+        self.launches[steps](grad.data_ptr(), result.data_ptr(), 0 if offsets is None else offsets.data_ptr())
+        return result
+
+
 def gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
     """The gradient of x, laid out as x was, from that of the values."""
-    result = empty(layout, pooling.shape, getattr(torch, pooling.dtype))
-    kernels.backward(array(grad.resolve_neg()), pooling, None if offsets is None else array(offsets), array(result))
-    return result
+    known = vars(pooling).setdefault("backward", {})
+    if layout not in known:
+        known[layout] = Backward(pooling, layout)
+    return known[layout](grad, offsets)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -136,28 +205,29 @@ def gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Ord
 
 def run(x: Tensor, pooling: Pooling) -> Any:
     """The values, or (values, indices)."""
-    learns = x.requires_grad and torch.is_grad_enabled() and pooling.result in FLOATS
-    if not pooling.operator.selects:
-        return _Linear.apply(x, pooling) if learns else values(x, pooling)
-    if learns:
-        return _Selection.apply(x, pooling)
-    if not pooling.return_indices:
-        return values(x, pooling)
-    found, offsets = selection(x, pooling)
-    return found, indices(offsets, pooling)
+    return run_bound(x, bound(x, pooling))
+
+
+def run_bound(x: Tensor, bound: Bound) -> Any:
+    if bound.differentiable is not None and x.requires_grad and torch.is_grad_enabled():
+        return bound.differentiable(x, bound)
+    if not bound.pooling.return_indices:
+        return bound.values(x)
+    found, offsets = bound.selection(x)
+    return found, indices(offsets, bound.pooling)
 
 
 class _Selection(Function):
     """A max or min: an element of every window, and its gradient to that element."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, pooling: Pooling) -> Any:
-        found, offsets = selection(x.detach(), pooling)
-        ctx.pooling, ctx.layout = pooling, order(x)
-        if not pooling.return_indices:
+    def forward(ctx: Any, x: Tensor, bound: Bound) -> Any:
+        found, offsets = bound.selection(x)
+        ctx.pooling, ctx.layout = bound.pooling, bound.layout
+        if not bound.pooling.return_indices:
             ctx.save_for_backward(offsets)
             return found
-        numbers = indices(offsets, pooling)
+        numbers = indices(offsets, bound.pooling)
         ctx.mark_non_differentiable(numbers)
         ctx.save_for_backward(offsets, numbers)  # these too, so that torch sees if they are changed, as in its own
         return found, numbers
@@ -177,7 +247,7 @@ class _Scatter(Function):
     def forward(ctx: Any, grad: Tensor, offsets: Tensor, pooling: Pooling, layout: Order) -> Tensor:
         ctx.save_for_backward(offsets)
         ctx.pooling = pooling
-        return gradient(grad.detach(), offsets, pooling, layout)
+        return gradient(grad, offsets, pooling, layout)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
@@ -189,9 +259,9 @@ class _Linear(Function):
     """A sum or an average: linear, so that its gradient needs no values."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, pooling: Pooling) -> Tensor:
-        ctx.pooling, ctx.layout = pooling, order(x)
-        return values(x.detach(), pooling)
+    def forward(ctx: Any, x: Tensor, bound: Bound) -> Tensor:
+        ctx.pooling, ctx.layout = bound.pooling, bound.layout
+        return bound.values(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
@@ -206,8 +276,8 @@ class _Spread(Function):
     @staticmethod
     def forward(ctx: Any, grad: Tensor, pooling: Pooling, layout: Order) -> Tensor:
         ctx.pooling = pooling
-        return gradient(grad.detach(), None, pooling, layout)
+        return gradient(grad, None, pooling, layout)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return _Linear.apply(grad, ctx.pooling), None, None
+        return _Linear.apply(grad, bound(grad, ctx.pooling)), None, None

@@ -96,7 +96,7 @@ _remembered = lru_cache(maxsize=4096)(_decide)
 
 @custom_op("anypool::pool", mutates_args=())
 def pool(x: Tensor, pooling: str) -> Tensor:
-    return torch_kernels.values(x, decided(pooling, x.shape, x.dtype))
+    return torch_kernels.bound(x, decided(pooling, x.shape, x.dtype)).values(x)
 
 
 @pool.register_fake
@@ -108,7 +108,7 @@ def _(x: Tensor, pooling: str) -> Tensor:
 @custom_op("anypool::select", mutates_args=())
 def select(x: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
     """The values of a max or min, and the offsets of the winners within their windows."""
-    return torch_kernels.selection(x, decided(pooling, x.shape, x.dtype))
+    return torch_kernels.bound(x, decided(pooling, x.shape, x.dtype)).selection(x)
 
 
 @select.register_fake
@@ -150,7 +150,7 @@ def _fake(x: Tensor, shape: Sequence[Any], dtype: torch.dtype) -> Tensor:
 
 
 def _empty(layout: torch_kernels.Order, shape: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """As `torch_kernels.empty`, where lengths may be symbols."""
+    """As `torch_kernels.Fresh`, where lengths may be symbols."""
     if layout is None:
         return torch.empty(shape, dtype=dtype, device=device)
     return torch.empty([shape[axis] for axis in layout], dtype=dtype, device=device).permute(

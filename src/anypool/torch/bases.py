@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from anypool.operators import Average, Operator
 from anypool.torch import pooling
+from anypool.torch.native import Native
+from anypool.windows import Adaptive
 
 
 class Pool(torch.nn.Module):
@@ -18,10 +20,8 @@ class Pool(torch.nn.Module):
 
     rank: ClassVar[int]
     shown: ClassVar[tuple[str, ...]]
-    native: ClassVar[Callable[..., Any] | None] = None
-    """torch's own way, for tiny tensors, where it means the same."""
-    few: ClassVar[int] = 0
-    """How many elements the windows of small channels-last images hold, at most, where torch's own way is faster."""
+    native: ClassVar[Native | None] = None
+    """torch's own operator, where it means the same."""
 
     @property
     def operator(self) -> Operator | str | tuple[Any, ...]:
@@ -62,16 +62,7 @@ class SlidingPool(Pool):
         return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
 
     def forward(self, input: Tensor) -> Any:
-        if self.native is not None and not self.return_indices:
-            try:
-                if (
-                    pooling.is_tiny(input, self.rank)
-                    or (self.few and pooling.is_few(input, self.few, self.kernel_size, self.stride))
-                ) and pooling.is_torchs(self.kernel_size, self.padding, self.dilation):
-                    return self.native(input)
-            except (RuntimeError, TypeError, ZeroDivisionError):  # an error, or a list among the settings: told below
-                pass
-        return pooling.pool(input, self.rank, self.operator, self.window, self.return_indices)
+        return pooling.pool(input, self.rank, self.operator, self.window, self.return_indices, self.native)
 
 
 class ExtremePool(SlidingPool):
@@ -88,15 +79,6 @@ class ExtremePool(SlidingPool):
     ) -> None:
         self._slide(kernel_size, stride, padding, dilation, ceil_mode)
         self.return_indices = return_indices
-
-
-def native_max(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A module's call of torch's own max, without what torch.nn.functional does on the way."""
-
-    def native(self: ExtremePool, input: Tensor) -> Tensor:
-        return function(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-
-    return native
 
 
 class SummingPool(SlidingPool):
@@ -182,14 +164,12 @@ class AdaptivePool(Pool):
         self.check()
 
     def check(self) -> None:
-        if pooling.adaptive(self.output_size).rank not in (None, self.rank):
+        if Adaptive(*pooling.adaptive(self.output_size)).rank not in (None, self.rank):
             raise ValueError(f"{type(self).__name__} pools {self.rank} axes, got output_size={self.output_size!r}")
 
     def forward(self, input: Tensor) -> Any:
-        if self.native is not None and pooling.is_tiny(input, self.rank) and not self.return_indices:
-            return self.native(input)
         window = pooling.adaptive(self.output_size)
-        return pooling.pool(input, self.rank, self.operator, window, self.return_indices)
+        return pooling.pool(input, self.rank, self.operator, window, self.return_indices, self.native)
 
 
 class AdaptiveExtremePool(AdaptivePool):

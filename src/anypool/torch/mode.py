@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from anypool.torch import native as torchs
 from anypool.torch import pooling
+from anypool.torch.native import Native
 
 _NATIVE = torch._C._nn
 
@@ -45,7 +47,14 @@ def _served(x: Any) -> bool:
     return plain and x.dtype.is_floating_point and not x.is_nested
 
 
-def _max(rank: int, with_indices: bool) -> Callable[..., Any]:
+def _window(kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any) -> tuple[Any, ...]:
+    """The arguments of a window, as a module holds them."""
+    stride = kernel_size if stride is None or stride in ((), []) else stride
+    sizes = (tuple(value) if isinstance(value, list) else value for value in (kernel_size, stride, padding, dilation))
+    return (*sizes, ceil_mode)
+
+
+def _max(rank: int, with_indices: bool, native: Native | None = None) -> Callable[..., Any]:
     def pool(
         input: Tensor,
         kernel_size: Any,
@@ -55,12 +64,13 @@ def _max(rank: int, with_indices: bool) -> Callable[..., Any]:
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Any:
-        return pooling.pool(input, rank, "max", (kernel_size, stride, padding, dilation, ceil_mode), with_indices)
+        window = _window(kernel_size, stride, padding, dilation, ceil_mode)
+        return pooling.pool(input, rank, "max", window, with_indices, native)
 
     return pool
 
 
-def _average(rank: int) -> Callable[..., Any]:
+def _average(rank: int, native: Native) -> Callable[..., Any]:
     def pool(
         input: Tensor,
         kernel_size: Any,
@@ -71,7 +81,7 @@ def _average(rank: int) -> Callable[..., Any]:
         divisor_override: int | None = None,
     ) -> Any:
         average = (count_include_pad, divisor_override)
-        return pooling.pool(input, rank, average, (kernel_size, stride, padding, 1, ceil_mode))
+        return pooling.pool(input, rank, average, _window(kernel_size, stride, padding, 1, ceil_mode), False, native)
 
     return pool
 
@@ -83,52 +93,52 @@ def _norm(rank: int) -> Callable[..., Any]:
     return pool
 
 
-def _adaptive_max(rank: int, with_indices: bool) -> Callable[..., Any]:
+def _adaptive_max(rank: int, with_indices: bool, native: Native | None = None) -> Callable[..., Any]:
     def pool(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-        return pooling.pool(input, rank, "max", pooling.adaptive(output_size), with_indices)
+        return pooling.pool(input, rank, "max", pooling.adaptive(output_size), with_indices, native)
 
     return pool
 
 
-def _adaptive_average(rank: int) -> Callable[..., Any]:
+def _adaptive_average(rank: int, native: Native) -> Callable[..., Any]:
     def pool(input: Tensor, output_size: Any) -> Any:
-        return pooling.pool(input, rank, "average", pooling.adaptive(output_size))
+        return pooling.pool(input, rank, "average", pooling.adaptive(output_size), False, native)
 
     return pool
 
 
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    F.max_pool1d: _max(1, False),
-    F.max_pool2d: _max(2, False),
-    F.max_pool3d: _max(3, False),
-    torch.max_pool1d: _max(1, False),
-    torch.max_pool2d: _max(2, False),
-    torch.max_pool3d: _max(3, False),
+    F.max_pool1d: _max(1, False, torchs.MAX_1D),
+    F.max_pool2d: _max(2, False, torchs.MAX_2D),
+    F.max_pool3d: _max(3, False, torchs.MAX_3D),
+    torch.max_pool1d: _max(1, False, torchs.MAX_1D),
+    torch.max_pool2d: _max(2, False, torchs.MAX_2D),
+    torch.max_pool3d: _max(3, False, torchs.MAX_3D),
     F.max_pool1d_with_indices: _max(1, True),
     F.max_pool2d_with_indices: _max(2, True),
     F.max_pool3d_with_indices: _max(3, True),
     torch.max_pool1d_with_indices: _max(1, True),
     _NATIVE.max_pool2d_with_indices: _max(2, True),
     _NATIVE.max_pool3d_with_indices: _max(3, True),
-    F.avg_pool1d: _average(1),
-    F.avg_pool2d: _average(2),
-    F.avg_pool3d: _average(3),
+    F.avg_pool1d: _average(1, torchs.AVERAGE_1D),
+    F.avg_pool2d: _average(2, torchs.AVERAGE_2D),
+    F.avg_pool3d: _average(3, torchs.AVERAGE_3D),
     F.lp_pool1d: _norm(1),
     F.lp_pool2d: _norm(2),
     F.lp_pool3d: _norm(3),
-    F.adaptive_max_pool1d: _adaptive_max(1, False),
-    F.adaptive_max_pool2d: _adaptive_max(2, False),
-    F.adaptive_max_pool3d: _adaptive_max(3, False),
+    F.adaptive_max_pool1d: _adaptive_max(1, False, torchs.ADAPTIVE_MAX_1D),
+    F.adaptive_max_pool2d: _adaptive_max(2, False, torchs.ADAPTIVE_MAX_2D),
+    F.adaptive_max_pool3d: _adaptive_max(3, False, torchs.ADAPTIVE_MAX_3D),
     F.adaptive_max_pool1d_with_indices: _adaptive_max(1, True),
     F.adaptive_max_pool2d_with_indices: _adaptive_max(2, True),
     F.adaptive_max_pool3d_with_indices: _adaptive_max(3, True),
     torch.adaptive_max_pool1d: _adaptive_max(1, True),
     _NATIVE.adaptive_max_pool2d: _adaptive_max(2, True),
     _NATIVE.adaptive_max_pool3d: _adaptive_max(3, True),
-    torch.adaptive_avg_pool1d: _adaptive_average(1),
-    F.adaptive_avg_pool2d: _adaptive_average(2),
-    F.adaptive_avg_pool3d: _adaptive_average(3),
-    _NATIVE.adaptive_avg_pool2d: _adaptive_average(2),
-    _NATIVE.adaptive_avg_pool3d: _adaptive_average(3),
+    torch.adaptive_avg_pool1d: _adaptive_average(1, torchs.ADAPTIVE_AVERAGE_1D),
+    F.adaptive_avg_pool2d: _adaptive_average(2, torchs.ADAPTIVE_AVERAGE_2D),
+    F.adaptive_avg_pool3d: _adaptive_average(3, torchs.ADAPTIVE_AVERAGE_3D),
+    _NATIVE.adaptive_avg_pool2d: _adaptive_average(2, torchs.ADAPTIVE_AVERAGE_2D),
+    _NATIVE.adaptive_avg_pool3d: _adaptive_average(3, torchs.ADAPTIVE_AVERAGE_3D),
 }
 """Everything that torch's pooling functions and modules end in, and what computes it here."""

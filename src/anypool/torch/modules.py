@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from anypool.torch import native as torchs
 from anypool.torch.bases import (
     AdaptiveExtremePool,
     AdaptivePool,
@@ -17,7 +18,6 @@ from anypool.torch.bases import (
     NormPool,
     SummingPool,
     Unpool,
-    native_max,
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -29,7 +29,7 @@ class MaxPool1d(ExtremePool, torch.nn.MaxPool1d):
 
     rank = 1
     operator = "max"
-    native = native_max(torch.max_pool1d)
+    native = torchs.MAX_1D
 
 
 class MaxPool2d(ExtremePool, torch.nn.MaxPool2d):
@@ -37,8 +37,7 @@ class MaxPool2d(ExtremePool, torch.nn.MaxPool2d):
 
     rank = 2
     operator = "max"
-    native = native_max(torch.max_pool2d)
-    few = 2**17
+    native = torchs.MAX_2D
 
 
 class MaxPool3d(ExtremePool, torch.nn.MaxPool3d):
@@ -46,7 +45,7 @@ class MaxPool3d(ExtremePool, torch.nn.MaxPool3d):
 
     rank = 3
     operator = "max"
-    native = native_max(torch.max_pool3d)
+    native = torchs.MAX_3D
 
 
 class MinPool1d(ExtremePool):
@@ -78,22 +77,21 @@ class AvgPool1d(AveragingPool, torch.nn.AvgPool1d):
     """The average of every window over the last axis, as `torch.nn.AvgPool1d`: padding counts unless told."""
 
     rank = 1
-    native = torch.nn.AvgPool1d.forward
+    native = torchs.AVERAGE_1D
 
 
 class AvgPool2d(AveragingPool, torch.nn.AvgPool2d):
     """The average of every window over the last two axes, as `torch.nn.AvgPool2d`: padding counts unless told."""
 
     rank = 2
-    native = torch.nn.AvgPool2d.forward
-    few = 2**20
+    native = torchs.AVERAGE_2D
 
 
 class AvgPool3d(AveragingPool, torch.nn.AvgPool3d):
     """The average of every window over the last three axes, as `torch.nn.AvgPool3d`: padding counts unless told."""
 
     rank = 3
-    native = torch.nn.AvgPool3d.forward
+    native = torchs.AVERAGE_3D
 
 
 class SumPool1d(SummingPool):
@@ -156,7 +154,7 @@ class AdaptiveMaxPool1d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool1d):
 
     rank = 1
     operator = "max"
-    native = torch.nn.AdaptiveMaxPool1d.forward
+    native = torchs.ADAPTIVE_MAX_1D
 
 
 class AdaptiveMaxPool2d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool2d):
@@ -164,7 +162,7 @@ class AdaptiveMaxPool2d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool2d):
 
     rank = 2
     operator = "max"
-    native = torch.nn.AdaptiveMaxPool2d.forward
+    native = torchs.ADAPTIVE_MAX_2D
 
 
 class AdaptiveMaxPool3d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool3d):
@@ -172,7 +170,7 @@ class AdaptiveMaxPool3d(AdaptiveExtremePool, torch.nn.AdaptiveMaxPool3d):
 
     rank = 3
     operator = "max"
-    native = torch.nn.AdaptiveMaxPool3d.forward
+    native = torchs.ADAPTIVE_MAX_3D
 
 
 class AdaptiveMinPool1d(AdaptiveExtremePool):
@@ -201,7 +199,7 @@ class AdaptiveAvgPool1d(AdaptivePool, torch.nn.AdaptiveAvgPool1d):
 
     rank = 1
     operator = "average"
-    native = torch.nn.AdaptiveAvgPool1d.forward
+    native = torchs.ADAPTIVE_AVERAGE_1D
 
 
 class AdaptiveAvgPool2d(AdaptivePool, torch.nn.AdaptiveAvgPool2d):
@@ -209,7 +207,7 @@ class AdaptiveAvgPool2d(AdaptivePool, torch.nn.AdaptiveAvgPool2d):
 
     rank = 2
     operator = "average"
-    native = torch.nn.AdaptiveAvgPool2d.forward
+    native = torchs.ADAPTIVE_AVERAGE_2D
 
 
 class AdaptiveAvgPool3d(AdaptivePool, torch.nn.AdaptiveAvgPool3d):
@@ -217,7 +215,7 @@ class AdaptiveAvgPool3d(AdaptivePool, torch.nn.AdaptiveAvgPool3d):
 
     rank = 3
     operator = "average"
-    native = torch.nn.AdaptiveAvgPool3d.forward
+    native = torchs.ADAPTIVE_AVERAGE_3D
 
 
 # ---------------------------------------------------------------------------------------------------------------------

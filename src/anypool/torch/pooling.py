@@ -7,35 +7,78 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from anypool.arrays import Adapter
-from anypool.arrays.torch import ADAPTER
+from anypool.arrays import Adapter, torch_kernels
+from anypool.arrays.torch import ADAPTER, is_plain
+from anypool.definition import Pooling
 from anypool.functional import decide, max_unpool, run
 from anypool.operators import Average, Lp, Max, Min, Operator
+from anypool.torch.native import NEVER, Native
 from anypool.windows import Adaptive, Global, Sliding, per_axis
 
 AXES = {1: (-1,), 2: (-2, -1), 3: (-3, -2, -1)}
 """The pooled axes by their number: the last ones."""
 
 
-def pool(x: Tensor, rank: int, operator: Any, window: Any, return_indices: bool = False) -> Any:
-    """Pool the last `rank` axes; operator and window are such, or the arguments of `Average` and `Sliding`."""
+def pool(
+    x: Tensor, rank: int, operator: Any, window: Any, return_indices: bool = False, native: Native | None = None
+) -> Any:
+    """Pool the last `rank` axes; operator and window are such, or the arguments of `Average`, `Sliding` or `Adaptive`.
+
+    `native` is torch's own operator for these arguments, which has what it pools faster.
+    """
+    if is_plain(x):
+        try:
+            known = _known(x, (rank, operator, window, return_indices, x.shape, x.stride(), x.dtype), native)
+        except (RuntimeError, TypeError, ValueError):  # what is wrong is told below
+            known = None
+        if known is not None:
+            bound, few = known
+            if native is not None and few[x.requires_grad and _learning()]:
+                return native.call(x, operator, window)
+            return torch_kernels.run_bound(x, bound)
     return ADAPTER.call(_pool, x, rank, operator, window, return_indices)
+
+
+_learning = torch.is_grad_enabled
+
+Known = tuple[torch_kernels.Bound, tuple[bool, bool]]
+_KNOWN: dict[Any, Known | None] = {}
+_MOST_KNOWN = 4096
+
+
+def _known(x: Tensor, key: tuple[Any, ...], native: Native | None) -> Known | None:
+    """The kernel for tensors like x and when torch's own operator is faster; None without kernel. Remembered."""
+    try:
+        return _KNOWN[key]
+    except KeyError:
+        rank, operator, window, return_indices = key[:4]
+        pooling = _decided(ADAPTER, x, rank, operator, window, return_indices)
+        known = None
+        if torch_kernels.refusal(pooling) is None:
+            few = NEVER if native is None or return_indices else native.is_faster(x, rank, window)
+            known = torch_kernels.bound(x, pooling), few
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[key] = known
+        return known
 
 
 def _pool(adapter: Adapter, x: Any, rank: int, operator: Any, window: Any, return_indices: bool) -> Any:
     if not isinstance(x, Tensor):
         raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
     x = adapter.array(x)
+    return run(adapter, x, _decided(adapter, x, rank, operator, window, return_indices))
+
+
+def _decided(adapter: Adapter, x: Tensor, rank: int, operator: Any, window: Any, return_indices: bool) -> Pooling:
     if isinstance(window, tuple):
-        window = (window[0], _stride(window[1]), *window[2:])
-    pooling = decide(adapter, x, operator, window, AXES[rank], return_indices, None, True)
-    return run(adapter, x, pooling)
+        window = Adaptive(*window) if len(window) == 1 else (window[0], _stride(window[1]), *window[2:])
+    return decide(adapter, x, operator, window, AXES[rank], return_indices, None, True)
 
 
 def sliding(
@@ -58,61 +101,9 @@ def norm(norm_type: float) -> Operator:
     return {math.inf: Max(), -math.inf: Min()}.get(norm_type) or Lp(norm_type)
 
 
-def adaptive(output_size: Any) -> Adaptive:
-    return Adaptive(tuple(output_size) if isinstance(output_size, list) else output_size)
-
-
-TINY = 2048
-"""Up to so many elements torch's own operators are faster, because deciding takes longer than pooling."""
-_FLOATS = (torch.float32, torch.float64)
-_compiling, _transforming = torch.compiler.is_compiling, torch._C._are_functorch_transforms_active
-
-
-def is_tiny(x: Tensor, rank: int) -> bool:
-    """Whether x is one of those that torch's own operators serve faster."""
-    return _is_plain(x, TINY) and x.dtype in _FLOATS and rank < x.dim() <= rank + 2
-
-
-def _is_plain(x: Tensor, most: int) -> bool:
-    """Whether x is a dense tensor of up to so many elements on the CPU, and nobody traces or transforms the call."""
-    if _compiling() or type(x) is not Tensor or not 0 < x.numel() <= most:
-        return False
-    return x.is_cpu and x.layout is torch.strided and not _transforming()
-
-
-FEW_CHANNELS = 32
-"""Channels-last images of fewer are the kernels' whatever their size."""
-
-
-def is_few(x: Tensor, reads: int, kernel_size: Any, stride: Any) -> bool:
-    """Whether x is of those small channels-last images whose windows hold up to `reads` elements in all.
-
-    There torch's own two-dimensional operators are faster by what a call of ours costs. With a gradient to come they
-    would save eight bytes per output or the whole input, so that then the kernels stay.
-    """
-    if not _is_plain(x, reads) or x.dtype is not torch.float32 or x.dim() != 4 or x.shape[1] < FEW_CHANNELS:
-        return False
-    if x.requires_grad and torch.is_grad_enabled():
-        return False
-    if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
-        return False
-    return x.numel() * _reads_per_element(kernel_size, stride) <= reads
-
-
-@lru_cache(maxsize=1024)
-def _reads_per_element(kernel_size: Any, stride: Any) -> float:
-    """How many windows an element lies in, about; TypeError for lists, which the window's checks know."""
-    areas = [math.prod(size) if isinstance(size, tuple) else size**2 for size in (kernel_size, stride)]
-    return areas[0] / areas[1]
-
-
-@lru_cache(maxsize=1024)
-def is_torchs(kernel_size: Any, padding: Any, dilation: Any) -> bool:
-    """Whether torch's own operators take this window: integers only, padding up to half the kernel, no dilation."""
-    sizes, pads = (value if isinstance(value, tuple) else (value,) for value in (kernel_size, padding))
-    if dilation not in (1, (1,) * len(sizes)) or not all(isinstance(pad, int) for pad in pads):
-        return False
-    return 2 * max(pads) <= min(sizes)
+def adaptive(output_size: Any) -> tuple[Any]:
+    """The arguments of an adaptive window."""
+    return (tuple(output_size) if isinstance(output_size, list) else output_size,)
 
 
 def lp_pool(
