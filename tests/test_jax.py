@@ -191,16 +191,39 @@ def test_one_byte_per_output_is_kept_for_the_gradient(kernel, stride, padding):
     assert kept[0].size <= (1 if kernel == stride or stride > 1 else 1.5) * y.size  # separable steps keep the margins
 
 
-@pytest.mark.parametrize(("width", "most"), [(15, 1.3), (31, 2.6), (63, 4.0)])
-def test_temporary_memory_of_wide_windows_in_inputs(width, most):
+@pytest.mark.parametrize(
+    ("pool", "width", "most"),
+    [
+        *((ap.max_pool, width, most) for width, most in ((15, 1.3), (31, 2.6), (63, 4.0))),
+        *((ap.avg_pool, width, most) for width, most in ((3, 1.1), (7, 1.1), (15, 2.2), (63, 3.8))),
+    ],
+)
+def test_temporary_memory_of_wide_windows_in_inputs(pool, width, most):
     shape = jax.ShapeDtypeStruct((4, 16, 256, 256), jnp.float32)
 
     def both(x, upstream):
-        y, pullback = jax.vjp(lambda x: ap.max_pool(x, width, 1, "same"), x)
+        y, pullback = jax.vjp(lambda x: pool(x, width, 1, "same"), x)
         return y, pullback(upstream)[0]
 
     memory = jax.jit(both).lower(shape, shape).compile().memory_analysis()
     assert memory.temp_size_in_bytes <= most * 4 * shape.size
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (7, 1), (7, 3), (9, 6), (130, 1), (131, 2)])
+@pytest.mark.parametrize("mode", ["gradient", "tangent"])
+def test_derivatives_of_wide_sums_are_the_definitions(kernel, stride, mode, rng):
+    x, along = (jnp.asarray(rng.standard_normal((2, 301)).astype("float32")) for _ in range(2))
+
+    def derivative(impl):
+        def pool(x):
+            return ap.sum_pool(x, kernel, stride, kernel // 3, axes=1, impl=impl)
+
+        if mode == "tangent":
+            return jax.jvp(pool, (x,), (along,))[1]
+        y, pullback = jax.vjp(pool, x)
+        return pullback(along[:, : y.shape[1]])[0]
+
+    np.testing.assert_allclose(derivative("framework"), derivative("definition"), rtol=1e-4, atol=1e-4)
 
 
 def test_averages_keep_nothing():

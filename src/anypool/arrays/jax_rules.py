@@ -24,12 +24,18 @@ from anypool.arrays.jax_steps import (
     SUM,
     SUM_OF_TANGENTS,
     Along,
+    Doubling,
+    Overlapping,
     Reduction,
+    Step,
     Windows,
     folds,
     padded,
     steps,
 )
+
+TANGENTS_ONE_BY_ONE = 128
+"""Elements along an axis, at most, whose tangents are summed one by one."""
 
 AT_ONCE = 10
 """Elements of a window, at most, that one reduce_window sums: more would exceed the error that averages promise."""
@@ -175,8 +181,19 @@ def _total(x: Any, windows: Windows) -> Any:
 def _total_jvp(windows: Windows, primals: Any, tangents: Any) -> tuple[Any, Any]:
     (x,), (tangent,) = primals, tangents
     for step in folds(windows):
-        tangent = step.fold(padded(tangent, step.padding, 0), SUM_OF_TANGENTS)
+        tangent = _tangents_summed(step, tangent)
     return _total(x, windows), tangent
+
+
+def _tangents_summed(step: Step | Doubling, tangents: Any) -> Any:
+    """The sums of a step as operations whose transposes are cheap.
+
+    Of sliding windows that is JAX's own: it is transposed to another reduce_window, and slices to a padded array each.
+    """
+    along = step.along if isinstance(step, Doubling) else step.windows[0] if isinstance(step, Overlapping) else None
+    if along is not None and along.width <= TANGENTS_ONE_BY_ONE:
+        return _reduce_window(tangents, (along,), SUM)
+    return step.fold(padded(tangents, step.padding, 0), SUM_OF_TANGENTS)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
