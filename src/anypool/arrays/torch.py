@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from anypool import definition
-from anypool.arrays import Adapter, torch_kernels, torch_native, torch_ops
+from anypool.arrays import Adapter, torch_kernels, torch_native, torch_norms, torch_ops
 from anypool.definition import Pooling
-from anypool.operators import DTYPES, Defaults
+from anypool.operators import DTYPES, Defaults, Lp
 
 NAMES = {getattr(torch, name): name for name in DTYPES}
 """The dtypes that pool, and their names."""
@@ -169,6 +169,10 @@ def _traced(x: Tensor) -> bool:
     return torch._C._get_tracing_state() is not None
 
 
+def _kernel_refusal(pooling: Pooling) -> str | None:
+    return (torch_norms if isinstance(pooling.operator, Lp) else torch_kernels).refusal(pooling)
+
+
 def _in_order(x: Tensor, layout: torch_kernels.Order) -> Tensor:
     """x in this memory order."""
     if layout is None:
@@ -216,7 +220,7 @@ class Torch(Adapter):
         return _namespace(x.device)
 
     def choose(self, impl: str, x: Tensor, pooling: Pooling) -> str:
-        if impl == "auto" and x.is_cpu and torch_kernels.refusal(pooling) is None and not _transformed(x):
+        if impl == "auto" and x.is_cpu and _kernel_refusal(pooling) is None and not _transformed(x):
             return "kernel"
         return super().choose(impl, x, pooling)
 
@@ -229,7 +233,7 @@ class Torch(Adapter):
             return torch_native.refusal(x, pooling)
         if x.device.type != "cpu":
             return f"kernels run on CPU tensors, x is on {x.device}"
-        return torch_kernels.refusal(pooling)
+        return _kernel_refusal(pooling)
 
     def run(self, implementation: str, x: Tensor, pooling: Pooling) -> Any:
         watched = _traced(x)
@@ -245,8 +249,10 @@ class Torch(Adapter):
             implementation = "framework" if torch_native.refusal(x, pooling) is None else "definition"
         if implementation == "framework":
             return torch_native.run(x, pooling)
-        if implementation == "kernel":
+        if implementation == "kernel" and not isinstance(pooling.operator, Lp):
             return torch_ops.run(x, pooling) if watched else torch_kernels.run(x, pooling)
+        if implementation == "kernel" and not watched:
+            return torch_norms.run(x, pooling)
         unsigned = pooling.accumulator in SAME_BITS
         result = self._run_unsigned(x, pooling) if unsigned else definition.pool(x, pooling, self.namespace(x))
         if _transformed(x):
@@ -275,7 +281,7 @@ class Torch(Adapter):
             raise ValueError("out= has no gradient, but x or out requires one: use torch.no_grad(), or leave out= away")
         apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
         plain = out.is_contiguous() and not (out.is_neg() or pooling.return_indices or _traced(x))
-        if implementation == "kernel" and apart and plain:
+        if implementation == "kernel" and apart and plain and not isinstance(pooling.operator, Lp):
             return torch_kernels.values_into(out, x, pooling)
         result = self.run(implementation, x, pooling)
         values, indices = result if pooling.return_indices else (result, None)

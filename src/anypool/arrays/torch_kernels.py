@@ -265,9 +265,14 @@ class _Linear(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        if torch.is_grad_enabled() and grad.requires_grad:
-            return _Spread.apply(grad, ctx.pooling, ctx.layout), None
-        return gradient(grad, None, ctx.pooling, ctx.layout), None
+        return spread(grad, ctx.pooling, ctx.layout), None
+
+
+def spread(grad: Tensor, pooling: Pooling, layout: Order) -> Tensor:
+    """The gradient of a sum or an average, which differentiates on where that is wanted."""
+    if torch.is_grad_enabled() and grad.requires_grad:
+        return _Spread.apply(grad, pooling, layout)
+    return gradient(grad, None, pooling, layout)
 
 
 class _Spread(Function):
