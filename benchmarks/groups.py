@@ -174,15 +174,16 @@ def _print_network(record: dict[str, Any]) -> None:
     before, after = (record["peak bytes"][name] / 2**20 for name in ("before", "after"))
     CONSOLE.print(
         f"{name:<52} {seconds['after'] * 1e3:9.2f} ms  {_coloured(f'{gain:.2f}×', gain)}  "
-        f"bound {bound:.2f}×  peak {before:.0f} → {after:.0f} MiB",
+        f"bound {bound:.2f}×  itself {record['itself']:.2f}×  peak {before:.0f} → {after:.0f} MiB",
         soft_wrap=True,
     )
 
 
 def _print_keras(record: dict[str, Any]) -> None:
-    (_, ours), gain = record["seconds"].values(), record["gain"]
+    ours, gain = record["seconds"]["anypool.keras"], record["gain"]
     name = f"Keras on {record['backend']}, {record['pooling']} pooling, {record['what']}"
-    CONSOLE.print(f"{name:<52} {ours:9.3f} s  {_coloured(f'{gain:.2f}×', gain)}", soft_wrap=True)
+    itself = f"itself {record['itself']:.2f}×"
+    CONSOLE.print(f"{name:<52} {ours:9.3f} s  {_coloured(f'{gain:.2f}×', gain)}  {itself}", soft_wrap=True)
 
 
 def _print_memory(record: dict[str, Any]) -> None:

@@ -203,23 +203,36 @@ def _networks(records: list[Record]) -> str:
     lines = []
     for record in records:
         seconds, peak = record["seconds"], record["peak bytes"]
-        before, after, free = (seconds[name] for name in ("before", "after", "pooling free"))
         lines.append(
             (
                 f"{record['network']} ({'×'.join(map(str, record['image']))})",
                 *(record["direction"], str(record["batch"]), record["layout"]),
-                *(_milliseconds(before), _milliseconds(after), f"{before / after:.2f}×", f"{before / free:.2f}×"),
+                *(_milliseconds(seconds[name]) for name in ("before", "after")),
+                *(f"{record[ratio]:.2f}×" for ratio in ("gain", "bound", "itself")),
                 f"{peak['before'] / 2**20:.1f} → {peak['after'] / 2**20:.1f}",
             )
         )
     head = """\
-Before and after `anypool.torch.accelerate(model)`, one process, in turns. *bound* is the gain if pooling cost nothing:
-every pooling module answers with tensors made beforehand. A training step is forward, loss and backward into fresh
+Before and after `anypool.torch.accelerate(model)`, one process, in rounds; a gain is the median of the ratios of calls
+one right after the other. *bound* is the gain if pooling cost nothing: every pooling module answers with tensors made
+beforehand, through autograd in Python. *itself* is what a copy of the unchanged network gains, which shows how far the
+others can be trusted. A training step is forward, loss and backward into fresh
 gradients, without an optimizer. Memory is the most that tensors hold at a time during the step, above what was there
 before it.
 
 """
-    columns = ("network", "step", "batch", "channels", "before, ms", "after, ms", "gain", "bound", "peak, MiB")
+    columns = (
+        "network",
+        "step",
+        "batch",
+        "channels",
+        "before, ms",
+        "after, ms",
+        "gain",
+        "bound",
+        "itself",
+        "peak, MiB",
+    )
     return head + _table(columns, lines)
 
 
@@ -238,15 +251,16 @@ def _jax(records: list[Record]) -> str:
 def _keras(records: list[Record]) -> str:
     lines = []
     for record in records:
-        theirs, ours = record["seconds"].values()
-        name = f"{record['backend']}, {record['pooling']}, {record['what']}"
-        lines.append((name, f"{theirs:.3f}", f"{ours:.3f}", f"{record['gain']:.2f}×"))
+        seconds = (f"{record['seconds'][name]:.3f}" for name in ("keras.layers", "anypool.keras"))
+        ratios = (f"{record[ratio]:.2f}×" for ratio in ("gain", "itself"))
+        lines.append((f"{record['backend']}, {record['pooling']}, {record['what']}", *seconds, *ratios))
     head = f"""\
 {records[0]["images"]:,} images of 28×28, batch {records[0]["batch"]}. A process per backend; within it, layers of
-both kinds take turns. Seconds, medians; the gain is the median of the ratios of calls one right after the other.
+both kinds take turns. Seconds, medians; the gain is the median of the ratios of calls one right after the other, and
+*itself* the same of a second network with keras.layers, which shows how far the gain can be trusted.
 
 """
-    return head + _table(("", "keras.layers", "anypool.keras", "gain"), lines)
+    return head + _table(("", "keras.layers", "anypool.keras", "gain", "itself"), lines)
 
 
 def _memory(records: list[Record]) -> str:

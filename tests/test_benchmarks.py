@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,12 +125,21 @@ def test_turns_rotate_and_repeat() -> None:
     assert timing.interleave({}) == {}
 
 
-def test_pairs_alternate() -> None:
+def test_rounds_rotate() -> None:
     made: list[str] = []
-    pairs = timing.in_pairs(lambda: made.append("a"), lambda: made.append("b"), budget=0.0, least=3)
-    assert "".join(made) == "abbaab"
-    assert len(pairs) == 3
-    assert all(first > 0 and second > 0 for first, second in pairs)
+    slow = 2 * timing._TURN  # so that nobody is repeated within a turn
+
+    def call(name: str) -> None:
+        time.sleep(slow)
+        made.append(name)
+
+    calls = {name: lambda name=name: call(name) for name in "abc"}
+    rounds = timing.in_rounds(calls, budget=0.0, least=3)
+    assert "".join(made[-9:]) == "abcbcacab"
+    assert len(rounds) == 3
+    assert all(seconds >= slow for each in rounds for seconds in each.values())
+    assert 0.5 < timing.median_ratio(rounds, "a", "b") < 2
+    assert timing.median_ratio([{"a": 3.0, "b": 1.0}, {"a": 4.0, "b": 2.0}, {"a": 9.0, "b": 1.0}], "a", "b") == 3.0
 
 
 def test_the_copy_copies_everything() -> None:
