@@ -67,8 +67,10 @@ AxisSpec transposed(const AxisSpec &from) {
 struct Launch {
     Problem problem;
     bool (*kernel)(const Problem &);
+    bool reads;  // whether there is anything to read
 
     void at(const char *x, char *out, char *offsets) const {
+        if (reads && !x) fail(PyExc_RuntimeError, "x must have memory: its storage was freed");
         Problem p = problem;
         p.x.data = const_cast<char *>(x), p.out.data = out, p.offsets.data = offsets;
         p.threads = threads();
@@ -289,7 +291,7 @@ class Kernel {
         for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
         arrange(p, shape_, pooled_, axes, memory_order(shape_, x),
                 {{&p.x, &x}, {&p.out, &out}, {&p.offsets, offsets ? offsets : &out}});
-        return {p, selects() ? kernels->extreme : kernels->total};
+        return {p, selects() ? kernels->extreme : kernels->total, has_elements(shape_)};
     }
     Launch backward_launch(const Strides &grad, const Strides *offsets, const Strides &out) {
         Problem p = problem(result_, type_, offsets);
@@ -303,7 +305,7 @@ class Kernel {
         for (size_t k = 0; k < specs.size(); k++) axes[k] = specs[k].axis;
         arrange(p, shape_, pooled_, axes, memory_order(shape_, out),
                 {{&p.x, &grad}, {&p.out, &out}, {&p.offsets, offsets ? offsets : &out}});
-        return {p, offsets ? kernels->gradient : kernels->total};
+        return {p, offsets ? kernels->gradient : kernels->total, has_elements(output_)};
     }
 
     // What both directions have: what arrays hold. The geometry is yet to come.
@@ -318,6 +320,9 @@ class Kernel {
         return p;
     }
 
+    static bool has_elements(const std::vector<int64_t> &shape) {
+        return std::find(shape.begin(), shape.end(), 0) == shape.end();
+    }
     bool selects() const { return operation_ == Operation::max || operation_ == Operation::min; }
     void check_marks() const {
         if (!selects()) fail(PyExc_ValueError, "sums and averages have no offsets");

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
+ap = pytest.importorskip("anypool")
 apt = pytest.importorskip("anypool.torch")
 nn = torch.nn
 
@@ -233,7 +234,7 @@ def test_bad_arguments_are_refused_in_words(name):
         call()
 
 
-OURS = ("_SelectionBackward", "_LinearBackward")
+KERNELS = ("_SelectionBackward", "_LinearBackward")
 FEW_OR_MANY = {
     "max": (lambda: apt.MaxPool2d(3, 2, 1), lambda: nn.MaxPool2d(3, 2, 1)),
     "average": (lambda: apt.AvgPool2d(2), lambda: nn.AvgPool2d(2)),
@@ -266,12 +267,23 @@ def test_results_are_torchs_whoever_pools(name, memory_format):
         upstream = torch.randn_like(expected)
         (mine,), (its,) = torch.autograd.grad(y, given, upstream), torch.autograd.grad(expected, wanted, upstream)
         assert torch.allclose(mine, its, atol=1e-5)
-        who.add(type(y.grad_fn).__name__ in OURS)
+        who.add(type(y.grad_fn).__name__ in KERNELS)
     assert who == {False, True}
 
 
 def test_what_torch_lacks_is_never_its_own():
     x = torch.randn(1, 32, 5, 5, requires_grad=True)
     for module in (apt.MaxPool2d(2, padding="same"), apt.AvgPool2d(3, dilation=2), apt.MaxPool2d(3, 1, 2)):
-        assert type(module(x).grad_fn).__name__ in OURS
+        assert type(module(x).grad_fn).__name__ in KERNELS
     assert torch.allclose(apt.AvgPool2d([2, 2])(x), nn.AvgPool2d([2, 2])(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("pool", [lambda x: ap.max_pool(x, 2), apt.MaxPool2d(2), apt.AvgPool2d(2), apt.LPPool2d(2, 2)])
+def test_a_tensor_whose_storage_was_freed_is_refused(pool):
+    x = torch.randn(1, 3, 64, 64)
+    pool(x)
+    x.untyped_storage().resize_(0)
+    with pytest.raises(RuntimeError, match="storage was freed"):
+        pool(x)
+    with pytest.raises(RuntimeError, match="storage was freed"):
+        ap.max_pool(x, 2, out=torch.empty(1, 3, 32, 32))

@@ -201,6 +201,8 @@ class Torch(Adapter):
             raise TypeError(f"x must be a dense tensor, got a {kind} one, which has no windows: use x.to_dense()")
         if x.is_quantized:
             raise TypeError(f"x must hold plain numbers, got a quantized tensor ({x.dtype}): pool x.dequantize()")
+        if is_plain(x) and not x.data_ptr() and x.numel():
+            raise RuntimeError("x must have memory: its storage was freed")
         return x.resolve_neg() if x.is_neg() else x
 
     def shape(self, x: Tensor) -> tuple[Any, ...]:
