@@ -19,8 +19,7 @@ std::mutex &mutex = *new std::mutex;  // these outlive all that Python still fre
 std::vector<Memory> &kept = *new std::vector<Memory>;  // the oldest first
 size_t kept_bytes = 0;
 
-size_t first_limit() {
-    if (const char *text = std::getenv("ANYPOOL_KEPT_MEMORY")) return std::strtoull(text, nullptr, 10);
+size_t usual_limit() {
 #if defined(MADV_FREE) && defined(_SC_PHYS_PAGES)
     return std::min(size_t(sysconf(_SC_PHYS_PAGES)) / 16 * size_t(sysconf(_SC_PAGESIZE)), size_t(1) << 30);
 #else
@@ -28,7 +27,7 @@ size_t first_limit() {
 #endif
 }
 
-size_t limit = first_limit();
+size_t limit = usual_limit();
 
 // Tell the system that it may take these pages; whether it understood.
 bool offer([[maybe_unused]] const Memory &memory) {

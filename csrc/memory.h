@@ -15,7 +15,7 @@ struct Memory {
 Memory take_memory(size_t bytes);
 void give_memory(Memory memory);
 
-// How many bytes are kept at most: ANYPOOL_KEPT_MEMORY, else a sixteenth of the machine's memory and at most 1 GiB.
+// How many bytes are kept at most: at first a sixteenth of the machine's memory, and no more than 1 GiB.
 size_t most_kept();
 void set_most_kept(size_t bytes);
 size_t kept_now();

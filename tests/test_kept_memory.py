@@ -144,6 +144,8 @@ def test_a_forked_child_has_its_own():
 def test_the_limit_from_the_environment():
     code = "import anypool; print(anypool.get_kept_memory())"
     assert in_process(code, ANYPOOL_KEPT_MEMORY="4096").stdout.strip() == "4096"
+    refused = in_process(code, ANYPOOL_KEPT_MEMORY="1 GB")
+    assert "ANYPOOL_KEPT_MEMORY must be a number of bytes, got '1 GB'" in refused.stderr
 
 
 def test_the_limit_is_checked():

@@ -104,6 +104,16 @@ def get_kept_memory() -> int:
     return _kernels.get_kept_memory() if _kernels is not None else 0
 
 
+def _read_environment() -> None:
+    text = os.environ.get("ANYPOOL_KEPT_MEMORY")
+    if text:
+        if not text.isdecimal():
+            raise ValueError(f"ANYPOOL_KEPT_MEMORY must be a number of bytes, got {text!r}")
+        set_kept_memory(int(text))
+
+
+_read_environment()
+
 LARGE: int = getattr(_kernels, "LARGE", 0)
 """From so many bytes on, outputs lie in kept memory."""
 

@@ -139,13 +139,14 @@ def bound(x: Tensor, pooling: Pooling) -> Bound:
     """The pooling for tensors that lie as x does."""
     known = vars(pooling).setdefault("bound", {})
     steps = x.stride()
-    if steps not in known:
+    found = known.get(steps)
+    if found is None:
         if not x.is_cpu:
             raise ValueError(f"kernels run on CPU tensors, got {_kind(x)}")
         if len(known) >= MOST_ORDERS:
             known.clear()
-        known[steps] = Bound(pooling, steps, order(x))
-    return known[steps]
+        found = known[steps] = Bound(pooling, steps, order(x))
+    return found
 
 
 def offset_dtype(pooling: Pooling) -> torch.dtype:
@@ -182,21 +183,23 @@ class Backward:
     def __call__(self, grad: Tensor, offsets: Tensor | None) -> Tensor:
         grad = self.values_like.check("grad", grad)
         steps = grad.stride(), None if offsets is None else self.offsets_like.check("offsets", offsets).stride()
-        if steps not in self.launches:
+        launch = self.launches.get(steps)
+        if launch is None:
             if len(self.launches) >= MOST_ORDERS:
                 self.launches.clear()
-            self.launches[steps] = kernels.bind_backward(self.pooling, *steps, self.gradient_like.steps)
+            launch = self.launches[steps] = kernels.bind_backward(self.pooling, *steps, self.gradient_like.steps)
         result = self.gradient_like(grad)
-        self.launches[steps](grad.data_ptr(), result.data_ptr(), 0 if offsets is None else offsets.data_ptr())
+        launch(grad.data_ptr(), result.data_ptr(), 0 if offsets is None else offsets.data_ptr())
         return result
 
 
 def gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
     """The gradient of x, laid out as x was, from that of the values."""
     known = vars(pooling).setdefault("backward", {})
-    if layout not in known:
-        known[layout] = Backward(pooling, layout)
-    return known[layout](grad, offsets)
+    backward = known.get(layout)
+    if backward is None:
+        backward = known[layout] = Backward(pooling, layout)
+    return backward(grad, offsets)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -32,40 +32,39 @@ def pool(
     `native` is torch's own operator for these arguments, which has what it pools faster.
     """
     if is_plain(x):
+        key = rank, operator, window, return_indices, x.shape, x.stride(), x.dtype
         try:
-            known = _known(x, (rank, operator, window, return_indices, x.shape, x.stride(), x.dtype), native)
+            bound, few = _KNOWN.get(key) or _know(x, key, native)
         except (RuntimeError, TypeError, ValueError):  # what is wrong is told below
-            known = None
-        if known is not None:
-            bound, few = known
-            if native is not None and few[x.requires_grad and _learning()]:
+            bound = None
+        if bound is not None:
+            learns = x.requires_grad and _learning()
+            if native is not None and few[learns]:
                 return native.call(x, operator, window)
-            return torch_kernels.run_bound(x, bound)
+            return torch_kernels.run_bound(x, bound) if learns or return_indices else bound.values(x)
     return ADAPTER.call(_pool, x, rank, operator, window, return_indices)
 
 
 _learning = torch.is_grad_enabled
 
-Known = tuple[torch_kernels.Bound, tuple[bool, bool]]
-_KNOWN: dict[Any, Known | None] = {}
+Known = tuple[torch_kernels.Bound | None, tuple[bool, bool]]
+"""The kernel, if there is one, and whether torch's own operator is faster: without a gradient to come, and with one."""
+_KNOWN: dict[Any, Known] = {}
 _MOST_KNOWN = 4096
 
 
-def _known(x: Tensor, key: tuple[Any, ...], native: Native | None) -> Known | None:
-    """The kernel for tensors like x and when torch's own operator is faster; None without kernel. Remembered."""
-    try:
-        return _KNOWN[key]
-    except KeyError:
-        rank, operator, window, return_indices = key[:4]
-        pooling = _decided(ADAPTER, x, rank, operator, window, return_indices)
-        known = None
-        if torch_kernels.refusal(pooling) is None:
-            few = NEVER if native is None or return_indices else native.is_faster(x, rank, window)
-            known = torch_kernels.bound(x, pooling), few
-        if len(_KNOWN) >= _MOST_KNOWN:
-            _KNOWN.clear()
-        _KNOWN[key] = known
-        return known
+def _know(x: Tensor, key: tuple[Any, ...], native: Native | None) -> Known:
+    """What there is for tensors like x, remembered by all that it depends on."""
+    rank, operator, window, return_indices = key[:4]
+    pooling = _decided(ADAPTER, x, rank, operator, window, return_indices)
+    known: Known = None, NEVER
+    if torch_kernels.refusal(pooling) is None:
+        few = NEVER if native is None or return_indices else native.is_faster(x, rank, window)
+        known = torch_kernels.bound(x, pooling), few
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN[key] = known
+    return known
 
 
 def _pool(adapter: Adapter, x: Any, rank: int, operator: Any, window: Any, return_indices: bool) -> Any:
