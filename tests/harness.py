@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, replace
 
 import ml_dtypes
@@ -263,6 +264,15 @@ def laid_out(rng, x):
 def without(case, **changes):
     """The case with some fields changed."""
     return replace(case, **changes)
+
+
+def in_threads(work, *arguments):
+    """Run `work` in a thread for each argument, all at once."""
+    threads = [threading.Thread(target=work, args=(argument,)) for argument in arguments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def in_process(code, **environment):

@@ -4,12 +4,11 @@ import copy
 import os
 import pickle
 import sys
-import threading
 
 import numpy as np
 import pytest
 import torch
-from harness import in_process
+from harness import in_process, in_threads
 
 import anypool as ap
 import anypool.torch as apt
@@ -111,11 +110,7 @@ def test_threads_never_share_an_output():
             if not np.array_equal(ap.max_pool(X, kernel, 2), expected[kernel]):
                 wrong.append(kernel)
 
-    workers = [threading.Thread(target=work, args=(kernel,)) for kernel in (2, 3, 2, 3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    in_threads(work, 2, 3, 2, 3)
     assert not wrong
 
 

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from harness import in_process
+from harness import in_process, in_threads
 
 import anypool as ap
 from anypool import functional, kernels
@@ -23,16 +23,12 @@ def test_several_python_threads():
     expected = kernels.forward(x, pooling)
     wrong = []
 
-    def work():
+    def work(number):
         for _ in range(20):
             if not np.array_equal(kernels.forward(x, pooling), expected):
-                wrong.append(1)
+                wrong.append(number)
 
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    in_threads(work, *range(4))
     assert not wrong
 
 
