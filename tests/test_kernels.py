@@ -261,6 +261,36 @@ def test_tiles_and_whole_planes(case, dtype):
             assert len({values.tobytes() + offsets.tobytes() for values, offsets in results}) == 1
 
 
+GAPS = {
+    "one channels-last image": ((1, 24, 22, 32), (1, 2), Sliding(5, 1, 2)),
+    "one channels-last image in tiles": ((1, 48, 44, 32), (1, 2), Sliding(2)),
+    "one plane of rows": ((1, 1, 130, 140), (2, 3), Sliding(3, 2, 1)),
+    "one line": ((1, 9000), (1,), Sliding(4, 1, 1)),
+    "a volume": ((1, 2, 12, 30, 34), (2, 3, 4), Sliding(2)),
+    "several images": ((3, 20, 20, 24), (1, 2), Sliding(3, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("gaps", [1, 3])
+@pytest.mark.parametrize("name", GAPS)
+def test_gradients_with_gaps_are_those_without(name, gaps, dtype):
+    """As torch.cat hands its parts' gradients back: slices of a wider array."""
+    shape, axes, window = GAPS[name]
+    numbers = np.random.default_rng(0)
+    x = numbers.standard_normal(shape).astype(dtype)
+    pooling = pooling_of(x, Max(), window, axes)
+    values, offsets = kernels.forward_with_offsets(x, pooling)
+    upstream = numbers.standard_normal(values.shape).astype(dtype)
+    expected = kernels.backward(upstream, pooling, offsets)
+    for axis in (-1, axes[0]):
+        wide = np.concatenate([upstream, *[np.full_like(upstream, np.nan)] * gaps], axis)
+        slices = np.split(wide, gaps + 1, axis)
+        np.testing.assert_array_equal(kernels.backward(slices[0], pooling, offsets), expected)
+    every_second = np.repeat(upstream, 2, -1)[..., ::2]
+    np.testing.assert_array_equal(kernels.backward(every_second, pooling, offsets), expected)
+
+
 def test_sums_do_not_drift():
     # Equal numbers round the same way every time, the worst case for a running sum.
     for shape, window in (((1, 400, 400), Sliding(63, 1)), ((3, 200_000), Global()), ((1, 300, 300), Global())):
