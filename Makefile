@@ -9,6 +9,8 @@
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 PIP_ARGS ?=
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
+BUILD_REQUIREMENTS := $(INSTALL) "nanobind>=2.4" "numpy>=2.0"
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*)
 
 .PHONY: compare test test-all lint bench bench-quick kernels sanitize clean
@@ -38,12 +40,12 @@ bench-quick: .venv/bench
 
 # One stamp per set of dependencies; the package is installed in place, so only its compiled part makes it stale.
 .venv/%: .venv/bin/python $(NATIVE)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable ".[$*]"
+	$(INSTALL) --editable ".[$*]"
 	@touch $@
 
 # The compiled part beside its source, replaced at once, for work with PYTHONPATH=src.
 kernels: .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) "nanobind>=2.4" "numpy>=2.0"
+	$(BUILD_REQUIREMENTS)
 	PATH=$(CURDIR)/$(BIN):$$PATH cmake -S . -B build/kernels -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 	PATH=$(CURDIR)/$(BIN):$$PATH cmake --build build/kernels --parallel
 	cp build/kernels/_kernels*.so src/anypool/.kernels.new
@@ -52,7 +54,7 @@ kernels: .venv/bin/python
 # The kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer; an editable install must not come first.
 SANITIZED := build/sanitize/src
 sanitize: .venv/test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) "nanobind>=2.4"
+	$(BUILD_REQUIREMENTS)
 	PATH=$(CURDIR)/$(BIN):$$PATH cmake -S . -B build/sanitize -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 	    -DANYPOOL_SANITIZE=ON -DANYPOOL_LEVELS=v3
 	PATH=$(CURDIR)/$(BIN):$$PATH cmake --build build/sanitize --parallel 2

@@ -55,12 +55,9 @@ def set_num_threads(n: int) -> None:
     1
     >>> set_num_threads(0)
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer):
-        raise TypeError(f"n must be an integer, got {n!r}")
-    if not 0 <= n <= 4096:
-        raise ValueError(f"n must be between 0 and 4096, got {n}")
+    number = _checked(n, 4096, "4096")
     if _kernels is not None:
-        _kernels.set_num_threads(int(n))
+        _kernels.set_num_threads(number)
 
 
 def get_num_threads() -> int:
@@ -87,12 +84,9 @@ def set_kept_memory(n: int) -> None:
     0
     >>> set_kept_memory(usual)
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer):
-        raise TypeError(f"n must be an integer, got {n!r}")
-    if not 0 <= n <= 2**62:
-        raise ValueError(f"n must be between 0 and 2**62 bytes, got {n}")
+    number = _checked(n, 2**62, "2**62 bytes")
     if _kernels is not None:
-        _kernels.set_kept_memory(int(n))
+        _kernels.set_kept_memory(number)
 
 
 def get_kept_memory() -> int:
@@ -102,6 +96,14 @@ def get_kept_memory() -> int:
     True
     """
     return _kernels.get_kept_memory() if _kernels is not None else 0
+
+
+def _checked(n: Any, most: int, shown: str) -> int:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer):
+        raise TypeError(f"n must be an integer, got {n!r}")
+    if not 0 <= n <= most:
+        raise ValueError(f"n must be between 0 and {shown}, got {n}")
+    return int(n)
 
 
 def _read_environment() -> None:

@@ -139,34 +139,28 @@ def _highest(dtype: torch.dtype) -> float | int:
 _namespace = lru_cache(maxsize=64)(Namespace)
 _DEFAULTS = {dtype: Defaults(floating=name) for dtype, name in NAMES.items() if dtype.is_floating_point}
 
-
 PLAIN = (Tensor, torch.nn.Parameter)
-
-
-_FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
 _compiling, _transforming = torch.compiler.is_compiling, torch._C._are_functorch_transforms_active
 _dispatching, _tracing = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
 
 
 def is_plain(x: Any) -> bool:
     """Whether x is a tensor of floats on the CPU, and nobody compiles, traces, transforms or watches the call."""
-    if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _FLOATS or x.is_neg():
+    if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _DEFAULTS or x.is_neg():
         return False
     return not (_transforming() or forward_ad._current_level >= 0 or _dispatching()) and _tracing() is None
 
 
 def _transformed(x: Tensor) -> bool:
     """Whether x is under a torch.func transform or carries a forward-mode tangent."""
-    if torch._C._are_functorch_transforms_active():
+    if _transforming():
         return True
     return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None
 
 
 def _traced(x: Tensor) -> bool:
     """Whether what happens to x is watched by others: a subclass of Tensor, a mode, or a tracer."""
-    if type(x) not in PLAIN or torch._C._len_torch_dispatch_stack() > 0:
-        return True
-    return torch._C._get_tracing_state() is not None
+    return type(x) not in PLAIN or _dispatching() > 0 or _tracing() is not None
 
 
 def _kernel_refusal(pooling: Pooling) -> str | None:
@@ -305,7 +299,7 @@ class Torch(Adapter):
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
 
     def largest(self, indices: Tensor) -> tuple[int, int] | None:
-        if indices.is_meta or _traced(indices) or torch._C._are_functorch_transforms_active() or indices.numel() == 0:
+        if indices.is_meta or _traced(indices) or _transforming() or indices.numel() == 0:
             return None
         least, greatest = torch.aminmax(indices)
         return int(least), int(greatest)

@@ -73,40 +73,34 @@ def _overlap(rank: int, kernel_size: Any, stride: Any, padding: Any, dilation: A
     return math.prod(sizes) / math.prod(steps)
 
 
-def _max(function: Callable[..., Tensor]) -> Callable[[Tensor, Any, Any], Tensor]:
+def _windowed(function: Callable[..., Tensor]) -> Callable[[Tensor, Any, Any], Tensor]:
+    """Of an operator that takes a tensor and the arguments of a window: max pooling, and all that is adaptive."""
     return lambda x, operator, window: function(x, *window)
 
 
-def _average(function: Callable[..., Tensor]) -> Callable[[Tensor, Any, Any], Tensor]:
+def _average(function: Callable[..., Tensor], settings: int = 2) -> Callable[[Tensor, Any, Any], Tensor]:
+    """Of an average that takes so many of the arguments of `Average`."""
+
     def call(x: Tensor, operator: Any, window: Any) -> Tensor:
         kernel_size, stride, padding, _, ceil_mode = window
-        return function(x, kernel_size, stride, padding, ceil_mode, *operator)
+        return function(x, kernel_size, stride, padding, ceil_mode, *operator[:settings])
 
     return call
 
 
-def _average_1d(x: Tensor, operator: Any, window: Any) -> Tensor:
-    kernel_size, stride, padding, _, ceil_mode = window
-    return torch.avg_pool1d(x, kernel_size, stride, padding, ceil_mode, operator[0])
-
-
-def _adaptive(function: Callable[..., Tensor]) -> Callable[[Tensor, Any, Any], Tensor]:
-    return lambda x, operator, window: function(x, *window)
-
-
-MAX_1D = Native(_max(torch.max_pool1d))
-MAX_2D = Native(_max(torch.max_pool2d), Few(rows=(0, 2**14), channels_last=(0, 2**16)))
-MAX_3D = Native(_max(torch.max_pool3d))
-AVERAGE_1D = Native(_average_1d)
+MAX_1D = Native(_windowed(torch.max_pool1d))
+MAX_2D = Native(_windowed(torch.max_pool2d), Few(rows=(0, 2**14), channels_last=(0, 2**16)))
+MAX_3D = Native(_windowed(torch.max_pool3d))
+AVERAGE_1D = Native(_average(torch.avg_pool1d, settings=1))
 AVERAGE_2D = Native(_average(F.avg_pool2d), Few(rows=(0, 2**14), channels_last=(0, 2**18)))
 AVERAGE_3D = Native(_average(F.avg_pool3d))
-ADAPTIVE_MAX_1D = Native(_adaptive(F.adaptive_max_pool1d))
-ADAPTIVE_MAX_2D = Native(_adaptive(F.adaptive_max_pool2d), Few(rows=(0, 2**15), channels_last=(0, 2**17)))
-ADAPTIVE_MAX_3D = Native(_adaptive(F.adaptive_max_pool3d))
-ADAPTIVE_AVERAGE_1D = Native(_adaptive(F.adaptive_avg_pool1d))
+ADAPTIVE_MAX_1D = Native(_windowed(F.adaptive_max_pool1d))
+ADAPTIVE_MAX_2D = Native(_windowed(F.adaptive_max_pool2d), Few(rows=(0, 2**15), channels_last=(0, 2**17)))
+ADAPTIVE_MAX_3D = Native(_windowed(F.adaptive_max_pool3d))
+ADAPTIVE_AVERAGE_1D = Native(_windowed(F.adaptive_avg_pool1d))
 ADAPTIVE_AVERAGE_2D = Native(
-    _adaptive(F.adaptive_avg_pool2d),
+    _windowed(F.adaptive_avg_pool2d),
     Few(channels_last=(2**17, 2**17)),
     whole=Few(rows=(0, 2**17), channels_last=(0, 2**11)),
 )
-ADAPTIVE_AVERAGE_3D = Native(_adaptive(F.adaptive_avg_pool3d))
+ADAPTIVE_AVERAGE_3D = Native(_windowed(F.adaptive_avg_pool3d))
