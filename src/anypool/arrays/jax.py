@@ -134,8 +134,11 @@ class Jax(Adapter):
             reduction = jax_steps.MAX if isinstance(operator, Max) else jax_steps.MIN
             values = (jax_rules.extreme if known else jax_rules.fold)(x, windows, reduction).astype(pooling.result)
             return (values, jax_rules.places(x, windows, reduction)) if pooling.return_indices else values
-        sums = jax_rules.total(x, windows) if known else jax_rules.fold(x, windows, jax_steps.SUM)
-        values = operator.finish(sums, _counts(pooling), Namespace)
+        whole, counts = _counts(pooling)
+        if known:
+            values = jax_rules.total(x, counts, windows, operator, whole)
+        else:
+            values = operator.finish(jax_rules.fold(x, windows, jax_steps.SUM), whole, Namespace)
         if pooling.result in INTEGERS and pooling.accumulator in FLOATS:
             values = jnp.rint(values)
         return values.astype(pooling.result)
@@ -191,21 +194,21 @@ def _overhangs(plan: AxisPlan) -> bool:
     return isinstance(plan, SlidingAxis) and bool((plan.clipped()[1] < plan.width).any())
 
 
-def _counts(pooling: Pooling) -> Any:
-    """The number of elements that each window counts: one number, or an array that broadcasts to the output."""
-    total: Any = 1
+def _counts(pooling: Pooling) -> tuple[int, tuple[jax.Array, ...]]:
+    """The number of elements that each window counts: a product of a number, and of arrays that broadcast."""
+    whole, counts = 1, []
     for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
         if not _is_known(plan):
-            total = total * plan.width
+            whole = whole * plan.width
             continue
         count = plan.padded_counts() if pooling.operator.counts_padding else plan.clipped()[1]
         if (count == count[:1]).all():
-            total = total * int(count[0])
+            whole = whole * int(count[0])
         else:
             shape = [1] * len(pooling.shape)
             shape[axis] = len(count)
-            total = total * jnp.asarray(count.reshape(shape), pooling.accumulator)
-    return total
+            counts.append(jnp.asarray(count.reshape(shape), pooling.accumulator))
+    return whole, tuple(counts)
 
 
 ADAPTER = Jax()

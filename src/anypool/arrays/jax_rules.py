@@ -1,15 +1,15 @@
 """Max, min and sum over windows in JAX's own functions, each with a rule for its derivative.
 
 Undifferentiated, small windows are one `lax.reduce_window`, which XLA fuses with its neighbours, and large ones go one
-axis at a time. Differentiated, a max keeps which element won, as small unsigned integers, and its derivative picks that
-element's tangent. The rules are `jax.custom_jvp`s of ordinary functions, so every transformation applies to them, in
-any order and on any device.
+axis at a time; large arrays go band by band. Differentiated, a max keeps which element won, as small unsigned integers,
+and its derivative picks that element's tangent. The rules are `jax.custom_jvp`s of ordinary functions, so every
+transformation applies to them, in any order and on any device.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from anypool.arrays.jax_bands import Bands, bands, once
 from anypool.arrays.jax_steps import (
     ALONG_ONE_AXIS,
     MAX,
@@ -33,6 +34,8 @@ from anypool.arrays.jax_steps import (
     padded,
     steps,
 )
+from anypool.operators import Operator
+from anypool.windows import is_known
 
 TANGENTS_ONE_BY_ONE = 128
 """Elements along an axis, at most, whose tangents are summed one by one."""
@@ -55,13 +58,26 @@ def _reduce_window(x: Any, windows: Sequence[Along], reduction: Reduction) -> An
     return lax.reduce_window(x, initial, reduction.combine, tuple(width), tuple(stride), padding, None, tuple(step))
 
 
+def _few(windows: Windows) -> tuple[Along, ...] | None:
+    """The windows, if one reduce_window takes all their elements."""
+    sliding = tuple(along for along in windows if isinstance(along, Along))
+    few = len(sliding) == len(windows) and math.prod(along.width for along in sliding) <= AT_ONCE
+    return sliding if few else None
+
+
+def _one_by_one(x: Any, along: Along, reduction: Reduction) -> bool:
+    """Whether reduce_window takes the windows along an axis; slices ask for its length."""
+    sliced = along.stride == 1 and is_known(x.shape[along.axis])
+    return along.width <= (reduction.one_by_one if sliced else ALONG_ONE_AXIS)
+
+
 def fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
     """The reduction of every window, with JAX's own derivative."""
-    sliding = tuple(along for along in windows if isinstance(along, Along))
-    if len(sliding) == len(windows) and math.prod(along.width for along in sliding) <= AT_ONCE:
-        return _reduce_window(x, sliding, reduction)
+    few = _few(windows)
+    if few is not None:
+        return _reduce_window(x, few, reduction)
     for along in reversed(windows):
-        if isinstance(along, Along) and along.width <= ALONG_ONE_AXIS:
+        if isinstance(along, Along) and _one_by_one(x, along, reduction):
             x = _reduce_window(x, (along,), reduction)
         else:
             for step in folds((along,)):
@@ -69,13 +85,68 @@ def fold(x: Any, windows: Windows, reduction: Reduction) -> Any:
     return x
 
 
-def _winners(x: Any, windows: Windows, reduction: Reduction) -> tuple[Any, list[Any]]:
-    """The extreme of every window, and which elements they are: what `_take` needs."""
-    choices = []
+def _values(x: Any, windows: Windows, reduction: Reduction) -> Any:
+    """As `fold`, in bands where x is large and goes one axis at a time."""
+    banded = None if _few(windows) else bands(x, windows)
+    if banded is None:
+        return fold(x, windows, reduction)
+    (values,) = banded.pooled(lambda x, windows: (fold(x, windows, reduction),), x)
+    return values
+
+
+def _winners(x: Any, windows: Windows, reduction: Reduction) -> tuple[Any, ...]:
+    """The extreme of every window, and which elements they are, in bands where x is large and takes several steps."""
+    banded = _bands(x, windows)
+    if banded is not None:
+        return banded.pooled(partial(_found, reduction=reduction), x)
+    *stages, values = _stages(x, windows, reduction)
+    return values, *_choices(stages, windows, reduction, once)
+
+
+def _bands(x: Any, windows: Windows) -> Bands | None:
+    return bands(x, windows) if len(steps(windows)) > 1 else None
+
+
+def _found(x: Any, windows: Windows, reduction: Reduction) -> tuple[Any, ...]:
+    *stages, values = _stages(x, windows, reduction)
+    return values, *_choices(stages, windows, reduction, lambda function, stages: function(stages))
+
+
+def _stages(x: Any, windows: Windows, reduction: Reduction) -> list[Any]:
+    """x, and what every step makes of it."""
+    stages = [x]
     for step in steps(windows):
-        x, choice = step.winners(padded(x, step.padding, reduction.neutral(x.dtype)), reduction)
+        values, _ = step.winners(padded(stages[-1], step.padding, reduction.neutral(x.dtype)), reduction)
+        stages.append(values)
+    return stages
+
+
+def _choices(stages: Sequence[Any], windows: Windows, reduction: Reduction, compute: Callable[..., Any]) -> list[Any]:
+    """Who won at every step, in as few bytes as `_places` says: what `_take` needs. `compute` calls a function."""
+    together: dict[int, list[tuple[int, Step, Any]]] = {}
+    for (byte, bit), step, x in zip(_places(windows), steps(windows), stages, strict=True):
+        together.setdefault(byte, []).append((bit, step, x))
+    kept = []
+    for placed in together.values():
+        bits, numbered, given = zip(*placed, strict=True)
+        kept.append(compute(partial(_byte, bits, numbered, reduction), given))
+    return kept
+
+
+def _byte(bits: Sequence[int], steps: Sequence[Step], reduction: Reduction, stages: Sequence[Any]) -> Any:
+    """The choices of some steps together; their shapes differ by what the later steps pool."""
+    choices = []
+    for step, x in zip(steps, stages, strict=True):
+        _, choice = step.winners(padded(x, step.padding, reduction.neutral(x.dtype)), reduction)
         choices.append(choice)
-    return x, [_kept(choice) for choice in _packed(choices, windows)]
+    if len(choices) == 1:
+        return choices[0]
+    shape = [max(lengths) for lengths in zip(*(choice.shape for choice in choices), strict=True)]
+    byte: Any = np.uint8(0)
+    for bit, choice in zip(bits, choices, strict=True):
+        padding = [(0, longest - length, 0) for longest, length in zip(shape, choice.shape, strict=True)]
+        byte = byte | lax.pad(choice << np.uint8(bit), np.uint8(0), padding)
+    return byte
 
 
 def _places(windows: Windows) -> list[tuple[int, int]]:
@@ -88,23 +159,6 @@ def _places(windows: Windows) -> list[tuple[int, int]]:
         places.append((byte, end))
         end += bits
     return places
-
-
-def _packed(choices: list[Any], windows: Windows) -> list[Any]:
-    """The choices of all steps in as few bytes as that; their shapes differ by what the later steps pool."""
-    together: dict[int, list[tuple[int, Any]]] = {}
-    for (byte, bit), choice in zip(_places(windows), choices, strict=True):
-        together.setdefault(byte, []).append((bit, choice))
-    return [_byte(placed) if len(placed) > 1 else placed[0][1] for placed in together.values()]
-
-
-def _byte(placed: list[tuple[int, Any]]) -> Any:
-    shape = [max(lengths) for lengths in zip(*(choice.shape for _, choice in placed), strict=True)]
-    byte: Any = np.uint8(0)
-    for bit, choice in placed:
-        padding = [(0, longest - length, 0) for longest, length in zip(shape, choice.shape, strict=True)]
-        byte = byte | lax.pad(choice << np.uint8(bit), np.uint8(0), padding)
-    return byte
 
 
 def _unpacked(kept: Sequence[Any], x: Any, windows: Windows) -> Sequence[Any]:
@@ -124,18 +178,6 @@ def _unpacked(kept: Sequence[Any], x: Any, windows: Windows) -> Sequence[Any]:
     return choices
 
 
-def _kept(choice: Any) -> Any:
-    """The choice, computed once: XLA must not fuse it into the gradient, where it would be computed for every element.
-
-    A barrier says so, but XLA's CPU compiler drops barriers before it fuses; it does not fuse across a branch.
-    """
-
-    def branch(choice: Any) -> Any:
-        return lax.cond(lax.optimization_barrier(jnp.asarray(True)), lambda kept: kept, jnp.zeros_like, choice)
-
-    return lax.platform_dependent(choice, cpu=branch, default=lax.optimization_barrier)
-
-
 def _take(choices: Sequence[Any], x: Any, windows: Windows) -> Any:
     """The chosen elements of x: linear in x."""
     for step, choice in zip(steps(windows), _unpacked(choices, x, windows), strict=True):
@@ -143,21 +185,28 @@ def _take(choices: Sequence[Any], x: Any, windows: Windows) -> Any:
     return x
 
 
-def _tangent(choices: Sequence[Any], x: Any, windows: Windows) -> Any:
-    """As `_take`; whoever differentiates keeps the choices alone, and compares again where a mask is needed."""
+def _tangent(choices: Sequence[Any], values: Any, x: Any, windows: Windows) -> Any:
+    """As `_take`, in bands where `_winners` are; the values have the tangent's shape.
+
+    Whoever differentiates keeps the choices alone, and compares again where a mask is needed.
+    """
+    banded = _bands(x, windows)
+    if banded is not None:
+        _, *spans = banded.spans(partial(_found, reduction=MAX), x)
+        return banded.linear(_take, choices, spans, x, values.shape)
     return jax.checkpoint(partial(_take, windows=windows), prevent_cse=False)(choices, x)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _extreme(x: Any, windows: Windows, reduction: Reduction) -> Any:
-    return fold(x, windows, reduction)
+    return _values(x, windows, reduction)
 
 
 @_extreme.defjvp
 def _extreme_jvp(windows: Windows, reduction: Reduction, primals: Any, tangents: Any) -> tuple[Any, Any]:
     (x,), (tangent,) = primals, tangents
-    values, choices = _winners(lax.stop_gradient(x), windows, reduction)
-    return _selected(x, values, choices, windows), _tangent(choices, tangent, windows)
+    values, *choices = _winners(lax.stop_gradient(x), windows, reduction)
+    return _selected(x, values, choices, windows), _tangent(choices, values, tangent, windows)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(3,))
@@ -169,20 +218,31 @@ def _selected(x: Any, values: Any, choices: list[Any], windows: Windows) -> Any:
 @_selected.defjvp
 def _selected_jvp(windows: Windows, primals: Any, tangents: Any) -> tuple[Any, Any]:
     x, values, choices = primals
-    return _selected(x, values, choices, windows), _tangent(choices, tangents[0], windows)
+    return _selected(x, values, choices, windows), _tangent(choices, values, tangents[0], windows)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _total(x: Any, windows: Windows) -> Any:
-    return fold(x, windows, SUM)
+def _finished(x: Any, counts: tuple[Any, ...], windows: Windows, operator: Operator, whole: int) -> Any:
+    return operator.finish(_values(x, windows, SUM), math.prod(counts, start=whole), jnp)
+
+
+_total = jax.custom_jvp(_finished, nondiff_argnums=(2, 3, 4))
 
 
 @_total.defjvp
-def _total_jvp(windows: Windows, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    (x,), (tangent,) = primals, tangents
-    for step in folds(windows):
-        tangent = _tangents_summed(step, tangent)
-    return _total(x, windows), tangent
+def _total_jvp(windows: Windows, operator: Operator, whole: int, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    x, counts = primals
+    values = _total(x, counts, windows, operator, whole)
+
+    def finished(counts: Any, tangents: Any, windows: Windows) -> Any:
+        for step in folds(windows):
+            tangents = _tangents_summed(step, tangents)
+        return operator.finish(tangents, math.prod(counts, start=whole), jnp)
+
+    banded = bands(x, windows)
+    if banded is None:
+        return values, finished(counts, tangents[0], windows)
+    spans = [banded.outputs if count.shape[banded.axis] > 1 else None for count in counts]
+    return values, banded.linear(finished, counts, spans, tangents[0], values.shape)
 
 
 def _tangents_summed(step: Step | Doubling, tangents: Any) -> Any:
@@ -200,13 +260,13 @@ def _tangents_summed(step: Step | Doubling, tangents: Any) -> Any:
 def extreme(x: jax.Array, windows: Windows, reduction: Reduction) -> jax.Array:
     """The greatest (`MAX`) or least (`MIN`) element of every window. Derivative: 1 at the first of them, row-major."""
     differentiable = jnp.issubdtype(x.dtype, jnp.floating)
-    return _extreme(x, windows, reduction) if differentiable else fold(x, windows, reduction)
+    return _extreme(x, windows, reduction) if differentiable else _values(x, windows, reduction)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
 def places(x: jax.Array, windows: Windows, reduction: Reduction) -> jax.Array:
     """Where those elements are: flat positions within the pooled axes, row-major in the order of `windows`."""
-    _, choices = _winners(lax.stop_gradient(x), windows, reduction)
+    _, *choices = _found(lax.stop_gradient(x), windows, reduction)
     dtype = jnp.result_type(int)
     position: Any = 0
     for along in windows:
@@ -214,7 +274,8 @@ def places(x: jax.Array, windows: Windows, reduction: Reduction) -> jax.Array:
     return _take(choices, position, windows)
 
 
-@partial(jax.jit, static_argnums=1)
-def total(x: jax.Array, windows: Windows) -> jax.Array:
-    """The sum of every window. Derivative: 1 at every element."""
-    return _total(x, windows) if jnp.issubdtype(x.dtype, jnp.floating) else fold(x, windows, SUM)
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def total(x: jax.Array, counts: tuple[jax.Array, ...], windows: Windows, operator: Operator, whole: int) -> jax.Array:
+    """What the operator makes of the sum of every window, linear in it, and of its count, `whole` times `counts`."""
+    function = _total if jnp.issubdtype(x.dtype, jnp.floating) else _finished
+    return function(x, counts, windows, operator, whole)

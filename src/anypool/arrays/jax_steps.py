@@ -46,6 +46,8 @@ class Reduction:
     combine: Callable[[Any, Any], Any]
     reduce: Callable[..., Any]
     neutral: Callable[[Any], Any]
+    one_by_one: int
+    """Elements along an axis at stride 1, at most, that one reduce_window reduces; beyond, slices are faster."""
 
     def loses(self, a: Any, b: Any) -> Any:
         """Where b, which comes later, beats a: ties go to a, and the first NaN wins."""
@@ -71,10 +73,10 @@ def _sum_by_halves(x: Any, axis: int) -> Any:
     return lax.reduce(x, np.zeros((), x.dtype), lax.add, (axis,))
 
 
-MAX = Reduction(lax.max, jnp.max, partial(_extreme_of, sign=-1))
-MIN = Reduction(lax.min, jnp.min, partial(_extreme_of, sign=1))
-SUM = Reduction(lax.add, _sum_by_halves, partial(np.zeros, ()))
-SUM_OF_TANGENTS = Reduction(lax.add, jnp.sum, partial(np.zeros, ()))
+MAX = Reduction(lax.max, jnp.max, partial(_extreme_of, sign=-1), 4)
+MIN = Reduction(lax.min, jnp.min, partial(_extreme_of, sign=1), 4)
+SUM = Reduction(lax.add, _sum_by_halves, partial(np.zeros, ()), ALONG_ONE_AXIS)
+SUM_OF_TANGENTS = Reduction(lax.add, jnp.sum, partial(np.zeros, ()), ALONG_ONE_AXIS)
 """As SUM; its transpose is one broadcast."""
 
 
@@ -251,11 +253,19 @@ class Overlapping:
                 stride[along.axis] = along.stride
             yield lax.slice(x, start, stop, stride)
 
-    def fold(self, x: Any, reduction: Reduction) -> Any:
-        return functools.reduce(reduction.combine, self.elements(padded(x, self.windows, reduction.neutral(x.dtype))))
+    def fold(self, x: Any, reduction: Reduction, split: int = 0) -> Any:
+        """The axes from `split` on are not yet taken apart into windows with padding and windows without."""
+        if split < len(self.windows):
+            along = self.windows[split]
+            parts = along.parts(x, reduction.neutral(x.dtype))
+            return lax.concatenate([self.fold(part, reduction, split + 1) for part in parts], along.axis)
+        reduced = list(self.elements(x))
+        while len(reduced) > 1:  # in pairs: that errs less than one after the other, and takes less time
+            reduced = [functools.reduce(reduction.combine, reduced[i : i + 2]) for i in range(0, len(reduced), 2)]
+        return reduced[0]
 
     def winners(self, x: Any, reduction: Reduction, split: int = 0) -> tuple[Any, Any]:
-        """The axes from `split` on are not yet taken apart into windows with padding and windows without."""
+        """As `fold`, and who won."""
         if split < len(self.windows):
             along = self.windows[split]
             parts = along.parts(x, reduction.neutral(x.dtype))
