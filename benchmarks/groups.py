@@ -167,6 +167,10 @@ def _print_row(record: pooling.Record) -> None:
     CONSOLE.print(line, soft_wrap=True)
 
 
+def _print_jax(record: pooling.Record) -> None:
+    _print_row(record | {"name": f"{record['name']}; memory: {record['memory']}"})
+
+
 def _print_network(record: dict[str, Any]) -> None:
     seconds = record["seconds"]
     gain, bound = record["gain"], record["bound"]
@@ -199,7 +203,7 @@ def _coloured(text: str, ratio: float) -> str:
 GROUPS: dict[str, tuple[Callable[[bool, str, Report], None], Report]] = {
     "kernels": (kernels, _print_row),
     "torch-networks": (torch_networks, _print_network),
-    "jax": (jax_gradients, _print_row),
+    "jax": (jax_gradients, _print_jax),
     "keras": (keras_course, _print_keras),
     "memory": (memory, _print_memory),
 }

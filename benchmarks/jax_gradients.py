@@ -1,11 +1,18 @@
-"""The group "jax": pooling of JAX arrays by anypool, and its gradient, beside reduce_window and jax.grad of it."""
+"""The group "jax": pooling of JAX arrays by anypool, and its gradient, beside reduce_window and jax.grad of it.
+
+On a CPU, JAX's arrays lie where malloc puts them. Whether that is memory which the process has had before, or fresh
+pages of 4 KiB that must be touched first, is as chance has it, and decides over a call of a few passes over memory. So
+everything is measured twice, in a process each.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import anypool as ap
+from benchmarks import children
 from benchmarks.cases import AVERAGE, BACKWARD, CASES, FIRST, FORWARD, LAST, MAX, Case, Row, same
 from benchmarks.contenders import Jax
 from benchmarks.pooling import Record
@@ -15,6 +22,16 @@ from benchmarks.tasks import Task
 OURS = "anypool JAX"
 LARGE = (2, 8, 512, 512)
 SHARE = (1, 2, 512, 512)
+
+USUAL, KEPT = "malloc's defaults", "kept, in huge pages"
+MEMORY = {
+    USUAL: {},
+    KEPT: {
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1"
+        ":glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"
+    },
+}
+"""What is asked of the C library, by a name for the memory it then gives: glibc's, others do not listen."""
 
 JAX_CASES = (
     *(case for case in CASES if case.what in ("plain", "ResNet stem", "VGG") and case.dtype == "float32"),
@@ -42,7 +59,14 @@ def case_operators(case: Case) -> tuple[str, ...]:
 
 
 def measure(quick: bool, only: str, report: Callable[[Record], None]) -> None:
-    """One record per case, operator, layout and direction; "backward" is what jax.grad computes."""
+    """One record per memory, case, operator, layout and direction; "backward" is what jax.grad computes."""
+    for memory in (USUAL,) if quick else MEMORY:
+        arguments = [memory, only, *(["--quick"] if quick else [])]
+        for record in children.records(__name__, *arguments, environment=MEMORY[memory]):
+            report(record)
+
+
+def _measure_here(memory: str, only: str, quick: bool) -> None:
     rows = [
         Row(case, operator, layout, direction)
         for case in JAX_CASES
@@ -51,4 +75,13 @@ def measure(quick: bool, only: str, report: Callable[[Record], None]) -> None:
         for operator in case_operators(case)
         for direction in (FORWARD, BACKWARD)
     ]
-    measure_rows([row for row in rows if only in row.name], (AnypoolJax(),), (JaxItself(),), report)
+    measure_rows(
+        [row for row in rows if only in row.name],
+        (AnypoolJax(),),
+        (JaxItself(),),
+        lambda record: children.report(record | {"memory": memory}),
+    )
+
+
+if __name__ == "__main__":
+    _measure_here(*sys.argv[1:3], quick="--quick" in sys.argv)

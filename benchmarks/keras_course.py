@@ -5,13 +5,11 @@ A process per backend, since Keras has one for life; within it everything is int
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from benchmarks import children
 
 BACKENDS = ("jax", "torch", "tensorflow")
 IMAGES, BATCH, SECONDS = 1280, 64, 15.0
@@ -28,16 +26,9 @@ def measure(quick: bool, only: str, report: Callable[[Record], None]) -> None:
     for backend in BACKENDS[:1] if quick else BACKENDS:
         if only not in backend:
             continue
-        command = [sys.executable, "-m", "benchmarks.keras_course", *(["--quick"] if quick else [])]
-        environment = os.environ | {"KERAS_BACKEND": backend}
-        root = Path(__file__).parents[1]
-        with subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith("{"):
-                    report(json.loads(line))
-        if process.returncode:
-            raise RuntimeError(f"the course network on Keras's {backend} backend ended with code {process.returncode}")
+        arguments = ["--quick"] if quick else []
+        for record in children.records(__name__, *arguments, environment={"KERAS_BACKEND": backend}):
+            report(record)
 
 
 def _measure_here(quick: bool) -> None:
@@ -90,7 +81,7 @@ def _measure_here(quick: bool) -> None:
                 "gain": median_ratio(rounds, THEIRS, OURS),
                 "itself": median_ratio(rounds, THEIRS, ITSELF),
             }
-            print(json.dumps(record), flush=True)
+            children.report(record)
 
 
 def _bound(do: Callable[[Any, int], None], model: Any, n: int) -> Callable[[], None]:

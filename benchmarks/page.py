@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import defaultdict
@@ -237,15 +238,22 @@ before it.
 
 
 def _jax(records: list[Record]) -> str:
-    def lines() -> Iterator[tuple[str, ...]]:
+    def lines(records: Iterable[Record]) -> Iterator[tuple[str, ...]]:
         for record in records:
             (ours,) = (seconds for name, seconds in record["seconds"].items() if name.startswith("anypool"))
             shape = "×".join(map(str, record["shape"]))
             yield record["name"], shape, _milliseconds(ours), *(_peer(record, peer) for peer in peers)
 
     peers = list(dict.fromkeys(peer for record in records for peer in record["beside"]))
-    head = "Milliseconds, everyone jitted; *backward* is what `jax.grad` computes.\n\n"
-    return head + _table(("", "shape, channels first", "anypool", *peers), lines())
+    text = """\
+Milliseconds, everyone jitted; *backward* is what `jax.grad` computes. Measured twice, in a process each: with malloc's
+defaults, which give calls memory that the process has had before or fresh pages as chance has it, and with freed memory
+kept in huge pages (see docs/jax.md), which spares everyone fresh pages.
+
+"""
+    for memory, measured in itertools.groupby(records, key=lambda record: record["memory"]):
+        text += _table((f"memory: {memory}", "shape, channels first", "anypool", *peers), lines(measured)) + "\n"
+    return text
 
 
 def _keras(records: list[Record]) -> str:

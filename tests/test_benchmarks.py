@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("rich")
 
 from anypool import Sliding
-from benchmarks import cases, contenders, page, pooling, timing
+from benchmarks import cases, children, contenders, page, pooling, timing
 from benchmarks.cases import AVERAGE, BACKWARD, FIRST, FORWARD, LAST, MAX, TRAINING, Case, Row
 from benchmarks.contenders import ANYPOOL, INTO, Contender
 from benchmarks.goals import Goal, goals
@@ -250,3 +250,17 @@ def test_peak_memory_counts_what_a_step_holds() -> None:
         torch.empty(500)
 
     assert torch_networks.peak_bytes(step) == pytest.approx(8000, rel=0.05)
+
+
+def test_a_child_that_fails_is_named_with_what_it_was_given() -> None:
+    with pytest.raises(RuntimeError, match=r"KERAS_BACKEND=none -m benchmarks\.nothing ended with code 1"):
+        list(children.records("benchmarks.nothing", environment={"KERAS_BACKEND": "none"}))
+
+
+def test_gradients_in_jax_are_measured_in_a_child() -> None:
+    pytest.importorskip("jax")
+    (record,) = children.records(
+        "benchmarks.jax_gradients", "some memory", "course CNN 1, 2 s2, max, backward", environment={}
+    )
+    assert record["memory"] == "some memory"
+    assert set(record["seconds"]) == {"anypool JAX", "JAX"}
