@@ -37,6 +37,9 @@ POOLINGS = {
     ),
     "sum with gaps": (partial(ap.sum_pool, kernel_size=(2, 3), stride=(4, 1)), (2, 2, 42, 12)),
 }
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""For small arrays through large programs, which take longer to optimise than to run."""
+
 LONG = ("max of parts, dilated", "max, channels last", "max along the second axis", "average of the padding")
 ALL = pytest.mark.parametrize(("pool", "shape"), POOLINGS.values(), ids=POOLINGS)
 QUICK = pytest.mark.parametrize(
@@ -82,11 +85,11 @@ def one_by_one(pool, shape):
 def test_bands_are_what_they_are_at_once(pool, shape, monkeypatch):
     x, pool = tied(shape) / 2, one_by_one(pool, shape)
     jax.clear_caches()
-    expected = jax.jit(partial(every_way, pool))(x)
+    expected = jax.jit(partial(every_way, pool), compiler_options=QUICKLY)(x)
     for name, value in SMALL.items():
         monkeypatch.setattr(jax_bands, name, value)
     jax.clear_caches()
-    got = jax.jit(partial(every_way, pool))(x)
+    got = jax.jit(partial(every_way, pool), compiler_options=QUICKLY)(x)
     jax.clear_caches()
     for ours, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -160,7 +163,7 @@ def test_a_gradient_of_a_gigabyte_takes_no_further_copy(kind, window, most):
     assert memory.temp_size_in_bytes <= most * upstream.size
 
 
-@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+@pytest.mark.parametrize("kind", ["Auto", pytest.param("Explicit", marks=pytest.mark.slow)])
 def test_a_sharded_batch_stays_sharded_in_bands(kind):
     setting = "".join(f"jax_bands.{name} = {value}\n" for name, value in SMALL.items())
     script = f"from anypool.arrays import jax_bands\n{setting}" + SHARDED.replace("(8, 3, 18, 18)", "(8, 3, 40, 18)")
