@@ -1,8 +1,8 @@
 """Poolings of large JAX arrays band by band, so that nothing between input and output is ever as large as they are.
 
 A band is some rows of the output along one pooled axis, and the rows of the input that they need: those of neighbouring
-bands overlap as windows do. Along a pooled axis, because arrays are sharded along others. Large arrays are no slower
-for it: fresh memory costs more than rows that are read twice.
+bands overlap as windows do. Along a pooled axis, because arrays are sharded along others. Rows that are read twice cost
+about what fresh memory for another array would: of 1 GiB, value and gradient take 0.7 to 1.2 times as long as at once.
 """
 
 from __future__ import annotations
