@@ -7,8 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-"""XLA_FLAGS for small arrays through many programs, which take longer to optimise than to run."""
+QUICK_OPTIONS = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Options of XLA's for small arrays through many programs, which take longer to optimise than to run."""
+
+QUICK_XLA = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICK_OPTIONS.items())
+"""The same as XLA_FLAGS."""
 
 
 def run_tests(*arguments, timeout=540, **environment):

@@ -194,7 +194,7 @@ def test_one_byte_per_output_is_kept_for_the_gradient(kernel, stride, padding):
 @pytest.mark.parametrize(
     ("pool", "width", "most"),
     [
-        *((ap.max_pool, width, most) for width, most in ((15, 1.3), (31, 2.8), (63, 4.3))),
+        *((ap.max_pool, width, most) for width, most in ((15, 1.3), (31, 2.6), (63, 4.0))),
         *((ap.avg_pool, width, most) for width, most in ((3, 1.1), (7, 1.1), (15, 2.2), (63, 3.8))),
     ],
 )
@@ -355,12 +355,16 @@ print("sharded")
 """
 
 
-@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
-def test_a_sharded_batch_stays_sharded_on_four_devices_from_two_threads(kind):
+def check_sharded(kind, script=SHARDED):
     flags = f"--xla_force_host_platform_device_count=4 {QUICK_XLA}"
-    done = run_python("-c", SHARDED, kind, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
+    done = run_python("-c", script, kind, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "sharded" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_a_sharded_batch_stays_sharded_on_four_devices_from_two_threads(kind):
+    check_sharded(kind)
 
 
 def test_with_x64():

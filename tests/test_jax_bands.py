@@ -5,17 +5,18 @@ from functools import partial
 
 import numpy as np
 import pytest
-from processes import QUICK_XLA, run_python
+from processes import QUICK_OPTIONS
 
 import anypool as ap
 
 jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp  # noqa: E402
-from test_jax import SHARDED, tied  # noqa: E402
+from test_jax import SHARDED, check_sharded, tied  # noqa: E402
 
 from anypool.arrays import jax_bands  # noqa: E402
 from anypool.arrays.jax_steps import Along  # noqa: E402
+from benchmarks import memory  # noqa: E402
 
 SMALL = {"LARGE": 0, "BAND": 1, "SHARED": 1.0, "FEWEST": 4}
 """What makes bands of small arrays."""
@@ -37,9 +38,6 @@ POOLINGS = {
     ),
     "sum with gaps": (partial(ap.sum_pool, kernel_size=(2, 3), stride=(4, 1)), (2, 2, 42, 12)),
 }
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""For small arrays through large programs, which take longer to optimise than to run."""
-
 LONG = ("max of parts, dilated", "max, channels last", "max along the second axis", "average of the padding")
 ALL = pytest.mark.parametrize(("pool", "shape"), POOLINGS.values(), ids=POOLINGS)
 QUICK = pytest.mark.parametrize(
@@ -48,12 +46,16 @@ QUICK = pytest.mark.parametrize(
 )
 
 
+def make_small(monkeypatch):
+    for name, value in SMALL.items():
+        monkeypatch.setattr(jax_bands, name, value)
+    jax.clear_caches()
+
+
 @pytest.fixture
 def small(monkeypatch):
     """Bands of small arrays, until the test ends."""
-    jax.clear_caches()
-    for name, value in SMALL.items():
-        monkeypatch.setattr(jax_bands, name, value)
+    make_small(monkeypatch)
     yield
     jax.clear_caches()
 
@@ -85,11 +87,9 @@ def one_by_one(pool, shape):
 def test_bands_are_what_they_are_at_once(pool, shape, monkeypatch):
     x, pool = tied(shape) / 2, one_by_one(pool, shape)
     jax.clear_caches()
-    expected = jax.jit(partial(every_way, pool), compiler_options=QUICKLY)(x)
-    for name, value in SMALL.items():
-        monkeypatch.setattr(jax_bands, name, value)
-    jax.clear_caches()
-    got = jax.jit(partial(every_way, pool), compiler_options=QUICKLY)(x)
+    expected = jax.jit(partial(every_way, pool), compiler_options=QUICK_OPTIONS)(x)
+    make_small(monkeypatch)
+    got = jax.jit(partial(every_way, pool), compiler_options=QUICK_OPTIONS)(x)
     jax.clear_caches()
     for ours, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -152,25 +152,14 @@ def test_every_output_lies_in_one_band_and_what_it_needs_too(rng, monkeypatch):
 )
 def test_a_gradient_of_a_gigabyte_takes_no_further_copy(kind, window, most):
     """Bytes per output beside input, output and both gradients; compiled, not run."""
-    x = jax.ShapeDtypeStruct((16, 16, 1024, 1024), jnp.float32)
-    upstream = jax.ShapeDtypeStruct((16, 16, *window.output_shape((1024, 1024))), jnp.float32)
-
-    def both(x, upstream):
-        y, pullback = jax.vjp(lambda x: ap.pool(x, kind, window), x)
-        return y, pullback(upstream)[0]
-
-    memory = jax.jit(both).lower(x, upstream).compile().memory_analysis()
-    assert memory.temp_size_in_bytes <= most * upstream.size
+    assert memory.jax_gradient(kind, window)["bytes per output"]["anypool"] <= most
 
 
 @pytest.mark.parametrize("kind", ["Auto", pytest.param("Explicit", marks=pytest.mark.slow)])
 def test_a_sharded_batch_stays_sharded_in_bands(kind):
     setting = "".join(f"jax_bands.{name} = {value}\n" for name, value in SMALL.items())
     script = f"from anypool.arrays import jax_bands\n{setting}" + SHARDED.replace("(8, 3, 18, 18)", "(8, 3, 40, 18)")
-    flags = f"--xla_force_host_platform_device_count=4 {QUICK_XLA}"
-    done = run_python("-c", script, kind, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert "sharded" in done.stdout
+    check_sharded(kind, script)
 
 
 def test_bands_export_for_every_platform(small):

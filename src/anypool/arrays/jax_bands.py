@@ -38,31 +38,31 @@ class Band:
     """The first band (place 0), the last (2), or one of those between (1), where `number` says which."""
 
     place: int
-    axis: int
     windows: Windows
     number: Any = 0
 
 
 @dataclass(frozen=True)
 class Spans:
-    """Where an array's bands lie along the axis: the (start, length) of the first, of the second, and of the last.
+    """Where an array's bands lie along an axis: the (start, length) of the first, of the second, and of the last.
 
     From the second on, every band but the last starts `pitch` after the one before.
     """
 
+    axis: int
     places: tuple[tuple[int, int], ...]
     pitch: int
 
     def of(self, x: Any, band: Band) -> Any:
-        return lax.dynamic_slice_in_dim(x, self._start(band), self.places[band.place][1], band.axis)
+        return lax.dynamic_slice_in_dim(x, self._start(band), self.places[band.place][1], self.axis)
 
     def put(self, x: Any, part: Any, band: Band) -> Any:
-        return lax.dynamic_update_slice_in_dim(x, part, self._start(band), band.axis)
+        return lax.dynamic_update_slice_in_dim(x, part, self._start(band), self.axis)
 
-    def begun(self, part: Any, band: Band) -> Any:
+    def begun(self, part: Any) -> Any:
         """An array of which the first band is known."""
         padding = [(0, 0, 0)] * part.ndim
-        padding[band.axis] = (0, sum(self.places[-1]) - part.shape[band.axis], 0)
+        padding[self.axis] = (0, sum(self.places[-1]) - part.shape[self.axis], 0)
         return lax.pad(part, jnp.zeros((), part.dtype), padding)
 
     def _start(self, band: Band) -> Any:
@@ -73,7 +73,6 @@ class Spans:
 class Bands:
     """All bands of a pooling: those between the first and the last are alike, and need no padding along the axis."""
 
-    axis: int
     bands: tuple[Band, Band, Band]
     between: int
     inputs: Spans
@@ -93,7 +92,7 @@ class Bands:
         def step(whole: tuple[Any, ...] | None, band: Band) -> tuple[Any, ...]:
             parts = function(once(partial(self.inputs.of, band=band), x), band.windows)
             if whole is None:
-                return tuple(span.begun(part, band) for span, part in zip(spans, parts, strict=True))
+                return tuple(span.begun(part) for span, part in zip(spans, parts, strict=True))
             return tuple(span.put(y, part, band) for span, y, part in zip(spans, whole, parts, strict=True))
 
         return self.fold(step, None)
@@ -101,12 +100,14 @@ class Bands:
     def spans(self, function: Callable[..., tuple[Any, ...]], x: Any) -> tuple[Spans, ...]:
         """Where the bands of each of the function's arrays lie once they are put together."""
 
+        axis = self.inputs.axis
+
         def lengths(band: Band) -> list[int]:
             parts = jax.eval_shape(lambda x: function(self.inputs.of(x, band), band.windows), x)
-            return [part.shape[band.axis] for part in parts]
+            return [part.shape[axis] for part in parts]
 
         return tuple(
-            Spans(((0, first), (first, each), (first + self.between * each, last)), each)
+            Spans(axis, ((0, first), (first, each), (first + self.between * each, last)), each)
             for first, each, last in zip(*map(lengths, self.bands), strict=True)
         )
 
@@ -184,9 +185,9 @@ def _cut(along: Along, windows: Windows, length: int, each: int) -> Bands | None
         stop = first + (count - 1) * along.stride + along.reach
         own = replace(along, before=max(-first, 0), after=max(stop - length, 0))
         rows.append((max(first, 0), min(stop, length) - max(first, 0)))
-        cut.append(Band(place, along.axis, tuple(own if other is along else other for other in windows)))
-    inputs, (first_band, second, last) = Spans(tuple(rows), each * along.stride), cut
-    return Bands(along.axis, (first_band, second, last), between, inputs, Spans(places, each))
+        cut.append(Band(place, tuple(own if other is along else other for other in windows)))
+    inputs = Spans(along.axis, tuple(rows), each * along.stride)
+    return Bands((cut[0], cut[1], cut[2]), between, inputs, Spans(along.axis, places, each))
 
 
 def _zeros(x: Any, shape: tuple[int, ...]) -> Any:
@@ -204,10 +205,23 @@ def once(function: Callable[..., Any], *arrays: Any) -> Any:
 
     def loop(*arrays: Any) -> Any:
         def step(number: Any, _: Any) -> Any:
-            _, here = lax.optimization_barrier((number, arrays))  # without it, all would be moved out of the loop
-            return function(*here)
+            return function(*_within(number, arrays))
 
         begun = jax.tree.map(jnp.zeros_like, step(0, None))  # of its type, sharding and all: nothing is computed
         return lax.fori_loop(0, lax.optimization_barrier(jnp.asarray(1)), step, begun)
 
     return lax.platform_dependent(*arrays, cpu=loop, default=lambda *here: lax.optimization_barrier(function(*here)))
+
+
+def settled(x: Any) -> Any:
+    """As `once`, of arrays that are computed: a loop that does nothing with them, where they lie."""
+
+    def loop(x: Any) -> Any:
+        return lax.fori_loop(0, lax.optimization_barrier(jnp.asarray(1)), _within, x)
+
+    return lax.platform_dependent(x, cpu=loop, default=lax.optimization_barrier)
+
+
+def _within(number: Any, arrays: Any) -> Any:
+    """The arrays as they are in a loop: without the barrier, what depends on nothing else would be moved out of it."""
+    return lax.optimization_barrier((number, arrays))[1]

@@ -9,7 +9,7 @@ transformation applies to them, in any order and on any device.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from anypool.arrays.jax_bands import Bands, bands, once
+from anypool.arrays.jax_bands import Bands, bands, once, settled
 from anypool.arrays.jax_steps import (
     ALONG_ONE_AXIS,
     MAX,
@@ -96,11 +96,16 @@ def _values(x: Any, windows: Windows, reduction: Reduction) -> Any:
 
 def _winners(x: Any, windows: Windows, reduction: Reduction) -> tuple[Any, ...]:
     """The extreme of every window, and which elements they are, in bands where x is large and takes several steps."""
+    function = partial(_found, reduction=reduction)
     banded = _bands(x, windows)
     if banded is not None:
-        return banded.pooled(partial(_found, reduction=reduction), x)
-    *stages, values = _stages(x, windows, reduction)
-    return values, *_choices(stages, windows, reduction, once)
+        return banded.pooled(function, x)
+    values, *choices = function(x, windows)
+    if len(steps(windows)) == 1:
+        return values, *once(lambda x: function(x, windows)[1:], x)
+    return values, *settled(
+        choices
+    )  # a step's values are the next one's: to look for choices anew would take them twice
 
 
 def _bands(x: Any, windows: Windows) -> Bands | None:
@@ -108,45 +113,11 @@ def _bands(x: Any, windows: Windows) -> Bands | None:
 
 
 def _found(x: Any, windows: Windows, reduction: Reduction) -> tuple[Any, ...]:
-    *stages, values = _stages(x, windows, reduction)
-    return values, *_choices(stages, windows, reduction, lambda function, stages: function(stages))
-
-
-def _stages(x: Any, windows: Windows, reduction: Reduction) -> list[Any]:
-    """x, and what every step makes of it."""
-    stages = [x]
-    for step in steps(windows):
-        values, _ = step.winners(padded(stages[-1], step.padding, reduction.neutral(x.dtype)), reduction)
-        stages.append(values)
-    return stages
-
-
-def _choices(stages: Sequence[Any], windows: Windows, reduction: Reduction, compute: Callable[..., Any]) -> list[Any]:
-    """Who won at every step, in as few bytes as `_places` says: what `_take` needs. `compute` calls a function."""
-    together: dict[int, list[tuple[int, Step, Any]]] = {}
-    for (byte, bit), step, x in zip(_places(windows), steps(windows), stages, strict=True):
-        together.setdefault(byte, []).append((bit, step, x))
-    kept = []
-    for placed in together.values():
-        bits, numbered, given = zip(*placed, strict=True)
-        kept.append(compute(partial(_byte, bits, numbered, reduction), given))
-    return kept
-
-
-def _byte(bits: Sequence[int], steps: Sequence[Step], reduction: Reduction, stages: Sequence[Any]) -> Any:
-    """The choices of some steps together; their shapes differ by what the later steps pool."""
     choices = []
-    for step, x in zip(steps, stages, strict=True):
-        _, choice = step.winners(padded(x, step.padding, reduction.neutral(x.dtype)), reduction)
+    for step in steps(windows):
+        x, choice = step.winners(padded(x, step.padding, reduction.neutral(x.dtype)), reduction)
         choices.append(choice)
-    if len(choices) == 1:
-        return choices[0]
-    shape = [max(lengths) for lengths in zip(*(choice.shape for choice in choices), strict=True)]
-    byte: Any = np.uint8(0)
-    for bit, choice in zip(bits, choices, strict=True):
-        padding = [(0, longest - length, 0) for longest, length in zip(shape, choice.shape, strict=True)]
-        byte = byte | lax.pad(choice << np.uint8(bit), np.uint8(0), padding)
-    return byte
+    return x, *_packed(choices, windows)
 
 
 def _places(windows: Windows) -> list[tuple[int, int]]:
@@ -159,6 +130,23 @@ def _places(windows: Windows) -> list[tuple[int, int]]:
         places.append((byte, end))
         end += bits
     return places
+
+
+def _packed(choices: list[Any], windows: Windows) -> list[Any]:
+    """The choices of all steps in as few bytes as that; their shapes differ by what the later steps pool."""
+    together: dict[int, list[tuple[int, Any]]] = {}
+    for (byte, bit), choice in zip(_places(windows), choices, strict=True):
+        together.setdefault(byte, []).append((bit, choice))
+    return [_byte(placed) if len(placed) > 1 else placed[0][1] for placed in together.values()]
+
+
+def _byte(placed: list[tuple[int, Any]]) -> Any:
+    shape = [max(lengths) for lengths in zip(*(choice.shape for _, choice in placed), strict=True)]
+    byte: Any = np.uint8(0)
+    for bit, choice in placed:
+        padding = [(0, longest - length, 0) for longest, length in zip(shape, choice.shape, strict=True)]
+        byte = byte | lax.pad(choice << np.uint8(bit), np.uint8(0), padding)
+    return byte
 
 
 def _unpacked(kept: Sequence[Any], x: Any, windows: Windows) -> Sequence[Any]:
@@ -233,16 +221,16 @@ def _total_jvp(windows: Windows, operator: Operator, whole: int, primals: Any, t
     x, counts = primals
     values = _total(x, counts, windows, operator, whole)
 
-    def finished(counts: Any, tangents: Any, windows: Windows) -> Any:
+    def linear(counts: Any, tangents: Any, windows: Windows) -> Any:
         for step in folds(windows):
             tangents = _tangents_summed(step, tangents)
         return operator.finish(tangents, math.prod(counts, start=whole), jnp)
 
     banded = bands(x, windows)
     if banded is None:
-        return values, finished(counts, tangents[0], windows)
-    spans = [banded.outputs if count.shape[banded.axis] > 1 else None for count in counts]
-    return values, banded.linear(finished, counts, spans, tangents[0], values.shape)
+        return values, linear(counts, tangents[0], windows)
+    spans = [banded.outputs if count.shape[banded.outputs.axis] > 1 else None for count in counts]
+    return values, banded.linear(linear, counts, spans, tangents[0], values.shape)
 
 
 def _tangents_summed(step: Step | Doubling, tangents: Any) -> Any:

@@ -253,31 +253,39 @@ class Overlapping:
                 stride[along.axis] = along.stride
             yield lax.slice(x, start, stop, stride)
 
-    def fold(self, x: Any, reduction: Reduction, split: int = 0) -> Any:
-        """The axes from `split` on are not yet taken apart into windows with padding and windows without."""
-        if split < len(self.windows):
-            along = self.windows[split]
-            parts = along.parts(x, reduction.neutral(x.dtype))
-            return lax.concatenate([self.fold(part, reduction, split + 1) for part in parts], along.axis)
-        reduced = list(self.elements(x))
-        while len(reduced) > 1:  # in pairs: that errs less than one after the other, and takes less time
-            reduced = [functools.reduce(reduction.combine, reduced[i : i + 2]) for i in range(0, len(reduced), 2)]
-        return reduced[0]
+    def in_parts(self, function: Callable[[Any], tuple[Any, ...]], x: Any, value: Any, split: int = 0) -> Any:
+        """`function` of windows with padding, which is `value`, and of windows without, its arrays put together.
 
-    def winners(self, x: Any, reduction: Reduction, split: int = 0) -> tuple[Any, Any]:
-        """As `fold`, and who won."""
-        if split < len(self.windows):
-            along = self.windows[split]
-            parts = along.parts(x, reduction.neutral(x.dtype))
-            found = [self.winners(part, reduction, split + 1) for part in parts]
-            values, choices = zip(*found, strict=True)
-            return lax.concatenate(values, along.axis), lax.concatenate(choices, along.axis)
-        best, *others = self.elements(x)
-        choice = jnp.zeros_like(best, _code(self.choices))
-        for number, element in enumerate(others, 1):
-            loses = reduction.loses(best, element)
-            best, choice = jnp.where(loses, element, best), jnp.where(loses, np.asarray(number, choice.dtype), choice)
-        return best, choice
+        The axes before `split` are taken apart already.
+        """
+        if split == len(self.windows):
+            return function(x)
+        along = self.windows[split]
+        found = [self.in_parts(function, part, value, split + 1) for part in along.parts(x, value)]
+        return tuple(lax.concatenate(arrays, along.axis) for arrays in zip(*found, strict=True))
+
+    def fold(self, x: Any, reduction: Reduction) -> Any:
+        def reduced(x: Any) -> tuple[Any, ...]:
+            arrays = list(self.elements(x))
+            while len(arrays) > 1:  # in pairs: that errs less than one after the other, and takes less time
+                arrays = [functools.reduce(reduction.combine, arrays[i : i + 2]) for i in range(0, len(arrays), 2)]
+            return tuple(arrays)
+
+        (values,) = self.in_parts(reduced, x, reduction.neutral(x.dtype))
+        return values
+
+    def winners(self, x: Any, reduction: Reduction) -> tuple[Any, Any]:
+        def found(x: Any) -> tuple[Any, Any]:
+            best, *others = self.elements(x)
+            choice = jnp.zeros_like(best, _code(self.choices))
+            for number, element in enumerate(others, 1):
+                loses = reduction.loses(best, element)
+                best = jnp.where(loses, element, best)
+                choice = jnp.where(loses, np.asarray(number, choice.dtype), choice)
+            return best, choice
+
+        values, choice = self.in_parts(found, x, reduction.neutral(x.dtype))
+        return values, choice
 
     def take(self, choice: Any, x: Any) -> Any:
         """Its transpose is a sum of shifted upstreams for every remainder by the strides, interleaved: no scatter."""
