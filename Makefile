@@ -11,7 +11,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 BUILD_REQUIREMENTS := $(INSTALL) "nanobind>=2.4" "numpy>=2.0"
-NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*)
+NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*/*)
 
 .PHONY: compare test test-all lint bench bench-quick kernels sanitize clean
 
@@ -63,7 +63,7 @@ sanitize: .venv/test
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(SANITIZED) $(BIN)/python -c "import sys; \
 	    sys.meta_path[:] = [f for f in sys.meta_path if 'ScikitBuild' not in type(f).__name__]; \
-	    import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/test_kernels.py', 'tests/test_spread.py']))"
+	    import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/kernels/test_kernels.py', 'tests/kernels/test_spread.py']))"
 
 clean:
 	rm -rf .venv build dist

@@ -13,7 +13,7 @@ import numpy as np
 
 import anypool as ap
 from anypool import Global, Sliding
-from anypool.arrays import adapter_for
+from anypool.adapters import adapter_for
 from anypool.functional import decide
 from benchmarks.tasks import DTYPES, Refused, Task
 from benchmarks.timing import THREADS, Call
@@ -82,7 +82,7 @@ class AnypoolInto(Anypool):
         return super().forward(task, out=np.ones(task.laid_out(task.output_shape), DTYPES.get(dtype, np.dtype(dtype))))
 
     def backward(self, task: Task) -> Call:
-        from anypool import kernels
+        from anypool.cpu import kernels
 
         pooling = decide(adapter_for(task.x), task.x, task.operator, task.window, task.axes)
         offsets = kernels.forward_with_offsets(task.x, pooling)[1] if task.is_max else None

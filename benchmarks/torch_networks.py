@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.profiler import ProfilerActivity, profile
 
 import anypool.torch
-from anypool import kernels
+from anypool.cpu import kernels
 from benchmarks.cases import FIRST, FORWARD, LAST, TRAINING
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.timing import Call, in_rounds, median, median_ratio

@@ -5,7 +5,7 @@
 // follows each offset; where windows lie apart, nothing adds up (tiles.h). Always a thread owns the elements it writes
 // and adds in row-major order of outputs, so that the bits depend on neither threads nor layout.
 #pragma once
-#include "forward.h"
+#include "forward/forward.h"
 
 namespace anypool::ANYPOOL_ISA {
 

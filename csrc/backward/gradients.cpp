@@ -2,9 +2,9 @@
 #include <memory>
 #include <new>
 
-#include "gather.h"
-#include "scatter.h"
-#include "tiles.h"
+#include "backward/gather.h"
+#include "backward/scatter.h"
+#include "backward/tiles.h"
 
 namespace anypool::ANYPOOL_ISA {
 namespace {

@@ -4,7 +4,7 @@
 #pragma once
 #include <vector>
 
-#include "backward.h"
+#include "backward/backward.h"
 
 namespace anypool::ANYPOOL_ISA {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "forward.h"
+#include "forward/forward.h"
 
 namespace anypool::ANYPOOL_ISA {
 

@@ -3,7 +3,7 @@
 #pragma once
 #include <vector>
 
-#include "gather.h"
+#include "backward/gather.h"
 
 namespace anypool::ANYPOOL_ISA {
 

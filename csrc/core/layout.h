@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "problem.h"
+#include "core/problem.h"
 
 namespace anypool {
 

@@ -1,7 +1,7 @@
 // Windows of an axis, clipped to the array.
 #pragma once
-#include "problem.h"
-#include "simd.h"
+#include "core/problem.h"
+#include "simd/simd.h"
 
 namespace anypool::ANYPOOL_ISA {
 

@@ -1,5 +1,5 @@
 // Max and min, with and without offsets, for one instruction set.
-#include "planes.h"
+#include "forward/planes.h"
 
 namespace anypool::ANYPOOL_ISA {
 namespace {

@@ -1,7 +1,7 @@
 // From accumulators to the output: keys back to elements, sums divided, offsets in as many bytes as they need. A
 // target is a row that is written like any other.
 #pragma once
-#include "reducers.h"
+#include "reduce/reducers.h"
 
 namespace anypool::ANYPOOL_ISA {
 

@@ -1,10 +1,10 @@
 // The forward pass: for every place outside the pooled axes, reduce down axis after axis, the rows in cache, and
 // along the last.
 #pragma once
-#include "along.h"
-#include "finish.h"
-#include "scratch.h"
-#include "stream.h"
+#include "reduce/along.h"
+#include "forward/finish.h"
+#include "runtime/scratch.h"
+#include "simd/stream.h"
 
 namespace anypool::ANYPOOL_ISA {
 

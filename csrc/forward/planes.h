@@ -1,8 +1,8 @@
 // Small planes: rows that do not fill a vector waste it. So take as many planes as a vector has lanes, one in each,
 // and pool them like channels.
 #pragma once
-#include "merge.h"
-#include "whole.h"
+#include "forward/merge.h"
+#include "forward/whole.h"
 
 namespace anypool::ANYPOOL_ISA {
 

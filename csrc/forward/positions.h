@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "problem.h"
-#include "threads.h"
+#include "core/problem.h"
+#include "runtime/threads.h"
 
 namespace anypool {
 

@@ -1,6 +1,6 @@
 // Sums and averages, for one instruction set.
-#include "planes.h"
-#include "spread.h"
+#include "forward/planes.h"
+#include "backward/spread.h"
 
 namespace anypool::ANYPOOL_ISA {
 namespace {

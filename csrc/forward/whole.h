@@ -1,7 +1,7 @@
 // One window over the whole of few, large places: reduced in blocks, always the same, whose results are reduced in
 // turn, so that there is work for many threads and their number shows in no bit.
 #pragma once
-#include "forward.h"
+#include "forward/forward.h"
 
 namespace anypool::ANYPOOL_ISA {
 

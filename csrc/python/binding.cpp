@@ -13,12 +13,12 @@
 #include <string>
 #include <vector>
 
-#include "isa.h"
-#include "layout.h"
-#include "positions.h"
-#include "threads.h"
-#include "view.h"
-#include "windows.h"
+#include "runtime/isa.h"
+#include "core/layout.h"
+#include "forward/positions.h"
+#include "runtime/threads.h"
+#include "python/view.h"
+#include "core/windows.h"
 
 using namespace anypool;
 

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "memory.h"
-#include "problem.h"
+#include "runtime/memory.h"
+#include "core/problem.h"
 
 namespace nb = nanobind;
 

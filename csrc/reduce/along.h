@@ -1,6 +1,6 @@
 // Along a row: the windows of the last axis where nothing lies behind it.
 #pragma once
-#include "down.h"
+#include "reduce/down.h"
 
 namespace anypool::ANYPOOL_ISA {
 

@@ -1,7 +1,7 @@
 // Down an axis: the rows of a window into one row.
 #pragma once
-#include "reducers.h"
-#include "windows.h"
+#include "reduce/reducers.h"
+#include "core/windows.h"
 
 namespace anypool::ANYPOOL_ISA {
 

@@ -1,7 +1,7 @@
 // What is kept of a window. A reducer combines accumulators, the earlier elements first, and loads and stores rows of
 // them; a reader makes lanes of elements in memory. Everything else about pooling is the same for all.
 #pragma once
-#include "elements.h"
+#include "simd/elements.h"
 
 namespace anypool::ANYPOOL_ISA {
 

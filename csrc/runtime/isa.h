@@ -1,6 +1,6 @@
 // The kernels as compiled for each instruction set, and the choice between them.
 #pragma once
-#include "problem.h"
+#include "core/problem.h"
 
 namespace anypool {
 

@@ -1,7 +1,7 @@
 // Scratch memory of a thread, and rows in it.
 #pragma once
-#include "reducers.h"
-#include "threads.h"
+#include "reduce/reducers.h"
+#include "runtime/threads.h"
 
 namespace anypool::ANYPOOL_ISA {
 

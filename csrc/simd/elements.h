@@ -1,7 +1,7 @@
 // Elements in memory and in arithmetic: half precision, and the keys that make a maximum of every extreme.
 #pragma once
-#include "problem.h"
-#include "simd.h"
+#include "core/problem.h"
+#include "simd/simd.h"
 
 namespace anypool::ANYPOOL_ISA {
 

@@ -1,7 +1,7 @@
 // Outputs too large for the caches leave past them, so that a line is not read before it is overwritten. That asks
 // for whole lines: rows that follow each other in memory are gathered in a piece of scratch memory first.
 #pragma once
-#include "simd.h"
+#include "simd/simd.h"
 
 namespace anypool::ANYPOOL_ISA {
 

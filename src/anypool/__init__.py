@@ -1,5 +1,6 @@
 """anypool: pooling, every way to keep one number per window, on NumPy, PyTorch, JAX and Keras arrays."""
 
+from anypool.cpu.kernels import get_kept_memory, get_num_threads, set_kept_memory, set_num_threads
 from anypool.functional import (
     adaptive_pool,
     avg_pool,
@@ -10,7 +11,6 @@ from anypool.functional import (
     pool,
     sum_pool,
 )
-from anypool.kernels import get_kept_memory, get_num_threads, set_kept_memory, set_num_threads
 from anypool.operators import Average, Lp, Max, Min, Operator, Sum
 from anypool.windows import Adaptive, Global, Sliding, Window
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from anypool.arrays import Adapter, adapter_for
+from anypool.adapters import Adapter, adapter_for
 from anypool.definition import Pooling
 from anypool.operators import DTYPES, Average, Defaults, Operator, operator_for
 from anypool.windows import Adaptive, Global, Sliding, Window, is_known, per_axis

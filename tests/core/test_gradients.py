@@ -1,10 +1,9 @@
 """Gradients through the definition on every framework, against the reference and by finite differences."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from adapters import DIFFERENTIABLE
+from differentiable import FAR_APART, FUNCTIONS
 from harness import OPERATORS, Case, check_gradient, fitting_case, random_array, without
 from processes import QUICK_XLA, run_tests
 
@@ -62,24 +61,6 @@ def test_global_pool_without_its_axes(adapter, rng):
     np.testing.assert_allclose(got, np.broadcast_to(upstream[:, None] / 8, x.shape), rtol=1e-6)
 
 
-def definition(operator, window, axes):
-    """The pooling by its definition, as a function of the array."""
-    return partial(ap.pool, operator=operator, window=window, axes=axes, impl="definition")
-
-
-FUNCTIONS = [
-    definition(operator, window, axes)
-    for operator in (ap.Max(), ap.Min(), ap.Average(count_include_pad=True), ap.Sum(), ap.Lp(3))
-    for window, axes in (
-        (ap.Sliding(2, stride=1, padding=1, dilation=2), (2, 1)),
-        (ap.Adaptive((3, None)), (1, 2)),
-        (ap.Global(), (0, 2)),
-    )
-]
-FAR_APART = np.random.default_rng(3).permutation(2 * 4 * 5).reshape(2, 4, 5) / 8 - 2.4
-"""No two elements are close enough for a finite difference to change the winner, and none is near 0."""
-
-
 @pytest.mark.filterwarnings(
     "ignore:.torch.jit.script. is deprecated:DeprecationWarning"
 )  # torch's own, in forward mode
@@ -94,7 +75,7 @@ def test_torch_finite_differences(function):
 def test_jax_finite_differences():
     """Finite differences need 64 bits, on which JAX decides once per process."""
     pytest.importorskip("jax")
-    run_tests("tests/jax_64_bits.py", JAX_ENABLE_X64="1", XLA_FLAGS=QUICK_XLA)
+    run_tests("tests/jax/x64_suite.py", JAX_ENABLE_X64="1", XLA_FLAGS=QUICK_XLA)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

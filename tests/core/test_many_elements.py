@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import anypool as ap
-from anypool import kernels
-from anypool.arrays.numpy import ADAPTER
+from anypool.adapters.numpy import ADAPTER
+from anypool.cpu import kernels
 from anypool.functional import decide
 
 pytestmark = [

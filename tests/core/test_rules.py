@@ -3,7 +3,6 @@
 import ast
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 from processes import ROOT, run_python
@@ -43,7 +42,7 @@ def module_level(body):
 
 
 def full_name(module, name):
-    """`from anypool import kernels` imports a module of ours, `from anypool import Max` only the package."""
+    """`from anypool.cpu import kernels` imports a module of ours, `from anypool import Max` only the package."""
     inside = module.split(".")[1:] if module.split(".")[0] == "anypool" else None
     if inside is None:
         return module
@@ -59,44 +58,75 @@ def frameworks(path, **options):
     return {name.split(".")[0] for name in imports(path, **options)} & set(FRAMEWORKS)
 
 
-@pytest.mark.parametrize(
-    ("module", "allowed"),
-    [
-        ("windows.py", set()),
-        ("operators.py", set()),
-        ("definition.py", {"anypool.windows", "anypool.operators"}),
-        ("kernels.py", {"anypool", "anypool.definition", "anypool.windows", "anypool.operators"}),
-        (
-            "functional.py",
-            {"anypool.arrays", "anypool.definition", "anypool.windows", "anypool.operators"},
-        ),
-    ],
+FLOORS = (
+    ("arguments.py",),
+    ("plans.py", "operators"),
+    ("windows.py",),
+    ("pooling.py",),
+    ("definition.py", "calls.py"),
+    ("cpu",),
+    ("adapters",),
+    ("functional.py",),
+    ("acceleration.py",),
+    ("torch", "keras"),
+    ("lab",),
+    ("cli", "__main__.py"),
 )
-def test_the_core_imports_only_what_lies_below(module, allowed):
-    assert ours(Path(module)) <= allowed
-    assert frameworks(Path(module)) == set()
+"""The rooms from the ground up: a room imports from those below it and from itself."""
 
 
-ADAPTERS = [path for path in MODULES if path.parts[0] == "arrays" and path.name != "__init__.py"]
+def floor_of(name):
+    """The floor of a module's full name, or None for the package, whose `__init__` holds public names alone."""
+    room = name.split(".")[1] if "." in name else None
+    return next((i for i, rooms in enumerate(FLOORS) for r in rooms if r.removesuffix(".py") == room), None)
+
+
+def test_every_room_has_a_floor():
+    rooms = {path.parts[0] for path in MODULES} - {"__init__.py"}
+    assert rooms == {room for rooms in FLOORS for room in rooms}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[0] != "__init__.py"], ids=str)
+def test_imports_run_down(path):
+    """No module imports one of a higher floor, nor of another room on its own."""
+    room = path.parts[0].removesuffix(".py")
+    here = floor_of(f"anypool.{room}")
+    for name in ours(path):
+        there = floor_of(name)
+        if there is None:
+            assert name == "anypool", name
+            assert path.parts[0] in ("lab", "cli", "cpu"), f"{path} imports {name}"
+        else:
+            assert there < here or name.split(".")[1] == room, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] not in ("adapters", "torch", "keras", "lab", "cli")])
+def test_the_core_knows_no_framework(path):
+    assert frameworks(path) == set()
+
+
+ADAPTERS = [
+    path for path in MODULES if path.parts[0] == "adapters" and path.stem not in ("__init__", "base", "registry")
+]
 
 
 @pytest.mark.parametrize("path", ADAPTERS, ids=str)
 def test_an_adapter_imports_its_framework_and_no_other_adapter(path):
-    framework = path.stem.split("_")[0]
-    others = {name for name in ours(path) if name.startswith("anypool.arrays.")}
-    assert all(name.split(".")[2].split("_")[0] == framework for name in others)
+    framework = path.parts[1].removesuffix(".py")
+    others = {name for name in ours(path) if name.startswith("anypool.adapters.")}
+    assert {name.split(".")[2] for name in others} <= {framework, "base", "registry"}
     assert frameworks(path) <= {framework}
 
 
 def test_only_adapters_and_the_rooms_of_a_framework_import_one_at_once():
     for path in MODULES:
-        if path.parts[0] in ("arrays", "lab", "cli.py", "__main__.py"):
+        if path.parts[0] in ("adapters", "lab", "cli", "__main__.py"):
             continue
         room = path.parts[0] if path.parts[0] in ("torch", "keras") else None
         assert frameworks(path, outermost=True) <= {room}, path
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] in ("lab", "cli.py", "__main__.py")], ids=str)
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] in ("lab", "cli", "__main__.py")], ids=str)
 def test_the_lab_and_the_command_line_use_the_public_interface(path):
     public = {"anypool", "anypool.keras", "anypool.torch", "anypool.cli"}
     used = {name for name in ours(path) if not name.startswith("anypool.lab")}

@@ -12,10 +12,10 @@ import anypool as ap
 jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp  # noqa: E402
-from test_jax import SHARDED, check_sharded, tied  # noqa: E402
+from sharding import SHARDED, check_sharded, tied  # noqa: E402
 
-from anypool.arrays import jax_bands  # noqa: E402
-from anypool.arrays.jax_steps import Along  # noqa: E402
+from anypool.adapters.jax import bands as jax_bands  # noqa: E402
+from anypool.adapters.jax.steps import Along  # noqa: E402
 from benchmarks import memory  # noqa: E402
 
 SMALL = {"LARGE": 0, "BAND": 1, "SHARED": 1.0, "FEWEST": 4}
@@ -158,7 +158,9 @@ def test_a_gradient_of_a_gigabyte_takes_no_further_copy(kind, window, most):
 @pytest.mark.parametrize("kind", ["Auto", pytest.param("Explicit", marks=pytest.mark.slow)])
 def test_a_sharded_batch_stays_sharded_in_bands(kind):
     setting = "".join(f"jax_bands.{name} = {value}\n" for name, value in SMALL.items())
-    script = f"from anypool.arrays import jax_bands\n{setting}" + SHARDED.replace("(8, 3, 18, 18)", "(8, 3, 40, 18)")
+    script = f"from anypool.adapters.jax import bands as jax_bands\n{setting}" + SHARDED.replace(
+        "(8, 3, 18, 18)", "(8, 3, 40, 18)"
+    )
     check_sharded(kind, script)
 
 

@@ -1,12 +1,12 @@
-"""JAX with 64 bits, on which it decides once per process: run by tests/test_gradients.py in a process of its own."""
+"""JAX with 64 bits, on which it decides once per process: run by core/test_gradients.py in a process of its own."""
 
 import jax
 import numpy as np
 import pytest
 from adapters import Jax
+from differentiable import FAR_APART, FUNCTIONS
 from harness import OPERATORS, Case, check, check_gradient, random_array, without
 from jax.test_util import check_grads
-from test_gradients import FAR_APART, FUNCTIONS
 
 import anypool as ap
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import anypool as ap
-from anypool.arrays import adapter_for
+from anypool.adapters import adapter_for
 
 tf = pytest.importorskip("tensorflow")
 

@@ -12,7 +12,7 @@ from harness import in_process, in_threads
 
 import anypool as ap
 import anypool.torch as apt
-from anypool import kernels
+from anypool.cpu import kernels
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason=str(kernels.why_not_built))
 

@@ -4,7 +4,6 @@ Here a gradient is built axis by axis from the windows' positions, so that array
 """
 
 import itertools
-import os
 import random
 import sys
 
@@ -12,10 +11,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 import reference
-from harness import in_process
-from test_kernels import FLOATING, GUARDED_ARRAYS, as_dtype, laid_out, pooling_of
+from harness import SUPPORT, in_process
+from kernel_cases import FLOATING, GUARDED_ARRAYS, as_dtype, laid_out, pooling_of
 
-from anypool import kernels
+from anypool.cpu import kernels
 from anypool.operators import Average, Sum
 from anypool.windows import Adaptive, Global, Sliding
 
@@ -179,7 +178,7 @@ for _ in range(300):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by mprotect")
 def test_nothing_outside_of_arrays_is_touched():
-    done = in_process(GUARDED.format(tests=os.path.dirname(__file__)))
+    done = in_process(GUARDED.format(tests=SUPPORT))
     assert done.returncode == 0, done.stderr
 
 

@@ -13,8 +13,9 @@ from adapters import DTYPES, FLOATS, NumPy
 from harness import check, finfo, laid_out, random_array, random_case, without
 
 import anypool as ap
-from anypool import functional, kernels
-from anypool.arrays.numpy import ADAPTER
+from anypool import functional
+from anypool.adapters.numpy import ADAPTER
+from anypool.cpu import kernels
 
 CASES = int(os.environ.get("ANYPOOL_SWEEP_CASES", 100_000))
 OPERATORS = ("max", "min", "average", "sum")

@@ -5,11 +5,12 @@ import threading
 
 import numpy as np
 import pytest
-from harness import in_process, in_threads
+from harness import SUPPORT, in_process, in_threads
 
 import anypool as ap
-from anypool import functional, kernels
-from anypool.arrays.numpy import ADAPTER
+from anypool import functional
+from anypool.adapters.numpy import ADAPTER
+from anypool.cpu import kernels
 from anypool.operators import Max
 from anypool.windows import Sliding
 
@@ -35,8 +36,9 @@ def test_several_python_threads():
 FORKED = """
 import os, numpy as np
 import anypool as ap
-from anypool import functional, kernels
-from anypool.arrays.numpy import ADAPTER
+from anypool import functional
+from anypool.cpu import kernels
+from anypool.adapters.numpy import ADAPTER
 from anypool.operators import Max
 from anypool.windows import Sliding
 x = np.random.default_rng(0).standard_normal((64, 16, 32, 32)).astype(np.float32)
@@ -69,7 +71,7 @@ def test_a_forked_child_runs_on_one_thread():
 
 SWEEP = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 import test_kernels as t
 for seed in range(2):
     t.test_values_and_indices_are_those_of_the_reference(100 + seed)
@@ -86,10 +88,10 @@ def test_every_instruction_set(isa):
     if chosen.stdout.strip() == "None":
         pytest.skip(f"no {isa} here")
     assert chosen.stdout.strip() == isa
-    done = in_process(SWEEP.format(tests=os.path.dirname(__file__)), ANYPOOL_ISA=isa)
+    done = in_process(SWEEP.format(tests=[SUPPORT, os.path.dirname(__file__)]), ANYPOOL_ISA=isa)
     assert done.returncode == 0, done.stderr
 
 
 def test_threads_from_the_environment():
-    code = "from anypool import kernels; print(kernels.get_num_threads())"
+    code = "from anypool.cpu import kernels; print(kernels.get_num_threads())"
     assert in_process(code, ANYPOOL_NUM_THREADS="3").stdout.strip() == "3"

@@ -11,7 +11,7 @@ from PIL import Image
 from processes import run_python
 
 import anypool as ap
-from anypool import cli
+from anypool.cli import app as cli
 from anypool.lab import compare
 
 

@@ -4,4 +4,4 @@ from processes import run_tests
 
 
 def test_network_and_training_on_jax():
-    run_tests("tests/lab_network_suite.py", KERAS_BACKEND="jax")
+    run_tests("tests/lab/network_suite.py", KERAS_BACKEND="jax")

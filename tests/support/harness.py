@@ -13,6 +13,9 @@ from adapters import FLOATS, dtype
 
 import anypool as ap
 
+SUPPORT = os.path.dirname(__file__)
+"""Where this file and its neighbours lie, for processes of their own."""
+
 HALF = ("float16", "bfloat16")
 OPERATORS = ("max", "min", "average", "sum", "lp")
 

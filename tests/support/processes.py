@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 QUICK_OPTIONS = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """Options of XLA's for small arrays through many programs, which take longer to optimise than to run."""
@@ -21,7 +21,7 @@ def run_tests(*arguments, timeout=540, **environment):
     elsewhere, and are named by the test that runs it:
 
         def test_float64_in_jax():
-            run_tests("tests/test_jax.py", "-m", "x64", JAX_ENABLE_X64="1")
+            run_tests("tests/jax/test_adapter.py", "-m", "x64", JAX_ENABLE_X64="1")
     """
     done = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, timeout=timeout, **environment)
     assert (done.returncode, " passed" in done.stdout) == (0, True), (
@@ -44,6 +44,8 @@ def run_python(*arguments, timeout=300, **environment):
 
 def changed_environment(changes):
     """This process's environment with the package importable from the checkout, and these changes."""
-    path = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(
+        filter(None, [str(ROOT / "src"), str(ROOT / "tests" / "support"), os.environ.get("PYTHONPATH")])
+    )
     merged = {**os.environ, "PYTHONPATH": path, **changes}
     return {name: str(value) for name, value in merged.items() if value is not None}

@@ -10,7 +10,7 @@ from harness import OPERATORS, assert_close, check, check_gradient, fitting_case
 
 torch = pytest.importorskip("torch")
 ap = pytest.importorskip("anypool")
-kernels = pytest.importorskip("anypool.kernels")
+kernels = pytest.importorskip("anypool.cpu.kernels")
 fw = pytest.importorskip("torch.autograd.forward_ad")
 func = pytest.importorskip("torch.func")
 

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 ap = pytest.importorskip("anypool")
 apt = pytest.importorskip("anypool.torch")
-torch_ops = pytest.importorskip("anypool.arrays.torch_ops")
+library = pytest.importorskip("anypool.adapters.torch.library")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
@@ -92,22 +92,22 @@ OPERATORS = {"max": ap.Max(), "min": ap.Min(), "average": ap.Average(), "sum": a
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_opcheck(operator, channels_last):
-    from anypool.arrays.torch import ADAPTER
+    from anypool.adapters.torch.adapter import ADAPTER
     from anypool.functional import decide
 
     x = image(2, 3, 7, 8, channels_last=channels_last).requires_grad_()
-    words = torch_ops.words(decide(ADAPTER, x, operator, ap.Sliding(3, 2, 1)))
+    words = library.words(decide(ADAPTER, x, operator, ap.Sliding(3, 2, 1)))
     if operator in ("max", "min"):
-        torch.library.opcheck(torch_ops.select, (x, words))
-        offsets = torch_ops.select(x, words)[1]
+        torch.library.opcheck(library.select, (x, words))
+        offsets = library.select(x, words)[1]
     else:
         offsets = None
-    torch.library.opcheck(torch_ops.pool, (x.detach(), words))
+    torch.library.opcheck(library.pool, (x.detach(), words))
     if offsets is None:
-        torch.library.opcheck(torch_ops.pool, (x, words))
+        torch.library.opcheck(library.pool, (x, words))
     grad = torch.ones(2, 3, 4, 4, requires_grad=True)
     order = (0, 2, 3, 1) if channels_last else ()
-    torch.library.opcheck(torch_ops.gradient, (grad, offsets, words, x.shape, x.dtype, order))
+    torch.library.opcheck(library.gradient, (grad, offsets, words, x.shape, x.dtype, order))
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

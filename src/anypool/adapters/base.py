@@ -1,8 +1,7 @@
-"""On which array: one adapter per framework, loaded only when an array of that framework comes."""
+"""On which array: what an adapter of a framework must know."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,9 +61,13 @@ class Adapter:
         """The values, or (values, indices), by an implementation that does not refuse."""
         return definition.pool(x, pooling, self.namespace(x))
 
+    def is_array(self, x: Any) -> bool:
+        """Whether x is an array of the framework that can be written into."""
+        return False
+
     def check_out(self, out: Any, shape: tuple[Any, ...], dtype: str) -> None:
         """TypeError or ValueError where `out` is not an array of this shape and dtype."""
-        if adapter_for(out) is not self or not hasattr(out, "shape"):
+        if not self.is_array(out):
             raise TypeError(f"out must be an array to write into, of x's kind, {self.name}; got {type(out).__name__}")
         if tuple(out.shape) != shape:
             raise ValueError(f"out must have the output's shape {shape}, got {tuple(out.shape)}")
@@ -96,29 +99,3 @@ class Adapter:
     def largest(self, indices: Any) -> tuple[int, int] | None:
         """The least and the greatest of an array of indices; None where values are not known yet, or there are none."""
         raise NotImplementedError
-
-
-_MODULES = {
-    "numpy": "numpy",
-    "torch": "torch",
-    "jax": "jax",
-    "jaxlib": "jax",
-    "tensorflow": "tensorflow",
-    "keras": "keras",
-}
-_ADAPTERS: dict[type, Adapter] = {}
-
-
-def adapter_for(x: Any) -> Adapter:
-    """The adapter of the framework that x belongs to; whatever NumPy can read is NumPy's."""
-    kind = type(x)
-    if kind.__module__ == "torch":  # apart, because torch.compile reads this as it runs, and follows only statements
-        from anypool.arrays.torch import ADAPTER
-
-        return ADAPTER
-    adapter = _ADAPTERS.get(kind)
-    if adapter is None:
-        roots = (cls.__module__.partition(".")[0] for cls in kind.__mro__)
-        module = next((_MODULES[root] for root in roots if root in _MODULES), "numpy")
-        adapter = _ADAPTERS[kind] = importlib.import_module(f"anypool.arrays.{module}").ADAPTER
-    return adapter

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from anypool import functional, operators, windows
-from anypool.arrays import IMPLEMENTATIONS, Adapter, adapter_for
+from anypool.adapters import IMPLEMENTATIONS, Adapter, adapter_for
 from anypool.definition import Pooling
 from anypool.operators import Defaults
 

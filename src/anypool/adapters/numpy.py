@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from anypool import kernels
-from anypool.arrays import Adapter
+from anypool.adapters import Adapter
+from anypool.cpu import kernels
 from anypool.definition import Pooling
 from anypool.operators import FLOATS, Defaults
 
@@ -136,6 +136,9 @@ class NumPy(Adapter):
         with np.errstate(all="ignore"):
             result = super().run(implementation, x, pooling)
         return tuple(_in_order_of(x, array) for array in result) if pooling.return_indices else _in_order_of(x, result)
+
+    def is_array(self, x: Any) -> bool:
+        return isinstance(x, np.ndarray)
 
     def run_into(self, out: Any, implementation: str, x: Any, pooling: Pooling) -> Any:
         if implementation == "kernel" and isinstance(out, np.ndarray):  # kernels make the same checks

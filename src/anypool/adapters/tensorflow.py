@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from anypool import definition
-from anypool.arrays import Adapter
+from anypool.adapters import Adapter
 from anypool.definition import Pooling
 from anypool.operators import FLOATS, INTEGERS, Average, Defaults, Max, Min, Sum
 from anypool.windows import Global, Sliding, SlidingAxis, is_known

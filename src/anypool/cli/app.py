@@ -23,14 +23,13 @@ except ImportError as missing:
     raise SystemExit(2) from missing
 
 import anypool as ap
-
-from .lab.files import check_writable, write_whole
-from .lab.poolings import POOLINGS, check_names
+from anypool.lab.files import check_writable, write_whole
+from anypool.lab.poolings import POOLINGS, check_names
 
 if TYPE_CHECKING:
-    from .lab.compare import Results, Run
-    from .lab.data import Dataset
-    from .lab.pictures import Panel
+    from anypool.lab.compare import Results, Run
+    from anypool.lab.data import Dataset
+    from anypool.lab.pictures import Panel
 
 HEADINGS = (
     "test accuracy",
@@ -126,8 +125,8 @@ def compare(
 
     Every run is kept in results.json as it ends: the same command continues where it was stopped.
     """
-    from .lab.compare import MOST_EPOCHS, Results, check_count, default_epochs, plan_runs, settings_for
-    from .lab.data import load
+    from anypool.lab.compare import MOST_EPOCHS, Results, check_count, default_epochs, plan_runs, settings_for
+    from anypool.lab.data import load
 
     choose_backend()
     with refusing():
@@ -183,7 +182,7 @@ def _train_missing(
 
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-    from .lab.compare import AS_GIVEN, INVERTED, train
+    from anypool.lab.compare import AS_GIVEN, INVERTED, train
 
     by_polarity = {AS_GIVEN: data}
     if any(polarity == INVERTED for _, polarity, _ in keys):
@@ -210,7 +209,7 @@ def _train_missing(
 
 
 def _write_report(console: Console, data: Dataset, runs: Sequence[Run], results: Results) -> None:
-    from .lab.report import render
+    from anypool.lab.report import render
 
     report = results.path.with_name("report.html")
     write_whole(report, render(results.settings, runs, data).encode())
@@ -221,8 +220,8 @@ def _write_report(console: Console, data: Dataset, runs: Sequence[Run], results:
 def _print_summary(console: Console, runs: Sequence[Run]) -> None:
     from rich.table import Table
 
-    from .lab.report import seconds, with_spread
-    from .lab.summary import best, summarise, verdict
+    from anypool.lab.report import seconds, with_spread
+    from anypool.lab.summary import best, summarise, verdict
 
     rows = summarise(runs)
     for polarity in dict.fromkeys(row.polarity for row in rows):
@@ -268,7 +267,7 @@ def show(
         window = _window(size, stride)
         target = Path(f"{image.stem}-pooled.png") if out is None else out
         _check_picture(target, image)
-        from .lab.pictures import png, pooled, read_image, side_by_side
+        from anypool.lab.pictures import png, pooled, read_image, side_by_side
 
         picture = read_image(image)
         window.output_shape(picture.shape[:2])
@@ -317,7 +316,7 @@ def shape(
 
     For example: anypool shape 28 28 --size 2 --stride 2
     """
-    from .lab.shapes import explain
+    from anypool.lab.shapes import explain
 
     with refusing():
         window = _window(size, stride, padding, dilation, ceil_mode)

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from anypool.arrays.keras import Pool
+from anypool.adapters.keras import Pool
 from anypool.functional import global_pool
 from anypool.keras.bases import AdaptivePooling, AveragingPooling, GlobalPooling, SlidingPooling, StepsPooling
 from anypool.operators import Average, Max, Min, Sum, wide

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anypool.arrays import Adapter, torch_kernels
-from anypool.arrays.torch import ADAPTER, is_plain
+from anypool.adapters import Adapter
+from anypool.adapters.torch import eager
+from anypool.adapters.torch.adapter import ADAPTER, is_plain
 from anypool.definition import Pooling
 from anypool.functional import decide, max_unpool, run
 from anypool.operators import Average, Lp, Max, Min, Operator
@@ -41,13 +42,13 @@ def pool(
             learns = x.requires_grad and _learning()
             if native is not None and few[learns]:
                 return native.call(x, operator, window)
-            return torch_kernels.run_bound(x, bound) if learns or return_indices else bound.values(x)
+            return eager.run_bound(x, bound) if learns or return_indices else bound.values(x)
     return ADAPTER.call(_pool, x, rank, operator, window, return_indices)
 
 
 _learning = torch.is_grad_enabled
 
-Known = tuple[torch_kernels.Bound | None, tuple[bool, bool]]
+Known = tuple[eager.Bound | None, tuple[bool, bool]]
 """The kernel, if there is one, and whether torch's own operator is faster: without a gradient to come, and with one."""
 _KNOWN: dict[Any, Known] = {}
 _MOST_KNOWN = 4096
@@ -58,9 +59,9 @@ def _know(x: Tensor, key: tuple[Any, ...], native: Native | None) -> Known:
     rank, operator, window, return_indices = key[:4]
     pooling = _decided(ADAPTER, x, rank, operator, window, return_indices)
     known: Known = None, NEVER
-    if torch_kernels.refusal(pooling) is None:
+    if eager.refusal(pooling) is None:
         few = NEVER if native is None or return_indices else native.is_faster(x, rank, window)
-        known = torch_kernels.bound(x, pooling), few
+        known = eager.bound(x, pooling), few
     if len(_KNOWN) >= _MOST_KNOWN:
         _KNOWN.clear()
     _KNOWN[key] = known

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from anypool.arrays import Adapter, jax_rules, jax_steps
+from anypool.adapters import Adapter
+from anypool.adapters.jax import rules, steps
 from anypool.definition import Pooling
 from anypool.operators import FLOATS, INTEGERS, Average, Defaults, Max, Min, Sum
 from anypool.windows import AdaptiveAxis, AxisPlan, Sliding, SlidingAxis, is_known
@@ -131,14 +132,14 @@ class Jax(Adapter):
         x = x.astype(pooling.accumulator)
         known = all(map(_is_known, pooling.plan))
         if isinstance(operator, Max | Min):
-            reduction = jax_steps.MAX if isinstance(operator, Max) else jax_steps.MIN
-            values = (jax_rules.extreme if known else jax_rules.fold)(x, windows, reduction).astype(pooling.result)
-            return (values, jax_rules.places(x, windows, reduction)) if pooling.return_indices else values
+            reduction = steps.MAX if isinstance(operator, Max) else steps.MIN
+            values = (rules.extreme if known else rules.fold)(x, windows, reduction).astype(pooling.result)
+            return (values, rules.places(x, windows, reduction)) if pooling.return_indices else values
         whole, counts = _counts(pooling)
         if known:
-            values = jax_rules.total(x, counts, windows, operator, whole)
+            values = rules.total(x, counts, windows, operator, whole)
         else:
-            values = operator.finish(jax_rules.fold(x, windows, jax_steps.SUM), whole, Namespace)
+            values = operator.finish(rules.fold(x, windows, steps.SUM), whole, Namespace)
         if pooling.result in INTEGERS and pooling.accumulator in FLOATS:
             values = jnp.rint(values)
         return values.astype(pooling.result)
@@ -149,23 +150,23 @@ class Jax(Adapter):
         return int(indices.min()), int(indices.max())
 
 
-def _windows(pooling: Pooling) -> jax_steps.Windows:
+def _windows(pooling: Pooling) -> steps.Windows:
     """The pooling's windows as the rules take them."""
-    windows: list[jax_steps.Along | jax_steps.Pieces] = []
+    windows: list[steps.Along | steps.Pieces] = []
     for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
         if isinstance(plan, AdaptiveAxis):
             starts = [int(plan.start(i)) for i in range(plan.outputs)]
             pieces = tuple((start, start + int(plan.count(i))) for i, start in enumerate(starts))
-            windows.append(jax_steps.Pieces(axis, pieces))
+            windows.append(steps.Pieces(axis, pieces))
         elif not _is_known(plan):
             assert isinstance(plan, SlidingAxis)
-            windows.append(jax_steps.Along(axis, plan.width, plan.stride, plan.step))
+            windows.append(steps.Along(axis, plan.width, plan.stride, plan.step))
         elif isinstance(plan, SlidingAxis):
             reach = plan.step * (plan.width - 1) + 1
             after = (plan.outputs - 1) * plan.stride + reach - plan.length - plan.before
-            windows.append(jax_steps.Along(axis, plan.width, plan.stride, plan.step, plan.before, after))
+            windows.append(steps.Along(axis, plan.width, plan.stride, plan.step, plan.before, after))
         else:
-            windows.append(jax_steps.Along(axis, plan.length, plan.length))
+            windows.append(steps.Along(axis, plan.length, plan.length))
     return tuple(windows)
 
 
@@ -179,7 +180,7 @@ def _may_be_short(plan: AxisPlan, pooling: Pooling) -> bool:
     Then the definition cannot be traced, and reduce_window can, with JAX's own derivative.
     """
     inside = isinstance(plan, SlidingAxis) and is_known(plan.before) and plan.before == plan.after == 0
-    if not inside or pooling.return_indices or plan.width > jax_steps.ALONG_ONE_AXIS:
+    if not inside or pooling.return_indices or plan.width > steps.ALONG_ONE_AXIS:
         return False
     if isinstance(pooling.window, Sliding) and pooling.window.ceil_mode:
         return False

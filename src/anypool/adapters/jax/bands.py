@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from anypool.arrays.jax_steps import Along, Windows
+from anypool.adapters.jax.steps import Along, Windows
 from anypool.windows import is_known
 
 LARGE = 2**29

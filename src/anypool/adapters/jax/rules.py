@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from anypool.arrays.jax_bands import Bands, bands, once, settled
-from anypool.arrays.jax_steps import (
+from anypool.adapters.jax.bands import Bands, bands, once, settled
+from anypool.adapters.jax.steps import (
     ALONG_ONE_AXIS,
     MAX,
     SUM,

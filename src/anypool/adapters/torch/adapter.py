@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from anypool import definition
-from anypool.arrays import Adapter, torch_kernels, torch_native, torch_norms, torch_ops
+from anypool.adapters import Adapter
+from anypool.adapters.torch import aten, eager, library, norms
 from anypool.definition import Pooling
 from anypool.operators import DTYPES, Defaults, Lp
 
@@ -164,14 +165,14 @@ def _traced(x: Tensor) -> bool:
 
 
 def _kernel_refusal(pooling: Pooling) -> str | None:
-    return (torch_norms if isinstance(pooling.operator, Lp) else torch_kernels).refusal(pooling)
+    return (norms if isinstance(pooling.operator, Lp) else eager).refusal(pooling)
 
 
-def _in_order(x: Tensor, layout: torch_kernels.Order) -> Tensor:
+def _in_order(x: Tensor, layout: eager.Order) -> Tensor:
     """x in this memory order."""
     if layout is None:
         return x.contiguous()
-    return x.permute(layout).contiguous().permute(torch_kernels.places(layout))
+    return x.permute(layout).contiguous().permute(eager.places(layout))
 
 
 class Torch(Adapter):
@@ -184,9 +185,9 @@ class Torch(Adapter):
 
     def call(self, function: Callable[..., Any], x: Any, *arguments: Any) -> Any:
         if torch.compiler.is_dynamo_compiling():
-            from anypool.arrays import torch_traced
+            from anypool.adapters.torch import dynamo
 
-            return torch_traced.call(function, x, arguments)
+            return dynamo.call(function, x, arguments)
         return function(self, x, *arguments)
 
     def array(self, x: Any) -> Tensor:
@@ -226,7 +227,7 @@ class Torch(Adapter):
         if _transformed(x):
             return "under torch.func transforms and in forward mode the definition is what differentiates"
         if implementation == "framework":
-            return torch_native.refusal(x, pooling)
+            return aten.refusal(x, pooling)
         if x.device.type != "cpu":
             return f"kernels run on CPU tensors, x is on {x.device}"
         return _kernel_refusal(pooling)
@@ -234,26 +235,26 @@ class Torch(Adapter):
     def run(self, implementation: str, x: Tensor, pooling: Pooling) -> Any:
         watched = _traced(x)
         if watched and torch.onnx.is_in_onnx_export() and torch.compiler.is_exporting():
-            from anypool.arrays import torch_onnx
+            from anypool.adapters.torch import onnx
 
-            result = torch_onnx.run(x, pooling)
+            result = onnx.run(x, pooling)
             if result is not None:
                 return result
             implementation = "definition" if implementation == "kernel" else implementation
         if implementation == "kernel" and torch._C._get_tracing_state() is not None:
             # TorchScript, and what Keras exports through it, is for machines that may know torch's operators alone.
-            implementation = "framework" if torch_native.refusal(x, pooling) is None else "definition"
+            implementation = "framework" if aten.refusal(x, pooling) is None else "definition"
         if implementation == "framework":
-            return torch_native.run(x, pooling)
+            return aten.run(x, pooling)
         if implementation == "kernel" and not isinstance(pooling.operator, Lp):
-            return torch_ops.run(x, pooling) if watched else torch_kernels.run(x, pooling)
+            return library.run(x, pooling) if watched else eager.run(x, pooling)
         if implementation == "kernel" and not watched:
-            return torch_norms.run(x, pooling)
+            return norms.run(x, pooling)
         unsigned = pooling.accumulator in SAME_BITS
         result = self._run_unsigned(x, pooling) if unsigned else definition.pool(x, pooling, self.namespace(x))
         if _transformed(x):
             return result
-        layout = torch_kernels.order(x)
+        layout = eager.order(x)
         if pooling.return_indices:
             return _in_order(result[0], layout), _in_order(result[1], layout)
         return _in_order(result, layout)
@@ -269,6 +270,9 @@ class Torch(Adapter):
         values = values.view(torch.uint64) if pooling.result == "uint64" else values.to(getattr(torch, pooling.result))
         return (values, *indices) if pooling.return_indices else values
 
+    def is_array(self, x: Any) -> bool:
+        return isinstance(x, Tensor)
+
     def run_into(self, out: Any, implementation: str, x: Tensor, pooling: Pooling) -> Any:
         self.check_out(out, pooling.output_shape, pooling.result)
         if out.device != x.device:
@@ -278,7 +282,7 @@ class Torch(Adapter):
         apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
         plain = out.is_contiguous() and not (out.is_neg() or pooling.return_indices or _traced(x))
         if implementation == "kernel" and apart and plain and not isinstance(pooling.operator, Lp):
-            return torch_kernels.values_into(out, x, pooling)
+            return eager.values_into(out, x, pooling)
         result = self.run(implementation, x, pooling)
         values, indices = result if pooling.return_indices else (result, None)
         out.copy_(values)
@@ -288,14 +292,14 @@ class Torch(Adapter):
         if indices.device != x.device:
             raise ValueError(f"indices must be on x's device, {x.device}, got {indices.device}")
         result = self._unpool(x, indices, axes, lengths)
-        return result if _transformed(x) else _in_order(result, torch_kernels.order(x))
+        return result if _transformed(x) else _in_order(result, eager.order(x))
 
     def _unpool(self, x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
         name = self.dtype(x)
         if name in SAME_BITS:
             return self._unpool(x.view(SAME_BITS[name]), indices, axes, lengths).view(x.dtype)
         if x.device.type == "cpu" and not (_transformed(x) or _traced(x) or _traced(indices)):
-            return torch_native.unpool(x, indices, axes, lengths)
+            return aten.unpool(x, indices, axes, lengths)
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
 
     def largest(self, indices: Tensor) -> tuple[int, int] | None:

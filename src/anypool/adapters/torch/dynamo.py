@@ -8,16 +8,17 @@ from typing import Any
 from torch import Tensor
 from torch._dynamo import allow_in_graph
 
-from anypool.arrays import adapter_for, torch_ops
+from anypool.adapters import adapter_for
+from anypool.adapters.torch import library
 
 
 def call(function: Callable[..., Any], x: Tensor, arguments: tuple[Any, ...]) -> Any:
     """`function(adapter, x, *arguments)`, which torch.compile traces by running it, without reading its Python."""
-    words = torch_ops.text(arguments)
+    words = library.text(arguments)
     tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
     return _unread(f"{function.__module__}.{function.__name__}", words, x, *tensors)
 
 
 @allow_in_graph
 def _unread(name: str, words: str, x: Tensor, *tensors: Tensor) -> Any:
-    return torch_ops.named(name)(adapter_for(x), x, *torch_ops.meaning(words, tensors))
+    return library.named(name)(adapter_for(x), x, *library.meaning(words, tensors))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from anypool import kernels
+from anypool.cpu import kernels
 from anypool.definition import Pooling
 from anypool.operators import FLOATS
 from anypool.windows import SlidingAxis, is_known

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from anypool.arrays import torch_kernels
+from anypool.adapters.torch import eager
 from anypool.definition import Pooling
 from anypool.operators import Defaults
 from anypool.windows import is_known
@@ -96,7 +96,7 @@ _remembered = lru_cache(maxsize=4096)(_decide)
 
 @custom_op("anypool::pool", mutates_args=())
 def pool(x: Tensor, pooling: str) -> Tensor:
-    return torch_kernels.bound(x, decided(pooling, x.shape, x.dtype)).values(x)
+    return eager.bound(x, decided(pooling, x.shape, x.dtype)).values(x)
 
 
 @pool.register_fake
@@ -108,20 +108,20 @@ def _(x: Tensor, pooling: str) -> Tensor:
 @custom_op("anypool::select", mutates_args=())
 def select(x: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
     """The values of a max or min, and the offsets of the winners within their windows."""
-    return torch_kernels.bound(x, decided(pooling, x.shape, x.dtype)).selection(x)
+    return eager.bound(x, decided(pooling, x.shape, x.dtype)).selection(x)
 
 
 @select.register_fake
 def _(x: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
     decision = decided(pooling, x.shape, x.dtype)
     shape = decision.output_shape
-    return _fake(x, shape, x.dtype), _fake(x, shape, torch_kernels.offset_dtype(decision))
+    return _fake(x, shape, x.dtype), _fake(x, shape, eager.offset_dtype(decision))
 
 
 @custom_op("anypool::indices", mutates_args=())
 def indices(offsets: Tensor, pooling: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """The flat positions of the winners in x, of this shape and dtype, from their offsets."""
-    return torch_kernels.indices(offsets, decided(pooling, shape, dtype))
+    return eager.indices(offsets, decided(pooling, shape, dtype))
 
 
 @indices.register_fake
@@ -135,7 +135,7 @@ def gradient(
 ) -> Tensor:
     """The gradient of x from that of the values; `order` is the memory order of x, nothing for row-major."""
     decision = decided(pooling, shape, dtype)
-    return torch_kernels.gradient(grad, offsets, decision, tuple(order) or None)
+    return eager.gradient(grad, offsets, decision, tuple(order) or None)
 
 
 @gradient.register_fake
@@ -146,16 +146,14 @@ def _(
 
 
 def _fake(x: Tensor, shape: Sequence[Any], dtype: torch.dtype) -> Tensor:
-    return _empty(torch_kernels.order(x), shape, dtype, x.device)
+    return _empty(eager.order(x), shape, dtype, x.device)
 
 
-def _empty(layout: torch_kernels.Order, shape: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """As `torch_kernels.Fresh`, where lengths may be symbols."""
+def _empty(layout: eager.Order, shape: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """As `eager.Fresh`, where lengths may be symbols."""
     if layout is None:
         return torch.empty(shape, dtype=dtype, device=device)
-    return torch.empty([shape[axis] for axis in layout], dtype=dtype, device=device).permute(
-        torch_kernels.places(layout)
-    )
+    return torch.empty([shape[axis] for axis in layout], dtype=dtype, device=device).permute(eager.places(layout))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -164,7 +162,7 @@ def _empty(layout: torch_kernels.Order, shape: Sequence[Any], dtype: torch.dtype
 
 def _remember_x(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     x, ctx.words = inputs
-    ctx.shape, ctx.dtype, ctx.order = x.shape, x.dtype, torch_kernels.order(x) or ()
+    ctx.shape, ctx.dtype, ctx.order = x.shape, x.dtype, eager.order(x) or ()
     ctx.save_for_backward(*(output[1:] if isinstance(output, tuple) else ()))
 
 
@@ -183,7 +181,7 @@ def _gradient_gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         return pool(grad, ctx.words), None, None, None, None, None
     decision = decided(ctx.words, ctx.shape, ctx.dtype)
     positions = indices(ctx.saved_tensors[0], ctx.words, ctx.shape, ctx.dtype)
-    return torch_kernels.gathered(grad, positions, decision), None, None, None, None, None
+    return eager.gathered(grad, positions, decision), None, None, None, None, None
 
 
 pool.register_autograd(_x_gradient, setup_context=_remember_x)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from anypool.arrays import torch_kernels
+from anypool.adapters.torch import eager
 from anypool.definition import Pooling
 from anypool.operators import Lp, Sum
 
@@ -27,7 +27,7 @@ def refusal(pooling: Pooling) -> str | None:
         return f"norms have a kernel from float16, bfloat16 and float32, not from {pooling.dtype} to {pooling.result}"
     if pooling.operator.p > MOST:
         return f"powers over {MOST:g} may not fit into a float64, p is {pooling.operator.p:g}"
-    return torch_kernels.refusal(_sum(pooling))
+    return eager.refusal(_sum(pooling))
 
 
 def _sum(pooling: Pooling) -> Pooling:
@@ -47,7 +47,7 @@ def run(x: Tensor, pooling: Pooling) -> Tensor:
 def _norms(x: Tensor, pooling: Pooling) -> Tensor:
     assert isinstance(pooling.operator, Lp)
     powers = x.to(torch.float64).abs_().pow_(pooling.operator.p)
-    sums = torch_kernels.bound(powers, _sum(pooling)).values(powers)
+    sums = eager.bound(powers, _sum(pooling)).values(powers)
     return sums.pow_(1 / pooling.operator.p).to(x.dtype)
 
 
@@ -57,7 +57,7 @@ class _Norm(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, pooling: Pooling) -> Tensor:
         y = _norms(x, pooling)
-        ctx.pooling, ctx.layout = pooling, torch_kernels.order(x)
+        ctx.pooling, ctx.layout = pooling, eager.order(x)
         ctx.save_for_backward(x, y)
         return y
 
@@ -65,7 +65,7 @@ class _Norm(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         x, y = ctx.saved_tensors
         p = ctx.pooling.operator.p
-        upstream = torch_kernels.spread(grad * _power(y.to(torch.float64), 1 - p), _sum(ctx.pooling), ctx.layout)
+        upstream = eager.spread(grad * _power(y.to(torch.float64), 1 - p), _sum(ctx.pooling), ctx.layout)
         return (upstream * _slope(x, p)).to(x.dtype), None
 
 

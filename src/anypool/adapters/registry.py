@@ -1,0 +1,33 @@
+"""Which adapter serves an array: one per framework, loaded only when an array of that framework comes."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from anypool.adapters.base import Adapter
+
+_MODULES = {
+    "numpy": "numpy",
+    "torch": "torch.adapter",
+    "jax": "jax.adapter",
+    "jaxlib": "jax.adapter",
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+}
+_ADAPTERS: dict[type, Adapter] = {}
+
+
+def adapter_for(x: Any) -> Adapter:
+    """The adapter of the framework that x belongs to; whatever NumPy can read is NumPy's."""
+    kind = type(x)
+    if kind.__module__ == "torch":  # apart, because torch.compile reads this as it runs, and follows only statements
+        from anypool.adapters.torch.adapter import ADAPTER
+
+        return ADAPTER
+    adapter = _ADAPTERS.get(kind)
+    if adapter is None:
+        roots = (cls.__module__.partition(".")[0] for cls in kind.__mro__)
+        module = next((_MODULES[root] for root in roots if root in _MODULES), "numpy")
+        adapter = _ADAPTERS[kind] = importlib.import_module(f"anypool.adapters.{module}").ADAPTER
+    return adapter

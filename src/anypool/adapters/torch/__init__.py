@@ -1,0 +1,1 @@
+"""PyTorch tensors: `adapter.py` chooses; `eager.py`, `library.py`, `aten.py` and `onnx.py` run."""

@@ -1,0 +1,5 @@
+"""The command line."""
+
+from anypool.cli.app import main
+
+__all__ = ["main"]
