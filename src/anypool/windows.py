@@ -1,0 +1,257 @@
+"""Where, as a user writes it: `Sliding`, `Adaptive` and `Global` windows, which make plans of lengths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from anypool.arguments import as_flag, as_integer, is_known, per_axis
+from anypool.plans import AdaptiveAxis, AxisPlan, Plan, SlidingAxis, WholeAxis
+
+PADDINGS = ("valid", "same", "same_lower")
+
+
+class Window:
+    """What the three windows share: `rank`, `plan` and `output_shape`."""
+
+    @property
+    def rank(self) -> int | None:
+        """How many axes the window was written for; None if it fits any number."""
+        raise NotImplementedError
+
+    @property
+    def default_rank(self) -> int:
+        """How many trailing axes are pooled where nobody says: one per entry of the size, two for an int."""
+        return 2
+
+    def axis_plan(self, entry: int, length: Any, axis: int | None = None) -> AxisPlan:
+        """The windows along an axis of `length` elements by entry number `entry` of the window's arguments.
+
+        `axis` is the axis's number in the array, for errors.
+        """
+        raise NotImplementedError
+
+    def plan(self, lengths: Sequence[Any], axes: Sequence[int] | None = None) -> Plan:
+        """One `AxisPlan` per pooled axis of an array with these lengths; `axes` are their numbers in it, for errors."""
+        if self.rank not in (None, len(lengths)):
+            raise ValueError(
+                f"{self} is written for {self.rank} axes, but {len(lengths)} axes are pooled: give one entry per axis"
+            )
+        numbers = range(len(lengths)) if axes is None else axes
+        return tuple(
+            self.axis_plan(entry, length, axis)
+            for entry, (length, axis) in enumerate(zip(lengths, numbers, strict=True))
+        )
+
+    def output_shape(self, lengths: int | Sequence[int | None]) -> tuple[int | None, ...]:
+        """Output length along each pooled axis for these input lengths (an int for one axis); None stays None.
+
+        Raises ValueError where the window does not fit, as pooling would.
+
+        >>> Sliding(3, stride=2, padding=1).output_shape((112, 112))
+        (56, 56)
+        >>> Adaptive(7).output_shape((None, 30))
+        (7, 7)
+        """
+        given = (lengths,) if isinstance(lengths, int) else tuple(lengths)
+        known = tuple(None if n is None else as_integer("lengths", n, 0) for n in given)
+        if self.rank not in (None, len(known)):
+            self.plan(known)
+        return tuple(self._outputs(entry, n) for entry, n in enumerate(known))
+
+    def _outputs(self, entry: int, length: int | None) -> int | None:
+        return None if length is None else self.axis_plan(entry, length, entry).outputs
+
+
+@dataclass(frozen=True)
+class Sliding(Window):
+    """Windows of `kernel_size` elements, `dilation` apart, that start every `stride` positions.
+
+    Outputs along an axis of n elements, padded by p₀ before and p₁ after: ⌊(n + p₀ + p₁ − d(k−1) − 1)/s⌋ + 1; with
+    `ceil_mode` rounded up, less a last window that starts at or past n + p₀.
+
+    Args:
+        kernel_size: elements per window; an int, or one per axis.
+        stride: distance between windows; an int, or one per axis; default: kernel_size.
+        padding: positions added around the array, which are never data; an int, one per axis, ((before, after), …)
+            per axis, or, in any case of letters, "valid" (none), "same" (⌈n/s⌉ outputs, the extra padding of an odd
+            number at the end) or "same_lower" (at the start).
+        dilation: distance between the elements of a window; an int, or one per axis.
+        ceil_mode: round the number of outputs up, so that a last, partial window counts.
+
+    Raises:
+        TypeError: an entry is no integer. ValueError: an entry is out of range, or entries are for different numbers
+        of axes.
+
+    >>> Sliding(2).output_shape((5, 7))
+    (2, 3)
+    >>> Sliding(2, padding="same").output_shape((5, 7))
+    (3, 4)
+    """
+
+    kernel_size: int | tuple[int, ...]
+    stride: int | tuple[int, ...] | None = None
+    padding: int | str | tuple[int, ...] | tuple[tuple[int, int], ...] = 0
+    dilation: int | tuple[int, ...] = 1
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__  # the class is frozen; this is its construction
+        set_field(self, "kernel_size", per_axis("kernel_size", self.kernel_size, 1))
+        set_field(self, "stride", self.kernel_size if self.stride is None else per_axis("stride", self.stride, 1))
+        set_field(self, "dilation", per_axis("dilation", self.dilation, 1))
+        set_field(self, "padding", _padding(self.padding))
+        set_field(self, "ceil_mode", as_flag("ceil_mode", self.ceil_mode))
+        ranks = self._ranks()
+        if len(set(ranks.values())) > 1:
+            said = ", ".join(f"{name}={getattr(self, name)}" for name in ranks)
+            raise ValueError(f"{said}: each must have one entry per pooled axis, so all the same number")
+
+    def _ranks(self) -> dict[str, int]:
+        """How many entries each argument has that has one per axis."""
+        arguments = {name: getattr(self, name) for name in ("kernel_size", "stride", "padding", "dilation")}
+        return {name: len(value) for name, value in arguments.items() if isinstance(value, tuple)}
+
+    @property
+    def rank(self) -> int | None:
+        return next(iter(self._ranks().values()), None)
+
+    @property
+    def default_rank(self) -> int:
+        return len(self.kernel_size) if isinstance(self.kernel_size, tuple) else 2
+
+    def axis_plan(self, entry: int, length: Any, axis: int | None = None) -> SlidingAxis:
+        kernel, stride, dilation = (_entry(v, entry) for v in (self.kernel_size, self.stride, self.dilation))
+        span = dilation * (kernel - 1) + 1
+        if self.padding in ("same", "same_lower"):
+            outputs = (length + stride - 1) // stride
+            total = (outputs - 1) * stride + span - length
+            if span < stride:  # then total, at least span − stride, may be below 0, and is 0
+                total *= _not_negative(total, stride + span)
+            before = (total + (self.padding == "same_lower")) // 2
+            return SlidingAxis(length, outputs, kernel, dilation, stride, before, total - before)
+        axis = entry if axis is None else axis
+        before, after = _pair(self.padding, entry)
+        room = length + before + after - span
+        if is_known(length) and room < 0 and not (self.ceil_mode and room > -stride and length + before > 0):
+            raise ValueError(
+                f"kernel_size {kernel} with dilation {dilation} spans {span} positions, but axis {axis} has length "
+                f"{length} and padding ({before}, {after}): a window must fit"
+            )
+        outputs = (room + stride) // stride  # JAX proves of this form that it is no less than 0
+        if self.ceil_mode:
+            outputs = (room + stride - 1) // stride + 1
+            past = (outputs - 1) * stride - (length + before)  # where the last window starts, seen from the end
+            outputs -= _not_negative(past, after + span + stride)
+        return SlidingAxis(length, outputs, kernel, dilation, stride, before, after)
+
+    def unpooled_shape(self, outputs: Sequence[int]) -> tuple[int, ...]:
+        """The input lengths that give these outputs with nothing left over: (o − 1)·s − p₀ − p₁ + d(k−1) + 1."""
+        lengths = []
+        for entry, number in enumerate(outputs):
+            kernel, stride, dilation = (_entry(v, entry) for v in (self.kernel_size, self.stride, self.dilation))
+            before, after = (0, 0) if isinstance(self.padding, str) else _pair(self.padding, entry)
+            lengths.append((number - 1) * stride - before - after + dilation * (kernel - 1) + 1)
+        return tuple(lengths)
+
+
+@dataclass(frozen=True)
+class Adaptive(Window):
+    """As many windows as outputs are wanted: output i of m reads [⌊i·n/m⌋, ⌈(i+1)·n/m⌉) of n elements.
+
+    Args:
+        output_size: outputs per axis; an int, or one per axis; None keeps the axis as it is.
+
+    Raises:
+        TypeError: an entry is no integer. ValueError: an entry is below 1.
+
+    >>> Adaptive((1, None)).output_shape((5, 7))
+    (1, 7)
+    """
+
+    output_size: int | tuple[int | None, ...] | None
+
+    def __post_init__(self) -> None:
+        if self.output_size is not None:
+            object.__setattr__(self, "output_size", per_axis("output_size", self.output_size, 1, optional=True))
+
+    @property
+    def rank(self) -> int | None:
+        return len(self.output_size) if isinstance(self.output_size, tuple) else None
+
+    @property
+    def default_rank(self) -> int:
+        return self.rank or 2
+
+    def axis_plan(self, entry: int, length: Any, axis: int | None = None) -> AxisPlan:
+        wanted = _entry(self.output_size, entry)
+        outputs = length if wanted is None else wanted
+        if wanted is None or (is_known(length) and length and length % outputs == 0):
+            width = 1 if wanted is None else length // outputs
+            return SlidingAxis(length, outputs, width, stride=width)
+        # ⌊n/m⌋ whole cells of n/m and a part at either end; where the remainder divides m, no window has both parts.
+        parts = 1 if is_known(length) and length % outputs == math.gcd(length, outputs) else 2
+        return AdaptiveAxis(length, outputs, length // outputs + parts)
+
+    def _outputs(self, entry: int, length: int | None) -> int | None:
+        wanted = _entry(self.output_size, entry)
+        return wanted if wanted is not None else length
+
+
+@dataclass(frozen=True)
+class Global(Window):
+    """One window: everything.
+
+    >>> Global().output_shape((5, 7))
+    (1, 1)
+    """
+
+    @property
+    def rank(self) -> int | None:
+        return None
+
+    def axis_plan(self, entry: int, length: Any, axis: int | None = None) -> AxisPlan:
+        if is_known(length) and length == 0:  # one window without an element, but no reduction of no columns
+            return AdaptiveAxis(0, 1, 1)
+        return WholeAxis(length, 1, length)
+
+    def _outputs(self, entry: int, length: int | None) -> int:
+        return 1
+
+
+WINDOWS: dict[str, type[Window]] = {"sliding": Sliding, "adaptive": Adaptive, "global": Global}
+"""The windows by name."""
+
+
+def _padding(value: Any) -> Any:
+    if isinstance(value, str):
+        name = value.lower()
+        if name not in PADDINGS:
+            raise ValueError(f"padding must be one of {', '.join(map(repr, PADDINGS))} or integers, got {value!r}")
+        return 0 if name == "valid" else name
+    if not isinstance(value, Sequence | np.ndarray):
+        return as_integer("padding", value, 0)
+    pairs = [isinstance(entry, Sequence | np.ndarray) and not isinstance(entry, str) for entry in value]
+    if not any(pairs):
+        return per_axis("padding", value, 0)
+    if not all(pairs) or any(len(entry) != 2 for entry in value):
+        raise ValueError(f"padding must be an int, one int per axis or a (before, after) pair per axis, got {value!r}")
+    return tuple((as_integer("padding", before, 0), as_integer("padding", after, 0)) for before, after in value)
+
+
+def _entry(value: Any, entry: int) -> Any:
+    return value[entry] if isinstance(value, tuple) else value
+
+
+def _pair(padding: Any, entry: int) -> tuple[int, int]:
+    pair = _entry(padding, entry)
+    return pair if isinstance(pair, tuple) else (pair, pair)
+
+
+def _not_negative(value: Any, bound: int) -> Any:
+    """1 where 0 ≤ value < bound, 0 where −bound ≤ value < 0: a comparison, for integers known or not."""
+    return value // bound + 1
