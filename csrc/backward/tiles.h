@@ -3,7 +3,7 @@
 #pragma once
 #include <vector>
 
-#include "backward/gather.h"
+#include "backward/backward.h"
 
 namespace anypool::ANYPOOL_ISA {
 

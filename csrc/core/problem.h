@@ -4,6 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 
+// The namespace of what is compiled once per instruction set; the build defines it.
+#ifndef ANYPOOL_ISA
+#define ANYPOOL_ISA plain
+#endif
+
 namespace anypool {
 
 enum class Type { i8, u8, i16, u16, i32, u32, i64, u64, f16, bf16, f32, f64 };

@@ -1,17 +1,8 @@
 // Windows of an axis, clipped to the array.
 #pragma once
-#include "core/problem.h"
-#include "simd/simd.h"
+#include "core/arithmetic.h"
 
 namespace anypool::ANYPOOL_ISA {
-
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-// Rounded up; b > 0.
-inline int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a - 1) / b + 1 : -(-a / b); }
-
-// Rounded down; b > 0.
-inline int64_t floor_div(int64_t a, int64_t b) { return -ceil_div(-a, b); }
 
 __attribute__((noinline)) inline Window clipped_window(const Axis &axis, int64_t i) {
     if (axis.kind == Windows::table) return axis.table[i];

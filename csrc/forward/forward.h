@@ -1,9 +1,10 @@
 // The forward pass: for every place outside the pooled axes, reduce down axis after axis, the rows in cache, and
 // along the last.
 #pragma once
-#include "reduce/along.h"
 #include "forward/finish.h"
-#include "runtime/scratch.h"
+#include "reduce/along.h"
+#include "reduce/scratch.h"
+#include "simd/gaps.h"
 #include "simd/stream.h"
 
 namespace anypool::ANYPOOL_ISA {
@@ -28,6 +29,14 @@ inline int64_t outer_offset(const Problem &p, const Array &array, int64_t index)
         index /= p.outer_shape[d];
     }
     return p.outer_rank ? offset + index * array.outer[0] : 0;
+}
+
+// What lies at one place of the outer axes.
+inline Block elements_of(const Problem &p) {
+    Block block{{1, 1, 1, p.inner}, {0, 0, 0, p.x.inner}};
+    for (int a = 0, to = most_pooled - p.rank; a < p.rank; a++, to++)
+        block.length[to] = p.axes[a].length, block.stride[to] = p.x.axis[a];
+    return block;
 }
 
 // What a finished row is: elements, or sums of whole numbers that finish_sums takes from there.
@@ -77,7 +86,9 @@ template <class R, class Reader> class Forward {
     const int last;
     int64_t below[most_pooled];   // elements per step of an axis: all that lies behind it
     int64_t blocks[most_pooled];  // windows of an axis that are reduced together
-    bool dense;                   // the input is contiguous below the first axis
+    bool dense;                   // the input has no gaps below the first axis
+    int64_t slab = 0, positions;  // where it has: outputs of the first axis whose elements are packed together, and of
+                                  // how many positions those are
     int64_t outer = 1, splits = 1, chunk, planes = 1;
     int64_t tile;                                                  // outputs of the last axis at once
     enum class Along { each, regular, covering, runs } way;        // how the last axis is reduced
@@ -116,16 +127,17 @@ template <class R, class Reader> class Forward {
         // Tiles cost nothing where they are split.
         const int64_t outputs = p.axes[0].outputs, plane_bytes = n * int64_t(sizeof(Element));
         const int most = lies_in_tiles(p.axes[0]) ? 16 : 18;
-        if (outer < 64 && plane_bytes >> most) splits = smaller(outputs, plane_bytes >> most);
+        if (outer < 64 && plane_bytes >> most) splits = smaller(larger(outputs, 1), plane_bytes >> most);
         chunk = ceil_div(larger(outputs, 1), splits);
         if (last == 0) tile = chunk = smaller(chunk, tile);
         else chunk = smaller(outputs, ceil_div(chunk, blocks[0]) * blocks[0]);
-        splits = chunk ? ceil_div(outputs, chunk) : 0;
         while (planes * plane_bytes < (1 << 16) && planes * 8 < outer) planes *= 2;
         in_place = lies_side_by_side(p.out) && (!R::marks || lies_side_by_side(p.offsets));
         finishes = !R::idempotent && !(p.result == p.type && is_floating<typename Reader::Source>) &&
                    !(p.result == p.accumulator && p.operation == Operation::sum && sizeof(Lane) == bytes);
         choose_rows();
+        if (!dense) choose_slab();
+        splits = chunk ? ceil_div(outputs, chunk) : 0;
         streams = in_place && outer * written * bytes >= Stream::from && rows * tile * p.inner * bytes <= (1 << 16);
     }
 
@@ -139,7 +151,7 @@ template <class R, class Reader> class Forward {
     __attribute__((cold)) void plan_scratch(Arena &arena) {
         const Axis &axis = p.axes[last];
         const int64_t row = rows * tile * p.inner;
-        if (!dense) packed = arena.template take<Element>(p.axes[0].length * below[0]);
+        if (!dense) packed = arena.template take<Element>(positions * below[0]);
         plan_blocks(arena);
         for (int a = 0; a < last; a++)
             take_row(arena, level[a], a == last - 1 ? left + rows * below[a] + right : below[a],
@@ -177,14 +189,18 @@ template <class R, class Reader> class Forward {
     }
 
     void plane(const Element *x, int64_t lo, int64_t hi, int64_t out, int64_t mark) {
-        int64_t stride = p.x.axis[0];
-        if (!dense) {
-            Element *to = packed;
-            pack_axis(x, 0, to);
-            x = packed;
-            stride = below[0];
+        auto rows_of = [&](const Element *from, int64_t stride, int64_t begin, int64_t end) {
+            reduce_axis<0, Order::sequential>(RawRow<Reader>{from, reader}, stride, begin, end, out, mark, 1);
+        };
+        if (dense) return rows_of(x, p.x.axis[0], lo, hi);
+        Block block = elements_of(p);
+        for (int64_t i = lo; i < hi; i += slab) {
+            const int64_t end = smaller(i + slab, hi);
+            const Range at = reads(p.axes[0], i, end);
+            block.length[block_axes - 1 - p.rank] = at.end - at.begin;
+            pack(x + at.begin * p.x.axis[0], block, packed);
+            rows_of(packed - at.begin * below[0], below[0], i, end);
         }
-        reduce_axis<0, Order::sequential>(RawRow<Reader>{x, reader}, stride, lo, hi, out, mark, 1);
     }
 
   private:
@@ -206,6 +222,23 @@ template <class R, class Reader> class Forward {
             rows = larger(1, smaller(before.outputs, piece / axis.length));
     }
 
+    // How many outputs of the first axis make a slab: as many as the cache has room for, and more where the positions
+    // that two slabs share, which are packed twice, would be most of it.
+    __attribute__((cold)) void choose_slab() {
+        const Axis &axis = p.axes[0];
+        const int64_t outputs = larger(axis.outputs, 1), room = (1 << 17) / larger(1, below[0] * int64_t(sizeof(Element)));
+        const Range all = reads(axis, 0, axis.outputs), one = reads(axis, outputs / 2, outputs / 2 + 1);
+        const int64_t each = larger(1, (all.end - all.begin) / outputs), shared = one.end - one.begin - each;
+        slab = larger(larger(1, (room - shared) / each), smaller(2 * shared / each, outputs / 4));
+        const int64_t together = larger(blocks[0], last == 1 ? rows : 1);
+        slab = last == 0 ? chunk : smaller(outputs, ceil_div(slab, together) * together);
+        chunk = smaller(outputs, ceil_div(chunk, slab) * slab);
+        positions = 1;
+        for (int64_t i = 0; i < axis.outputs; i += slab) {
+            const Range at = reads(axis, i, smaller(i + slab, axis.outputs));
+            positions = larger(positions, at.end - at.begin);
+        }
+    }
     // Whole windows want neutral elements around the row, unless those would be most of it. Long rows go in tiles.
     __attribute__((cold)) void choose_way() {
         const Axis &axis = p.axes[last];
@@ -285,14 +318,6 @@ template <class R, class Reader> class Forward {
         if (streams) values.finish();
         if (streams && R::marks) offsets.finish();
         return true;
-    }
-
-    __attribute__((cold)) void pack_axis(const Element *x, int a, Element *&to) {
-        for (int64_t i = 0; i < p.axes[a].length; i++, x += p.x.axis[a]) {
-            if (a < last) pack_axis(x, a + 1, to);
-            else
-                for (int64_t c = 0; c < p.inner; c++) *to++ = x[p.inner == 1 ? c : c * p.x.inner];
-        }
     }
 
     // Axis a of a block whose rows lie `stride` apart, outputs lo to hi of it; `count`: elements that averages count
@@ -467,16 +492,14 @@ template <class R, class Reader> class Forward {
         }
     }
 
-    // Elements that lie side by side, to places that do not.
+    // Elements without gaps between them, to an array that has some.
     __attribute__((cold)) void spread(const char *from, int64_t n, const Array &array, int64_t at, int64_t size) const {
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t c = 0; c < p.inner; c++, from += size) {
-                char *to = array.data + (at + i * array.axis[last] + (p.inner == 1 ? 0 : c * array.inner)) * size;
-                if (size == 4) __builtin_memcpy(to, from, 4);
-                else if (size == 8) __builtin_memcpy(to, from, 8);
-                else if (size == 2) __builtin_memcpy(to, from, 2);
-                else *to = *from;
-            }
+        const Block block{{1, 1, n, p.inner}, {0, 0, array.axis[last], array.inner}};
+        auto to = [&]<class E>(E) { unpack((const E *)from, block, (E *)array.data + at); };
+        if (size == 1) to(uint8_t{});
+        else if (size == 2) to(uint16_t{});
+        else if (size == 4) to(uint32_t{});
+        else to(uint64_t{});
     }
 
     // What outputs lo to hi of a row are divided by.

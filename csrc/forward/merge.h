@@ -1,6 +1,8 @@
 // Axes that lie in memory as if they were one become one: a window over whole planes is a run of elements, and planes
 // that fall into tiles are one tall plane.
 #pragma once
+#include <initializer_list>
+
 #include "core/windows.h"
 
 namespace anypool::ANYPOOL_ISA {

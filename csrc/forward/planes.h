@@ -42,17 +42,18 @@ template <class R, class Reader> class Planes {
     const Problem &p;
     const Reader reader;
     Problem inside;  // the planes of a group, side by side
+    Block plane;     // where the elements of one lie
+    bool dense;
     int64_t outer = 1, read = 1, written = 1, groups;
 
   public:
-    // Whether planes are small, contiguous and many.
+    // Whether planes are small and many, and their outputs without gaps.
     static bool fit(const Problem &p) {
         if (p.inner != 1) return false;
         int64_t outer = 1, read = 1, written = 1;
         for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
         for (int a = p.rank - 1; a >= 0; a--) {
             const Axis &axis = p.axes[a];
-            if (axis.length > 1 && p.x.axis[a] != read) return false;
             const bool apart = p.out.axis[a] != written || (R::marks && p.offsets.axis[a] != written);
             if (axis.outputs > 1 && apart) return false;
             read *= axis.length;
@@ -73,6 +74,8 @@ template <class R, class Reader> class Planes {
             read *= p.axes[a].length;
             written *= p.axes[a].outputs;
         }
+        plane = elements_of(p);
+        dense = plane.is_dense();
         if (!R::idempotent) {
             inside.operation = Operation::sum;
             inside.type = inside.result = p.accumulator;
@@ -89,6 +92,7 @@ template <class R, class Reader> class Planes {
 
   private:
     struct Memory {
+        Element *packed;  // planes that have gaps
         Lane *in, *divisors;
         Rows out, rows;  // a plane in each lane; a plane in each row
     };
@@ -120,6 +124,7 @@ template <class R, class Reader> class Planes {
 
     Memory plan(Arena &arena, Inside &pooling) const {
         Memory m;
+        m.packed = arena.take<Element>(dense ? 0 : N * read);
         m.in = arena.take<Lane>((read + N) * N);
         arena.take(m.out, (written + N) * N);
         arena.take(m.rows, N * row_pitch());
@@ -130,11 +135,15 @@ template <class R, class Reader> class Planes {
 
     // Planes o to o + count to the lanes of m.in; lanes without a plane repeat the last.
     void gather(int64_t o, int64_t count, const Memory &m) const {
-        const Element *plane[N];
+        const Element *from[N];
         for (int64_t l = 0; l < N; l++)
-            plane[l] = (const Element *)p.x.data + outer_offset(p, p.x, o + smaller(l, count - 1));
+            from[l] = (const Element *)p.x.data + outer_offset(p, p.x, o + smaller(l, count - 1));
+        for (int64_t l = 0; !dense && l < N; l++) {
+            if (l < count) pack(from[l], plane, m.packed + l * read);
+            from[l] = m.packed + smaller(l, count - 1) * read;
+        }
         each_vector(read, N, [&](int64_t i, int64_t size) {
-            auto elements = [&](int l) { return (Vec<Bits, N>)reader.read(plane[l] + i, size); };
+            auto elements = [&](int l) { return (Vec<Bits, N>)reader.read(from[l] + i, size); };
             transpose_rows(elements, (Bits *)m.in + i * N, N);
         });
     }
@@ -173,7 +182,7 @@ template <class R, class Reader> bool forward(const Problem &given) {
     // Not for the types that networks do not hold: each is more code.
     if constexpr (__is_same(typename R::Lane, float) || (R::idempotent && sizeof(typename R::Lane) <= 2))
         if (Planes<R, Reader>::fit(p)) return Planes<R, Reader>(p).run();
-    if constexpr (!R::marks && !R::scaled && (R::idempotent || is_float<typename R::Lane>))
+    if constexpr (!R::marks && !R::scaled)
         if (is_whole(p)) return reduce_whole<R, Reader>(p);
     return Forward<R, Reader>(p, Reader(p)).run();
 }

@@ -1,6 +1,6 @@
 // Sums and averages, for one instruction set.
 #include "forward/planes.h"
-#include "backward/spread.h"
+#include "forward/spread.h"
 
 namespace anypool::ANYPOOL_ISA {
 namespace {

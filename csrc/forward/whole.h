@@ -19,8 +19,10 @@ inline bool is_whole(const Problem &p) {
 }
 
 template <class R, class Reader> bool reduce_whole(const Problem &p) {
-    using Lane = typename R::Lane;
+    // Sums of whole numbers wait as the widest ones.
+    using Lane = Choose<is_float<typename R::Lane>, typename R::Lane, int64_t>;
     using Partial = Choose<R::idempotent, typename Reader::Element, Lane>;
+    using PartialReducer = Choose<R::idempotent, R, Total<Lane>>;
     using PartialReader = Choose<R::idempotent, Reader, Widening<Lane, Lane>>;
     Problem first = p, second = p;
     Axis &axis = first.axes[0];
@@ -44,7 +46,7 @@ template <class R, class Reader> bool reduce_whole(const Problem &p) {
     }
     if (!R::idempotent) {
         first.operation = Operation::sum;
-        first.result = second.type = p.accumulator;
+        first.result = second.type = second.accumulator = is_float<Lane> ? p.accumulator : Type::i64;
         first.divisor = 0;
     }
     if (n == 0) return true;
@@ -53,7 +55,7 @@ template <class R, class Reader> bool reduce_whole(const Problem &p) {
     first.out.data = (char *)partial;
     second.x = first.out;
     const bool enough = Forward<R, Reader>(first, Reader(first)).run() &&
-                        Forward<R, PartialReader>(second, PartialReader(second)).run();
+                        Forward<PartialReducer, PartialReader>(second, PartialReader(second)).run();
     __builtin_free(partial);
     return enough;
 }

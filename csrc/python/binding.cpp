@@ -13,12 +13,12 @@
 #include <string>
 #include <vector>
 
-#include "runtime/isa.h"
 #include "core/layout.h"
-#include "forward/positions.h"
-#include "runtime/threads.h"
-#include "python/view.h"
 #include "core/windows.h"
+#include "forward/positions.h"
+#include "python/view.h"
+#include "runtime/isa.h"
+#include "runtime/threads.h"
 
 using namespace anypool;
 

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/memory.h"
 #include "core/problem.h"
+#include "runtime/memory.h"
 
 namespace nb = nanobind;
 

@@ -4,6 +4,7 @@ Here a gradient is built axis by axis from the windows' positions, so that array
 """
 
 import itertools
+import os
 import random
 import sys
 
@@ -164,6 +165,7 @@ def test_the_same_bits_on_any_number_of_threads(dtype):
 GUARDED = (
     GUARDED_ARRAYS
     + """
+sys.path.insert(0, {here!r})
 import test_spread as s
 draw = random.Random(5)
 for _ in range(300):
@@ -178,7 +180,7 @@ for _ in range(300):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by mprotect")
 def test_nothing_outside_of_arrays_is_touched():
-    done = in_process(GUARDED.format(tests=SUPPORT))
+    done = in_process(GUARDED.format(tests=SUPPORT, here=os.path.dirname(__file__)))
     assert done.returncode == 0, done.stderr
 
 

@@ -369,9 +369,7 @@ template <class T, class A> class Spread {
         const int64_t n = elements.end - elements.begin, step = p.x.axis[last];
         from += elements.begin * step;
         if ((n > 1 && step != p.inner) || (p.inner > 1 && p.x.inner != 1)) {
-            for (int64_t l = 0; l < n; l++)
-                for (int64_t c = 0; c < p.inner; c++)
-                    m.packed[l * p.inner + c] = from[l * step + (p.inner > 1 ? c * p.x.inner : 0)];
+            pack(from, {{1, 1, n, p.inner}, {0, 0, step, p.x.inner}}, m.packed);
             from = m.packed;
         }
         if (factors.empty()) return divide(from, n * p.inner, m.quotients);
@@ -419,11 +417,9 @@ template <class T, class A> class Spread {
             }
     }
 
-    // Outputs that lie side by side, to places that do not.
+    // Outputs without gaps between them, to an array that has some.
     __attribute__((cold)) void place_apart(const Element *from, Element *to, int64_t n) const {
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t c = 0; c < p.inner; c++)
-                to[i * p.out.axis[last] + (p.inner > 1 ? c * p.out.inner : 0)] = *from++;
+        unpack(from, {{1, 1, n, p.inner}, {0, 0, p.out.axis[last], p.out.inner}}, to);
     }
 };
 
