@@ -9,17 +9,21 @@
 
 namespace anypool::ANYPOOL_ISA {
 
-// Lanes as they are, for rows that were read before.
-template <class K> struct Lanes {
-    using Source = K;
-    using Element = K;
-    using Lane = K;
-    static constexpr int N = lanes<K>;
-    K neutral;
-    static Vec<K, N> read(const K *x, int64_t m) { return m == N ? load<Vec<K, N>>(x) : load<Vec<K, N>>(x, m); }
-    static Vec<K, N> bits(Vec<K, N> v) { return v; }
-    K lowest() const { return neutral; }
+// How elements of an array become those that a kernel reads, where it has no code for them: once, on their way to
+// scratch memory.
+template <class E> struct Conversion {
+    void (*run)(const char *from, int64_t n, E *to) = nullptr;
+    int64_t bytes = sizeof(E);  // of an element of the array
 };
+template <class Reader> Conversion<typename Reader::Lane> conversion_of() {
+    using Element = typename Reader::Element;
+    auto run = [](const char *from, int64_t n, typename Reader::Lane *to) {
+        each_vector(n, Reader::N, [&](int64_t i, int64_t m) {
+            store_lanes(to + i, Reader::read((const Element *)from + i, m), m);
+        });
+    };
+    return {run, sizeof(Element)};
+}
 
 // Where outer element `index` of an array lies.
 inline int64_t outer_offset(const Problem &p, const Array &array, int64_t index) {
@@ -83,12 +87,14 @@ template <class R, class Reader> class Forward {
     const Problem &p;
     const Reader reader;
     const R r;
+    const Conversion<Element> conversion;
     const int last;
     int64_t below[most_pooled];   // elements per step of an axis: all that lies behind it
     int64_t blocks[most_pooled];  // windows of an axis that are reduced together
-    bool dense;                   // the input has no gaps below the first axis
-    int64_t slab = 0, positions;  // where it has: outputs of the first axis whose elements are packed together, and of
-                                  // how many positions those are
+    // Whether elements go to scratch memory first, as their array has gaps below the first axis, or they need a
+    // conversion or factors. Those of `slab` outputs of the first axis go together, from `positions` of it at most.
+    bool packs, scaled = false;
+    int64_t slab = 0, positions = 0;
     int64_t outer = 1, splits = 1, chunk, planes = 1;
     int64_t tile;                                                  // outputs of the last axis at once
     enum class Along { each, regular, covering, runs } way;        // how the last axis is reduced
@@ -96,11 +102,12 @@ template <class R, class Reader> class Forward {
     int64_t left = 0, right = 0;                                   // neutral elements before and behind a row
     int64_t row_length;                                            // elements of a row, or of a piece of one
     const int64_t bytes;                                           // of an output
-    bool in_place, finishes, streams = false;  // outputs lie side by side; sums are not yet outputs; past the caches
+    bool in_place, finishes, streams = false;  // outputs lie side by side; rows are not yet outputs; past the caches
     bool alike = true;                         // averages count as many elements in every window of the last axis
 
     // Scratch memory of a thread.
     Element *packed = nullptr;
+    char *raw = nullptr;  // packed, to be converted
     Rows level[most_pooled], work, halves;
     Kept<R> kept[most_pooled];
     char *result = nullptr, *result_offsets = nullptr, *spare = nullptr;
@@ -110,17 +117,21 @@ template <class R, class Reader> class Forward {
     Stream values, offsets;
 
   public:
-    __attribute__((cold)) Forward(const Problem &p, Reader reader)
-        : p(p), reader(reader), r(reader), last(p.rank - 1),
-          bytes(R::idempotent ? sizeof(Element) : size_of(p.result)) {
+    Forward(const Problem &p, Reader reader, Conversion<Element> conversion = {})
+        : Forward(p, reader, R(reader), conversion) {}
+    __attribute__((cold)) Forward(const Problem &p, Reader reader, R r, Conversion<Element> conversion = {})
+        : p(p), reader(reader), r(r), conversion(conversion), last(p.rank - 1),
+          bytes(R::idempotent && !conversion.run ? sizeof(Element) : size_of(p.result)) {
         int64_t n = p.inner, written = p.inner;
-        dense = p.inner == 1 || p.x.inner == 1;
+        bool dense = p.inner == 1 || p.x.inner == 1;
         for (int a = last; a >= 0; a--) {
             below[a] = n;
             dense = dense && ((a == 0 && (last > 0 || p.inner > 1)) || p.axes[a].length == 1 || p.x.axis[a] == n);
             blocks[a] = a < last || p.inner > 1 ? block_of(p.axes[a]) : 1;
             n *= p.axes[a].length, written *= p.axes[a].outputs;
+            scaled = scaled || p.axes[a].scales;
         }
+        packs = !dense || conversion.run || scaled;
         choose_way();
         for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
         // Few places and much to do in each: split the first axis, always alike, so that bits do not depend on threads.
@@ -133,10 +144,13 @@ template <class R, class Reader> class Forward {
         else chunk = smaller(outputs, ceil_div(chunk, blocks[0]) * blocks[0]);
         while (planes * plane_bytes < (1 << 16) && planes * 8 < outer) planes *= 2;
         in_place = lies_side_by_side(p.out) && (!R::marks || lies_side_by_side(p.offsets));
-        finishes = !R::idempotent && !(p.result == p.type && is_floating<typename Reader::Source>) &&
-                   !(p.result == p.accumulator && p.operation == Operation::sum && sizeof(Lane) == bytes);
+        if (R::idempotent) finishes = conversion.run;
+        else {
+            const bool quotients = is_floating<typename Reader::Source> && p.result == p.type && !conversion.run;
+            finishes = !quotients && !(p.result == p.accumulator && p.operation == Operation::sum);
+        }
         choose_rows();
-        if (!dense) choose_slab();
+        if (packs) choose_slab();
         splits = chunk ? ceil_div(outputs, chunk) : 0;
         streams = in_place && outer * written * bytes >= Stream::from && rows * tile * p.inner * bytes <= (1 << 16);
     }
@@ -151,7 +165,8 @@ template <class R, class Reader> class Forward {
     __attribute__((cold)) void plan_scratch(Arena &arena) {
         const Axis &axis = p.axes[last];
         const int64_t row = rows * tile * p.inner;
-        if (!dense) packed = arena.template take<Element>(positions * below[0]);
+        if (packs) packed = arena.template take<Element>(positions * below[0]);
+        if (conversion.run) raw = arena.template take<char>(positions * below[0] * conversion.bytes);
         plan_blocks(arena);
         for (int a = 0; a < last; a++)
             take_row(arena, level[a], a == last - 1 ? left + rows * below[a] + right : below[a],
@@ -171,34 +186,33 @@ template <class R, class Reader> class Forward {
             values.start(arena.template take<char>(Stream::room(row * bytes)));
             if (R::marks) offsets.start(arena.template take<char>(Stream::room(row * p.offset_bytes)));
         }
-        if (axis.scales && (p.inner == 1 || way == Along::regular))
-            factors = arena.template take<Lane>(axis.length * p.inner);
+        if (scaled) factors = arena.template take<Lane>(axis.length * p.inner);
         if (!alike) divisors = arena.template take<Lane>(row);
         divided_lo = -1;
     }
 
-    // Neutral elements around the rows that the last axis reads, and factors beside them.
+    // Neutral elements around the rows that the last axis reads, and factors of them.
     void fill_margins() {
-        if (factors)
-            for (int64_t i = 0; i < p.axes[last].length; i++)
-                for (int64_t c = 0; c < p.inner; c++) factors[i * p.inner + c] = Lane(p.axes[last].scales[i]);
+        const double *along = p.axes[last].scales;
+        for (int64_t i = 0; scaled && i < p.axes[last].length; i++)
+            for (int64_t c = 0; c < p.inner; c++) factors[i * p.inner + c] = Lane(along ? along[i] : 1);
         if (left + right == 0) return;
         const Rows row = level[last ? last - 1 : 0];
         for (int64_t i = -left; i < 0; i += N) (row + i).put(r.neutral(), smaller(N, -i));
         for (int64_t i = 0; i < right; i += N) (row + (row_length + i)).put(r.neutral(), smaller(N, right - i));
     }
 
-    void plane(const Element *x, int64_t lo, int64_t hi, int64_t out, int64_t mark) {
+    void plane(const char *x, int64_t lo, int64_t hi, int64_t out, int64_t mark) {
         auto rows_of = [&](const Element *from, int64_t stride, int64_t begin, int64_t end) {
             reduce_axis<0, Order::sequential>(RawRow<Reader>{from, reader}, stride, begin, end, out, mark, 1);
         };
-        if (dense) return rows_of(x, p.x.axis[0], lo, hi);
-        Block block = elements_of(p);
+        if (!packs) return rows_of((const Element *)x, p.x.axis[0], lo, hi);
         for (int64_t i = lo; i < hi; i += slab) {
             const int64_t end = smaller(i + slab, hi);
             const Range at = reads(p.axes[0], i, end);
-            block.length[block_axes - 1 - p.rank] = at.end - at.begin;
-            pack(x + at.begin * p.x.axis[0], block, packed);
+            pack_positions(x, at);
+            if constexpr (R::scales && __is_same(Element, Lane))
+                if (scaled) scale_positions(at);
             rows_of(packed - at.begin * below[0], below[0], i, end);
         }
     }
@@ -209,11 +223,11 @@ template <class R, class Reader> class Forward {
     }
 
     // Whether windows of a single axis are read where they are.
-    bool reads_runs() const { return way == Along::runs && last == 0 && !R::scaled; }
+    bool reads_runs() const { return way == Along::runs && last == 0; }
 
     // Tiles along the last axis: rows follow each other as if they were one, and so do their outputs.
     __attribute__((cold)) void choose_rows() {
-        if (last == 0 || p.inner != 1 || R::scaled || blocks[last - 1] > 1 || !lies_in_tiles(p.axes[last])) return;
+        if (last == 0 || p.inner != 1 || blocks[last - 1] > 1 || !lies_in_tiles(p.axes[last])) return;
         const Axis &axis = p.axes[last], &before = p.axes[last - 1];
         const bool follow = p.out.axis[last - 1] == axis.outputs &&
                             (!R::marks || p.offsets.axis[last - 1] == axis.outputs);
@@ -239,6 +253,32 @@ template <class R, class Reader> class Forward {
             positions = larger(positions, at.end - at.begin);
         }
     }
+    __attribute__((cold)) void pack_positions(const char *x, Range at) const {
+        Block block = elements_of(p);
+        block.length[block_axes - 1 - p.rank] = at.end - at.begin;
+        x += at.begin * p.x.axis[0] * conversion.bytes;
+        if (!conversion.run) return pack((const Element *)x, block, packed);
+        if (!block.is_dense()) {
+            by_size(conversion.bytes, [&]<class E>(E) { pack((const E *)x, block, (E *)raw); });
+            x = raw;
+        }
+        conversion.run(x, (at.end - at.begin) * below[0], packed);
+    }
+    __attribute__((cold)) void scale_positions(Range at) const {
+        const int64_t rows_each = last == 2 ? p.axes[1].length : 1, n = last ? p.axes[last].length * p.inner : p.inner;
+        Lane *row = (Lane *)packed;
+        for (int64_t i = at.begin; i < at.end; i++)
+            for (int64_t k = 0; k < rows_each; k++, row += n) {
+                const double down = last > 0 && p.axes[0].scales ? p.axes[0].scales[i] : 1;
+                const double across = last > 1 && p.axes[1].scales ? p.axes[1].scales[k] : 1;
+                const Lane *along = last ? factors : factors + i * p.inner;
+                for (int64_t c = 0; c < n; c += N) {
+                    const auto by = load<Vec<Lane, N>>(along + c) * Lane(down * across);
+                    store_lanes(row + c, load<Vec<Lane, N>>(row + c) * by, smaller(N, n - c));
+                }
+            }
+    }
+
     // Whole windows want neutral elements around the row, unless those would be most of it. Long rows go in tiles.
     __attribute__((cold)) void choose_way() {
         const Axis &axis = p.axes[last];
@@ -312,7 +352,7 @@ template <class R, class Reader> class Forward {
         fill_margins();
         const int64_t split = unit % splits, from = unit / splits * planes;
         for (int64_t o = from; o < smaller(from + planes, outer); o++)
-            plane((const Element *)p.x.data + outer_offset(p, p.x, o), split * chunk,
+            plane(p.x.data + outer_offset(p, p.x, o) * conversion.bytes, split * chunk,
                   smaller(split * chunk + chunk, p.axes[0].outputs), outer_offset(p, p.out, o),
                   outer_offset(p, p.offsets, o));
         if (streams) values.finish();
@@ -344,10 +384,7 @@ template <class R, class Reader> class Forward {
                         const Range at = columns(t);
                         down_block<R>(r, source + at.begin, stride, axis, i, smaller(blocks[a], hi - i),
                                       at.end - at.begin, kept[a], [&](int64_t) { return level[a] + at.begin; },
-                                      [&](int64_t w) {
-                                          if (a + 1 == last) scale(level[a], at);
-                                          next(i + w, t);
-                                      });
+                                      [&](int64_t w) { next(i + w, t); });
                     }
             else if (rows > 1 && a + 1 == last)
                 for (int64_t i = lo; i < hi; i += rows) {
@@ -372,7 +409,6 @@ template <class R, class Reader> class Forward {
                         if (from < at.end && !again) {
                             down<R, order>(r, source + from, stride, axis, i, here, 1, at.end - from,
                                            level[a] + from);
-                            if (a + 1 == last) scale(level[a], {from, at.end});
                         }
                         done = at.end;
                         next(i, t);
@@ -391,7 +427,7 @@ template <class R, class Reader> class Forward {
         if (p.inner == 1 || way == Along::regular) {
             if constexpr (__is_same(Source, Rows)) along_row(source, 0, lo, hi, to);
             else if (!reads_runs()) along_piece(source, stride, lo, hi, to);
-            else if constexpr (!R::scaled) along_runs(r, source, axis, lo, hi, to);
+            else along_runs(r, source, axis, lo, hi, to);
         } else if (blocks[last] > 1)
             for (int64_t i = lo; i < hi; i += blocks[last])
                 down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, kept[last],
@@ -421,18 +457,7 @@ template <class R, class Reader> class Forward {
             each_vector(together * p.inner, N,
                         [&](int64_t c, int64_t m) { (row + c).put(r.load(elements + c, m, R::unmarked), m); });
         }
-        scale(level[0] + (-from * p.inner), {at.begin * p.inner, at.end * p.inner});
         along_row(level[0], from, lo, hi, to);
-    }
-
-    // Gives the columns of a row the factors that elements have along the last axis, where nothing else will.
-    void scale(Rows row, Range columns) const {
-        if constexpr (R::scaled)
-            if (factors)
-                for (int64_t i = columns.begin; i < columns.end; i += N) {
-                    const auto by = load<Vec<Lane, N>>(factors + i);
-                    (row + i).put(R::by(R::load(row + i, N, 1).value, by), smaller(N, columns.end - i));
-                }
     }
 
     // Outputs lo to hi of the last axis; row[0] is position `from` of it.
@@ -463,7 +488,7 @@ template <class R, class Reader> class Forward {
             return {{(Element *)to, reader}, in_place ? place_of_mark(mark) : result_offsets, p.offset_bytes};
         else if constexpr (R::idempotent) return {(Element *)to, reader};
         else if constexpr (is_floating<typename Reader::Source>)
-            return {to, p.result != p.type, finishes ? Divisor<Lane>{} : divisor};
+            return {to, finishes || p.result != p.type, finishes ? Divisor<Lane>{} : divisor};
         else return {(Lane *)to};
     }
     char *place(int64_t out) {
@@ -478,7 +503,7 @@ template <class R, class Reader> class Forward {
     // The results of n positions to where they belong, if they are not there.
     void finish(int64_t n, int64_t out, int64_t mark, Divisor<Lane> divisor) {
         const char *from = result;
-        if constexpr (!R::idempotent)
+        if constexpr (!R::idempotent || R::converts)
             if (finishes) {
                 finish_sums(p.result, (const Lane *)result, in_place ? place(out) : spare, n * p.inner, divisor);
                 from = spare;
@@ -495,11 +520,7 @@ template <class R, class Reader> class Forward {
     // Elements without gaps between them, to an array that has some.
     __attribute__((cold)) void spread(const char *from, int64_t n, const Array &array, int64_t at, int64_t size) const {
         const Block block{{1, 1, n, p.inner}, {0, 0, array.axis[last], array.inner}};
-        auto to = [&]<class E>(E) { unpack((const E *)from, block, (E *)array.data + at); };
-        if (size == 1) to(uint8_t{});
-        else if (size == 2) to(uint16_t{});
-        else if (size == 4) to(uint32_t{});
-        else to(uint64_t{});
+        by_size(size, [&]<class E>(E) { unpack((const E *)from, block, (E *)array.data + at); });
     }
 
     // What outputs lo to hi of a row are divided by.

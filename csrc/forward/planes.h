@@ -37,13 +37,14 @@ template <class R, class Reader> class Planes {
     using Rows = typename R::Rows;
     using Bits = UnsignedOf<Lane>;
     static constexpr int N = R::N;
-    using Inside = Forward<R, Lanes<Lane>>;
+    using LaneReader = Choose<R::idempotent, Keys<Lane, Lane>, Widening<Lane, Lane>>;
+    using Inside = Forward<R, LaneReader>;
 
     const Problem &p;
     const Reader reader;
     Problem inside;  // the planes of a group, side by side
     Block plane;     // where the elements of one lie
-    bool dense;
+    bool dense, scaled = false;
     int64_t outer = 1, read = 1, written = 1, groups;
 
   public:
@@ -80,6 +81,7 @@ template <class R, class Reader> class Planes {
             inside.operation = Operation::sum;
             inside.type = inside.result = p.accumulator;
         }
+        for (int a = 0; a < p.rank; a++) scaled = scaled || p.axes[a].scales, inside.axes[a].scales = nullptr;
         inside.offset_bytes = R::marks ? sizeof(Lane) : 0;
         groups = larger(1, (1 << 15) / (read * N * int64_t(sizeof(Element))));
     }
@@ -93,24 +95,25 @@ template <class R, class Reader> class Planes {
   private:
     struct Memory {
         Element *packed;  // planes that have gaps
-        Lane *in, *divisors;
+        Lane *in, *factors, *divisors;
         Rows out, rows;  // a plane in each lane; a plane in each row
     };
 
     bool unit(int64_t unit) const {
         Problem mine = inside;
-        Inside pooling(mine, {reader.lowest()});
+        Inside pooling(mine, LaneReader(), R(reader));
         Memory m;
         if (!take_scratch([&](Arena &arena) { m = plan(arena, pooling); })) return false;
         mine.out.data = (char *)m.out.value;
         if constexpr (R::marks) mine.offsets.data = (char *)m.out.offset;
         pooling.fill_margins();
+        if (scaled) fill_factors(m.factors);
         if (p.operation == Operation::average) fill_divisors(m.divisors);
         const int64_t from = unit * N * groups, pitch = row_pitch();
         for (int64_t o = from; o < smaller(from + N * groups, outer); o += N) {
             const int64_t count = smaller(N, outer - o);
             gather(o, count, m);
-            pooling.plane(m.in, 0, p.axes[0].outputs, 0, 0);
+            pooling.plane((const char *)m.in, 0, p.axes[0].outputs, 0, 0);
             for (int64_t i = 0; i < written; i += N) {
                 transpose((const Bits *)m.out.value + i * N, N, (Bits *)m.rows.value + i, pitch);
                 if constexpr (R::marks) transpose(m.out.offset + i * N, N, m.rows.offset + i, pitch);
@@ -126,6 +129,7 @@ template <class R, class Reader> class Planes {
         Memory m;
         m.packed = arena.take<Element>(dense ? 0 : N * read);
         m.in = arena.take<Lane>((read + N) * N);
+        m.factors = arena.take<Lane>(scaled ? read : 0);
         arena.take(m.out, (written + N) * N);
         arena.take(m.rows, N * row_pitch());
         m.divisors = arena.take<Lane>(written + N);
@@ -146,6 +150,9 @@ template <class R, class Reader> class Planes {
             auto elements = [&](int l) { return (Vec<Bits, N>)reader.read(from[l] + i, size); };
             transpose_rows(elements, (Bits *)m.in + i * N, N);
         });
+        if constexpr (R::scales)
+            for (int64_t i = 0; scaled && i < read; i++)
+                store(m.in + i * N, load<Vec<Lane, N>>(m.in + i * N) * m.factors[i]);
     }
 
     void finish(Rows row, int64_t o, const Lane *divisors) const {
@@ -164,27 +171,49 @@ template <class R, class Reader> class Planes {
         }
     }
 
-    void fill_divisors(Lane *to) const {
-        for (int64_t i = 0; i < written; i++) {
-            int64_t by = 1, rest = i;
-            for (int a = p.rank - 1; a >= 0; a--) {
-                if (p.axes[a].counts) by *= p.axes[a].counts[rest % p.axes[a].outputs];
-                rest /= p.axes[a].outputs;
-            }
-            to[i] = Lane(p.divisor ? p.divisor : by);
+    // f(position along each axis, number) for each of the elements of a plane, or of its outputs.
+    template <class F> void each_place(int64_t Axis::*count, F f) const {
+        int64_t n[most_pooled] = {1, 1, 1}, place[most_pooled] = {}, all = 1;
+        for (int a = 0; a < p.rank; a++) n[a] = p.axes[a].*count, all *= n[a];
+        for (int64_t number = 0; number < all; number++) {
+            f(place, number);
+            for (int a = p.rank - 1; a >= 0 && ++place[a] == n[a]; a--) place[a] = 0;
         }
+    }
+    void fill_factors(Lane *to) const {
+        each_place(&Axis::length, [&](const int64_t *place, int64_t number) {
+            double by = 1;
+            for (int a = 0; a < p.rank; a++) by *= p.axes[a].scales ? p.axes[a].scales[place[a]] : 1;
+            to[number] = Lane(by);
+        });
+    }
+    void fill_divisors(Lane *to) const {
+        each_place(&Axis::outputs, [&](const int64_t *place, int64_t number) {
+            int64_t by = 1;
+            for (int a = 0; a < p.rank; a++) by *= p.axes[a].counts ? p.axes[a].counts[place[a]] : 1;
+            to[number] = Lane(p.divisor ? p.divisor : by);
+        });
     }
 };
 
-template <class R, class Reader> bool forward(const Problem &given) {
+template <class R, class Reader>
+bool forward(const Problem &given, Conversion<typename Reader::Element> conversion = {}) {
     Problem p = given;
     merge_axes(p, R::N);
+    bool scaled = false;
+    for (int a = 0; a < p.rank; a++) scaled = scaled || p.axes[a].scales;
     // Not for the types that networks do not hold: each is more code.
     if constexpr (__is_same(typename R::Lane, float) || (R::idempotent && sizeof(typename R::Lane) <= 2))
-        if (Planes<R, Reader>::fit(p)) return Planes<R, Reader>(p).run();
-    if constexpr (!R::marks && !R::scaled)
-        if (is_whole(p)) return reduce_whole<R, Reader>(p);
-    return Forward<R, Reader>(p, Reader(p)).run();
+        if (!conversion.run && Planes<R, Reader>::fit(p)) return Planes<R, Reader>(p).run();
+    if constexpr (!R::marks)
+        if (!scaled && is_whole(p)) return reduce_whole<R, Reader>(p, conversion);
+    if constexpr (R::scales && !__is_same(typename Reader::Element, typename R::Lane))
+        if (scaled) {
+            using Lane = typename R::Lane;
+            p.type = p.accumulator;
+            return Forward<R, Widening<Lane, Lane>>(p, Widening<Lane, Lane>(p), conversion_of<Reader>()).run();
+        }
+    return Forward<R, Reader>(p, Reader(p), conversion).run();
 }
 
 }  // namespace anypool::ANYPOOL_ISA

@@ -18,7 +18,8 @@ inline bool is_whole(const Problem &p) {
            axis.length * below >= 1 << 20;
 }
 
-template <class R, class Reader> bool reduce_whole(const Problem &p) {
+template <class R, class Reader>
+bool reduce_whole(const Problem &p, Conversion<typename Reader::Element> conversion) {
     // Sums of whole numbers wait as the widest ones.
     using Lane = Choose<is_float<typename R::Lane>, typename R::Lane, int64_t>;
     using Partial = Choose<R::idempotent, typename Reader::Element, Lane>;
@@ -54,7 +55,7 @@ template <class R, class Reader> bool reduce_whole(const Problem &p) {
     if (!partial) return false;
     first.out.data = (char *)partial;
     second.x = first.out;
-    const bool enough = Forward<R, Reader>(first, Reader(first)).run() &&
+    const bool enough = Forward<R, Reader>(first, Reader(first), conversion).run() &&
                         Forward<PartialReducer, PartialReader>(second, PartialReader(second)).run();
     __builtin_free(partial);
     return enough;

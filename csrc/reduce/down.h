@@ -123,7 +123,7 @@ __attribute__((noinline)) void down_each(const R &r, Source rows, int64_t row_st
         for (int64_t i = from; i < to; i++)
             down_window<R, order>(r, rows, row_stride, axis, windows.next(), n, dst + (i - lo) * n);
     };
-    const bool narrow = axis.kind == Windows::sliding && (axis.width == 2 || axis.width == 3) && !R::scaled;
+    const bool narrow = axis.kind == Windows::sliding && (axis.width == 2 || axis.width == 3);
     if (!narrow) return any(lo, hi);
     const int64_t reach = (axis.width - 1) * axis.step + 1;
     const int64_t begin = smaller(hi, larger(lo, ceil_div(axis.before, axis.stride)));

@@ -50,15 +50,19 @@ template <class T, class K> struct Keys {
     using Bits = UnsignedOf<T>;
     using BV = Vec<Bits, N>;
     using V = Vec<K, N>;
-    Bits flip, infinity;
+    // A reader goes along with every row: two words of it stay in registers, three would not.
+    struct Nothing {};
+    Bits flip = 0;
+    [[no_unique_address]] Choose<half, Bits, Nothing> infinity{};
 
+    Keys() = default;  // elements that are keys already
     explicit Keys(const Problem &p) {
         const Type t = p.type;
         const bool is_unsigned = t == Type::u8 || t == Type::u16 || t == Type::u32 || t == Type::u64;
         const Bits top = Bits(Bits(1) << (8 * sizeof(Bits) - 1));
         flip = is_unsigned ? top : 0;
         if (p.operation == Operation::min) flip ^= half || is_float<K> ? top : Bits(~Bits(0));
-        infinity = Bits(p.type == Type::f16 ? 0x7c00 : 0x7f80);
+        if constexpr (half) infinity = Bits(p.type == Type::f16 ? 0x7c00 : 0x7f80);
     }
 
     V read(const Element *x, int64_t m) const {
@@ -94,12 +98,13 @@ template <class T, class A> struct Widening {
     using Lane = A;
     static constexpr int N = lanes<A>;
 
+
+    Widening() = default;
     explicit Widening(const Problem &) {}
     static Vec<A, N> read(const Element *x, int64_t m) {
         using E = Vec<Element, N>;
         return widen<A, T, N>(m == N ? load<E>(x) : load<E>(x, m));
     }
-    static A lowest() { return 0; }
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -137,7 +142,7 @@ template <class K> struct Plain {
 template <class K> struct Extreme : Plain<K> {
     using typename Plain<K>::V, typename Plain<K>::Acc, typename Plain<K>::Rows;
     using Plain<K>::N;
-    static constexpr bool pairwise = false, idempotent = true, marks = false, scaled = false;
+    static constexpr bool pairwise = false, idempotent = true, marks = false, converts = false, scales = false;
     struct Mark {};
     static constexpr Mark unmarked{};
     K lowest;
@@ -188,7 +193,8 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
         V value;
         OV offset;
     };
-    static constexpr bool pairwise = false, idempotent = true, marks = true, scaled = false;
+    static constexpr bool pairwise = false, idempotent = true, marks = true, scales = false,
+                          converts = __is_same(K, int32_t) || __is_same(K, float);
     using Mark = O;
     static constexpr Mark unmarked = 0;
     K lowest;
@@ -252,31 +258,23 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
     }
 };
 
-// Sums; with Scaled, of elements that have factors (the gradient of an average whose windows hold different numbers
-// of elements).
-template <class A, bool Scaled = false> struct Total : Plain<A> {
+template <class A> struct Total : Plain<A> {
     using typename Plain<A>::V, typename Plain<A>::Acc, typename Plain<A>::Rows;
     using Plain<A>::N;
-    static constexpr bool pairwise = is_float<A>, idempotent = false, marks = false, scaled = Scaled;
-    using Mark = A;
-    static constexpr Mark unmarked = 1;
+    static constexpr bool pairwise = is_float<A>, idempotent = false, marks = false, converts = true,
+                          scales = is_float<A>;
+    struct Mark {};
+    static constexpr Mark unmarked{};
 
     template <class Reader> explicit Total(const Reader &) {}
     static Acc neutral() { return {V{}}; }
-    static Mark mark(const Axis &axis, Window w, int64_t j) {
-        if constexpr (Scaled) return axis.scales ? A(axis.scales[w.begin + j * axis.step]) : A(1);
-        else return 1;
-    }
-    static Mark mark(int64_t, int64_t) { return 1; }
+    static Mark mark(const Axis &, Window, int64_t) { return {}; }
+    static Mark mark(int64_t, int64_t) { return {}; }
     static Acc marked(Acc a, Mark) { return a; }
-    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark factor) {
-        return by(row.reader.read(row.elements, m), factor);
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark) {
+        return {row.reader.read(row.elements, m)};
     }
-    static Acc load(Rows row, int64_t, Mark factor) { return by(ANYPOOL_ISA::load<V>(row.value), factor); }
-    static Acc by(V v, auto factor) {
-        if constexpr (Scaled) return {v * factor};
-        else return {v};
-    }
+    static Acc load(Rows row, int64_t, Mark) { return {ANYPOOL_ISA::load<V>(row.value)}; }
     // Sums in float32 run in float64, so that a long run loses nothing: two vectors for one.
     struct DeepSum {
         Vec<double, N / 2> low, high;

@@ -64,4 +64,12 @@ template <class E> __attribute__((noinline)) void unpack(const E *from, const Bl
     });
 }
 
+// f(an element of so many bytes), where only their number matters.
+template <class F> __attribute__((always_inline)) inline void by_size(int64_t bytes, F f) {
+    if (bytes == 1) f(uint8_t{});
+    else if (bytes == 2) f(uint16_t{});
+    else if (bytes == 4) f(uint32_t{});
+    else f(uint64_t{});
+}
+
 }  // namespace anypool::ANYPOOL_ISA
