@@ -103,6 +103,7 @@ template <class R, class Reader> class Forward {
     int64_t row_length;                                            // elements of a row, or of a piece of one
     const int64_t bytes;                                           // of an output
     bool in_place, finishes, streams = false;  // outputs lie side by side; rows are not yet outputs; past the caches
+    bool small = false;                        // sums of whole numbers are exact in float32
     bool alike = true;                         // averages count as many elements in every window of the last axis
 
     // Scratch memory of a thread.
@@ -146,6 +147,9 @@ template <class R, class Reader> class Forward {
         in_place = lies_side_by_side(p.out) && (!R::marks || lies_side_by_side(p.offsets));
         if (R::idempotent) finishes = conversion.run;
         else {
+            double most = double(int64_t(1) << (p.type == Type::u8 || p.type == Type::i8 ? 8 : 16));
+            for (int a = 0; a <= last; a++) most *= double(p.axes[a].width);
+            small = sizeof(Lane) == 4 && sizeof(Element) < 4 && most < double(exact_below<float>);
             const bool quotients = is_floating<typename Reader::Source> && p.result == p.type && !conversion.run;
             finishes = !quotients && !(p.result == p.accumulator && p.operation == Operation::sum);
         }
@@ -505,7 +509,8 @@ template <class R, class Reader> class Forward {
         const char *from = result;
         if constexpr (!R::idempotent || R::converts)
             if (finishes) {
-                finish_sums(p.result, (const Lane *)result, in_place ? place(out) : spare, n * p.inner, divisor);
+                finish_sums(p.result, (const Lane *)result, in_place ? place(out) : spare, n * p.inner, divisor,
+                            small);
                 from = spare;
             }
         if (!in_place) {
