@@ -1,8 +1,8 @@
 // The gradient of a max or min: every output's gradient goes to the element that its offset names, and elements that
-// several outputs chose add up.
+// several outputs name add up.
 //
 // Three forms. Gathering (gather.h) asks, for every element, each window that it lies in; scattering (scatter.h)
-// follows each offset; where windows lie apart, nothing adds up (tiles.h). Always a thread owns the elements it writes
+// follows each offset; where windows do not overlap, nothing adds up (tiles.h). Always a thread owns the elements it writes
 // and adds in row-major order of outputs, so that the bits depend on neither threads nor layout.
 #pragma once
 #include <memory>

@@ -8,7 +8,7 @@ namespace {
 template <class T, class K> bool run_converted(const Problem &given, Type type) {
     Problem p = given;
     p.type = type;
-    return forward<MarkedExtreme<K>, Keys<K, K>>(p, conversion_of<Widening<T, K>>());
+    return forward<ExtremeWithOffset<K>, Keys<K, K>>(p, conversion_of<Widening<T, K>>());
 }
 bool run_converted(const Problem &p) {
     switch (p.type) {
@@ -23,10 +23,10 @@ bool run_converted(const Problem &p) {
 
 template <class T, class K> bool run(const Problem &p) {
     if (!p.offset_bytes) return forward<Extreme<K>, Keys<T, K>>(p);
-    // Offsets take half of what their lanes can count: the other half marks what is no element.
+    // Offsets take half of what their lanes can count: the other half has_offsets what is no element.
     if constexpr (sizeof(K) < 4)
         if (p.window > int64_t(1) << (8 * sizeof(K) - 1)) return run_converted(p);
-    return forward<MarkedExtreme<K, __is_same(T, Half)>, Keys<T, K>>(p);
+    return forward<ExtremeWithOffset<K, __is_same(T, Half)>, Keys<T, K>>(p);
 }
 
 }  // namespace

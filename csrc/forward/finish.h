@@ -43,13 +43,13 @@ template <class Reader> struct Elements {
 };
 
 // The same, with their offsets.
-template <class Reader> struct MarkedElements {
+template <class Reader> struct ElementsWithOffsets {
     using O = UnsignedOf<typename Reader::Lane>;
     Elements<Reader> elements;
     char *offset;
     int bytes;  // of an offset
 
-    MarkedElements operator+(int64_t i) const { return {elements + i, offset + i * bytes, bytes}; }
+    ElementsWithOffsets operator+(int64_t i) const { return {elements + i, offset + i * bytes, bytes}; }
     template <class Acc> __attribute__((always_inline)) void put(const Acc &a, int64_t m) const {
         elements.put(a, m);
         if (bytes == 1) narrowed<uint8_t>(a, m);

@@ -44,12 +44,12 @@ inline Block elements_of(const Problem &p) {
 }
 
 // What a finished row is: elements, or sums of whole numbers that finish_sums takes from there.
-template <class R, class Reader, bool Marks = R::marks, bool Extreme = R::idempotent> struct TargetOf {
+template <class R, class Reader, bool HasOffsets = R::has_offsets, bool Extreme = R::idempotent> struct TargetOf {
     using Lane = typename R::Lane;
     using type = Choose<is_floating<typename Reader::Source>, Quotients<typename Reader::Source, Lane>, Row<Lane>>;
 };
 template <class R, class Reader> struct TargetOf<R, Reader, false, true> { using type = Elements<Reader>; };
-template <class R, class Reader> struct TargetOf<R, Reader, true, true> { using type = MarkedElements<Reader>; };
+template <class R, class Reader> struct TargetOf<R, Reader, true, true> { using type = ElementsWithOffsets<Reader>; };
 
 // The positions of an axis that outputs lo to hi read.
 struct Range {
@@ -58,17 +58,17 @@ struct Range {
 inline Range reads(const Axis &axis, int64_t lo, int64_t hi) {
     int64_t begin = 0, end = axis.length;
     if (axis.kind == Windows::sliding) {
-        begin = lo * axis.stride - axis.before;
-        end = (hi - 1) * axis.stride - axis.before + (axis.width - 1) * axis.step + 1;
-    } else if (axis.kind == Windows::covering) {
-        begin = ceil_div(lo + axis.before - axis.width + 1, axis.stride);
-        end = floor_div(hi - 1 + axis.before, axis.stride) + 1;
+        begin = lo * axis.stride - axis.pad_before;
+        end = (hi - 1) * axis.stride - axis.pad_before + (axis.kernel_size - 1) * axis.dilation + 1;
+    } else if (axis.kind == Windows::transposed) {
+        begin = ceil_div(lo + axis.pad_before - axis.kernel_size + 1, axis.stride);
+        end = floor_div(hi - 1 + axis.pad_before, axis.stride) + 1;
     } else {
         begin = axis.length, end = 0;
         for (int64_t i = lo; i < hi; i++)
             if (const Window w = axis.table[i]; w.count > 0) {
                 begin = smaller(begin, w.begin);
-                end = larger(end, w.begin + (w.count - 1) * axis.step + 1);
+                end = larger(end, w.begin + (w.count - 1) * axis.dilation + 1);
             }
     }
     begin = smaller(larger(begin, 0), axis.length);
@@ -97,9 +97,9 @@ template <class R, class Reader> class Forward {
     int64_t slab = 0, positions = 0;
     int64_t outer = 1, splits = 1, chunk, planes = 1;
     int64_t tile;                                                  // outputs of the last axis at once
-    enum class Along { each, regular, covering, runs } way;        // how the last axis is reduced
+    enum class Along { each, regular, transposed, runs } way;        // how the last axis is reduced
     int64_t rows = 1;                                              // of the last axis, reduced together
-    int64_t left = 0, right = 0;                                   // neutral elements before and behind a row
+    int64_t left = 0, right = 0;                                   // identity elements before and behind a row
     int64_t row_length;                                            // elements of a row, or of a piece of one
     const int64_t bytes;                                           // of an output
     bool in_place, finishes, streams = false;  // outputs lie side by side; rows are not yet outputs; past the caches
@@ -110,7 +110,7 @@ template <class R, class Reader> class Forward {
     Element *packed = nullptr;
     char *raw = nullptr;  // packed, to be converted
     Rows level[most_pooled], work, halves;
-    Kept<R> kept[most_pooled];
+    BlockRows<R> block_rows[most_pooled];
     char *result = nullptr, *result_offsets = nullptr, *spare = nullptr;
     Lane *factors = nullptr;  // of elements along the last axis
     Lane *divisors = nullptr;
@@ -144,11 +144,11 @@ template <class R, class Reader> class Forward {
         if (last == 0) tile = chunk = smaller(chunk, tile);
         else chunk = smaller(outputs, ceil_div(chunk, blocks[0]) * blocks[0]);
         while (planes * plane_bytes < (1 << 16) && planes * 8 < outer) planes *= 2;
-        in_place = lies_side_by_side(p.out) && (!R::marks || lies_side_by_side(p.offsets));
+        in_place = lies_side_by_side(p.out) && (!R::has_offsets || lies_side_by_side(p.offsets));
         if (R::idempotent) finishes = conversion.run;
         else {
             double most = double(int64_t(1) << (p.type == Type::u8 || p.type == Type::i8 ? 8 : 16));
-            for (int a = 0; a <= last; a++) most *= double(p.axes[a].width);
+            for (int a = 0; a <= last; a++) most *= double(p.axes[a].kernel_size);
             small = sizeof(Lane) == 4 && sizeof(Element) < 4 && most < double(exact_below<float>);
             const bool quotients = is_floating<typename Reader::Source> && p.result == p.type && !conversion.run;
             finishes = !quotients && !(p.result == p.accumulator && p.operation == Operation::sum);
@@ -177,10 +177,10 @@ template <class R, class Reader> class Forward {
                      a == last - 1 ? left : 0, slack);
         if (last == 0 && !reads_runs() && (way != Along::each || p.inner == 1))
             take_row(arena, level[0], row_length + right, left, slack);
-        const int64_t cells = left + rows * row_length + right + axis.width + slack;
+        const int64_t cells = left + rows * row_length + right + axis.kernel_size + slack;
         if (way == Along::regular) arena.take(work, cells);
         if (way == Along::regular && axis.stride > 2) arena.take(halves, cells);
-        if (way == Along::covering) arena.take(work, covering_room(tile, axis.width, axis.stride, N));
+        if (way == Along::transposed) arena.take(work, transposed_room(tile, axis.kernel_size, axis.stride, N));
         if (!in_place || finishes) {
             result = arena.template take<char>(row * 8);
             result_offsets = arena.template take<char>(row * p.offset_bytes);
@@ -188,27 +188,27 @@ template <class R, class Reader> class Forward {
         }
         if (streams) {
             values.start(arena.template take<char>(Stream::room(row * bytes)));
-            if (R::marks) offsets.start(arena.template take<char>(Stream::room(row * p.offset_bytes)));
+            if (R::has_offsets) offsets.start(arena.template take<char>(Stream::room(row * p.offset_bytes)));
         }
         if (scaled) factors = arena.template take<Lane>(axis.length * p.inner);
         if (!alike) divisors = arena.template take<Lane>(row);
         divided_lo = -1;
     }
 
-    // Neutral elements around the rows that the last axis reads, and factors of them.
+    // Identity elements around the rows that the last axis reads, and factors of them.
     void fill_margins() {
         const double *along = p.axes[last].scales;
         for (int64_t i = 0; scaled && i < p.axes[last].length; i++)
             for (int64_t c = 0; c < p.inner; c++) factors[i * p.inner + c] = Lane(along ? along[i] : 1);
         if (left + right == 0) return;
         const Rows row = level[last ? last - 1 : 0];
-        for (int64_t i = -left; i < 0; i += N) (row + i).put(r.neutral(), smaller(N, -i));
-        for (int64_t i = 0; i < right; i += N) (row + (row_length + i)).put(r.neutral(), smaller(N, right - i));
+        for (int64_t i = -left; i < 0; i += N) (row + i).put(r.identity(), smaller(N, -i));
+        for (int64_t i = 0; i < right; i += N) (row + (row_length + i)).put(r.identity(), smaller(N, right - i));
     }
 
-    void plane(const char *x, int64_t lo, int64_t hi, int64_t out, int64_t mark) {
+    void plane(const char *x, int64_t lo, int64_t hi, int64_t out, int64_t offsets_at) {
         auto rows_of = [&](const Element *from, int64_t stride, int64_t begin, int64_t end) {
-            reduce_axis<0, Order::sequential>(RawRow<Reader>{from, reader}, stride, begin, end, out, mark, 1);
+            reduce_axis<0, Order::sequential>(RawRow<Reader>{from, reader}, stride, begin, end, out, offsets_at, 1);
         };
         if (!packs) return rows_of((const Element *)x, p.x.axis[0], lo, hi);
         for (int64_t i = lo; i < hi; i += slab) {
@@ -234,7 +234,7 @@ template <class R, class Reader> class Forward {
         if (last == 0 || p.inner != 1 || blocks[last - 1] > 1 || !lies_in_tiles(p.axes[last])) return;
         const Axis &axis = p.axes[last], &before = p.axes[last - 1];
         const bool follow = p.out.axis[last - 1] == axis.outputs &&
-                            (!R::marks || p.offsets.axis[last - 1] == axis.outputs);
+                            (!R::has_offsets || p.offsets.axis[last - 1] == axis.outputs);
         const bool alike = p.operation != Operation::average || p.divisor;
         if (in_place && follow && alike && tile == axis.outputs && way != Along::each)
             rows = larger(1, smaller(before.outputs, piece / axis.length));
@@ -283,34 +283,34 @@ template <class R, class Reader> class Forward {
             }
     }
 
-    // Whole windows want neutral elements around the row, unless those would be most of it. Long rows go in tiles.
+    // Whole windows want identity elements around the row, unless those would be most of it. Long rows go in tiles.
     __attribute__((cold)) void choose_way() {
         const Axis &axis = p.axes[last];
-        const int64_t inner = p.inner, reach = (axis.width - 1) * axis.step + 1;
+        const int64_t inner = p.inner, reach = (axis.kernel_size - 1) * axis.dilation + 1;
         row_length = axis.length * inner;
         tile = larger(axis.outputs, 1);
         way = Along::each;
         if (axis.counts && !p.divisor)
             for (int64_t i = 1; i < axis.outputs; i++) alike &= axis.counts[i] == axis.counts[0];
-        if (axis.width < 1 || axis.outputs < 1) return;
+        if (axis.kernel_size < 1 || axis.outputs < 1) return;
         const bool is_long = row_length > 2 * piece && axis.kind != Windows::table;
         // Tiles of a block read what neighbouring windows share again: not under twice a window.
         if (last > 0 && is_long) tile = smaller(tile, larger(2 * reach, axis.outputs * piece / row_length));
-        if (axis.kind == Windows::covering && !R::idempotent) {
-            left = (axis.width - 1) / axis.stride;
-            right = larger(0, floor_div(axis.outputs - 1 + axis.before, axis.stride) + 1 - axis.length);
-            if (inner == 1 && left + right <= 2 * axis.length + 1024) way = Along::covering;
+        if (axis.kind == Windows::transposed && !R::idempotent) {
+            left = (axis.kernel_size - 1) / axis.stride;
+            right = larger(0, floor_div(axis.outputs - 1 + axis.pad_before, axis.stride) + 1 - axis.length);
+            if (inner == 1 && left + right <= 2 * axis.length + 1024) way = Along::transposed;
         }
         // Whole vectors of a window are read as they are where windows share little.
-        const bool is_run = inner == 1 && axis.step == 1 && axis.width >= 2 * N && axis.kind != Windows::covering;
+        const bool is_run = inner == 1 && axis.dilation == 1 && axis.kernel_size >= 2 * N && axis.kind != Windows::transposed;
         // Many channels fill vectors by themselves, and blocks of wide windows stay in cache.
         const bool slides = axis.stride == 1 && (blocks[last] == 1 || inner < 4 * N);
         if (axis.kind == Windows::sliding && (inner == 1 || slides)) {
-            left = larger(0, axis.before);
-            right = larger(0, (axis.outputs - 1) * axis.stride - axis.before + reach - axis.length);
+            left = larger(0, axis.pad_before);
+            right = larger(0, (axis.outputs - 1) * axis.stride - axis.pad_before + reach - axis.length);
             const bool one = axis.stride >= reach || axis.outputs == 1;
-            const bool apart = one || (is_run && axis.stride >= reach / 4);
-            const bool few = inner == 1 && apart && (reach >= 4 * N || (is_run && reach % 2));
+            const bool shares_little = one || (is_run && axis.stride >= reach / 4);
+            const bool few = inner == 1 && shares_little && (reach >= 4 * N || (is_run && reach % 2));
             const bool cut = last == 0 && is_long && reach * inner <= piece && !few;
             if (cut) {
                 tile = (piece / inner - reach) / axis.stride + 1;
@@ -345,9 +345,9 @@ template <class R, class Reader> class Forward {
     __attribute__((cold)) void plan_blocks(Arena &arena) {
         for (int a = 0; a <= last; a++)
             if (blocks[a] > 1) {
-                kept[a].pitch = below[a] + N;
-                arena.take(kept[a].before, blocks[a] * kept[a].pitch);
-                arena.take(kept[a].sum, kept[a].pitch);
+                block_rows[a].pitch = below[a] + N;
+                arena.take(block_rows[a].before, blocks[a] * block_rows[a].pitch);
+                arena.take(block_rows[a].sum, block_rows[a].pitch);
             }
     }
 
@@ -360,15 +360,15 @@ template <class R, class Reader> class Forward {
                   smaller(split * chunk + chunk, p.axes[0].outputs), outer_offset(p, p.out, o),
                   outer_offset(p, p.offsets, o));
         if (streams) values.finish();
-        if (streams && R::marks) offsets.finish();
+        if (streams && R::has_offsets) offsets.finish();
         return true;
     }
 
     // Axis a of a block whose rows lie `stride` apart, outputs lo to hi of it; `count`: elements that averages count
-    // along the axes before; `out` and `mark`: where the first output and its offset belong.
+    // along the axes before; `out` and `offsets_at`: where the first output and its offset belong.
     template <int a, Order order, class Source>
-    void reduce_axis(Source source, int64_t stride, int64_t lo, int64_t hi, int64_t out, int64_t mark, int64_t count) {
-        if (a == last) return last_axis<order>(source, stride, lo, hi, out, mark, count);
+    void reduce_axis(Source source, int64_t stride, int64_t lo, int64_t hi, int64_t out, int64_t offsets_at, int64_t count) {
+        if (a == last) return last_axis<order>(source, stride, lo, hi, out, offsets_at, count);
         if constexpr (a + 1 < most_pooled) {
             const Axis &axis = p.axes[a];
             const int64_t across = p.axes[a + 1].outputs, step = a + 1 == last ? tile : larger(across, 1);
@@ -380,14 +380,14 @@ template <class R, class Reader> class Forward {
             auto next = [&](int64_t i, int64_t t) {
                 const int64_t both = axis.counts ? count * axis.counts[i] : count;
                 reduce_axis<a + 1, Order::any>(level[a], below[a + 1], t, smaller(t + step, across),
-                                               out + i * p.out.axis[a], mark + i * p.offsets.axis[a], both);
+                                               out + i * p.out.axis[a], offsets_at + i * p.offsets.axis[a], both);
             };
             if (blocks[a] > 1)
                 for (int64_t i = lo; i < hi; i += blocks[a])
                     for (int64_t t = 0; t < across; t += step) {
                         const Range at = columns(t);
                         down_block<R>(r, source + at.begin, stride, axis, i, smaller(blocks[a], hi - i),
-                                      at.end - at.begin, kept[a], [&](int64_t) { return level[a] + at.begin; },
+                                      at.end - at.begin, block_rows[a], [&](int64_t) { return level[a] + at.begin; },
                                       [&](int64_t w) { next(i + w, t); });
                     }
             else if (rows > 1 && a + 1 == last)
@@ -395,7 +395,7 @@ template <class R, class Reader> class Forward {
                     const int64_t n = smaller(rows, hi - i), width = across * p.axes[last].stride;
                     down<R, order>(r, source, stride, axis, i, window(axis, i), n, width, level[a]);
                     reduce_axis<a + 1, Order::any>(level[a], 0, 0, n * across, out + i * p.out.axis[a],
-                                                   mark + i * p.offsets.axis[a], count);
+                                                   offsets_at + i * p.offsets.axis[a], count);
                 }
             else {
                 const Range first = columns(0);
@@ -423,21 +423,21 @@ template <class R, class Reader> class Forward {
     }
 
     template <Order order, class Source>
-    void last_axis(Source source, int64_t stride, int64_t lo, int64_t hi, int64_t out, int64_t mark, int64_t count) {
+    void last_axis(Source source, int64_t stride, int64_t lo, int64_t hi, int64_t out, int64_t offsets_at, int64_t count) {
         const Axis &axis = p.axes[last];
-        out += lo * p.out.axis[last], mark += lo * p.offsets.axis[last];
+        out += lo * p.out.axis[last], offsets_at += lo * p.offsets.axis[last];
         const Divisor<Lane> divisor = divide(lo, hi, count);
-        const Target to = target(out, mark, divisor);
+        const Target to = target(out, offsets_at, divisor);
         if (p.inner == 1 || way == Along::regular) {
             if constexpr (__is_same(Source, Rows)) along_row(source, 0, lo, hi, to);
             else if (!reads_runs()) along_piece(source, stride, lo, hi, to);
             else along_runs(r, source, axis, lo, hi, to);
         } else if (blocks[last] > 1)
             for (int64_t i = lo; i < hi; i += blocks[last])
-                down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, kept[last],
+                down_block<R>(r, source, stride, axis, i, smaller(blocks[last], hi - i), p.inner, block_rows[last],
                               [&](int64_t w) { return to + (i - lo + w) * p.inner; }, [](int64_t) {});
         else down_each<R, order>(r, source, stride, axis, lo, hi, p.inner, to);
-        finish(hi - lo, out, mark, divisor);
+        finish(hi - lo, out, offsets_at, divisor);
     }
 
     // A single axis: what outputs lo to hi read, to scratch memory.
@@ -446,20 +446,20 @@ template <class R, class Reader> class Forward {
         const Range at = reads(axis, lo, hi);
         int64_t from = 0;
         if (row_length < axis.length * p.inner) {
-            from = lo * axis.stride - axis.before;
-            const int64_t end = from + (hi - lo - 1) * axis.stride + (axis.width - 1) * axis.step + 1;
-            auto neutral = [&](int64_t i, int64_t stop) {
-                for (i *= p.inner; i < stop * p.inner; i += N) (level[0] + i).put(r.neutral(), N);
+            from = lo * axis.stride - axis.pad_before;
+            const int64_t end = from + (hi - lo - 1) * axis.stride + (axis.kernel_size - 1) * axis.dilation + 1;
+            auto fill_identity = [&](int64_t i, int64_t stop) {
+                for (i *= p.inner; i < stop * p.inner; i += N) (level[0] + i).put(r.identity(), N);
             };
-            neutral(0, smaller(at.begin, end) - from);
-            neutral(at.end - from, end - from);
+            fill_identity(0, smaller(at.begin, end) - from);
+            fill_identity(at.end - from, end - from);
         }
         const int64_t together = stride == p.inner ? at.end - at.begin : 1;  // positions
         for (int64_t i = at.begin; i < at.end; i += together) {
             const Rows row = level[0] + (i - from) * p.inner;
             const auto elements = source + i * stride;
             each_vector(together * p.inner, N,
-                        [&](int64_t c, int64_t m) { (row + c).put(r.load(elements + c, m, R::unmarked), m); });
+                        [&](int64_t c, int64_t m) { (row + c).put(r.load(elements + c, m, R::no_offset), m); });
         }
         along_row(level[0], from, lo, hi, to);
     }
@@ -468,13 +468,13 @@ template <class R, class Reader> class Forward {
     void along_row(Rows row, int64_t from, int64_t lo, int64_t hi, const Target &to) {
         const Axis &axis = p.axes[last];
         if (way == Along::regular) {
-            const auto first = row + (lo * axis.stride - axis.before - from) * p.inner;
-            const Regular windows{(hi - lo) * p.inner, axis.width, axis.step * p.inner, axis.stride, axis.weight};
+            const auto first = row + (lo * axis.stride - axis.pad_before - from) * p.inner;
+            const Regular windows{(hi - lo) * p.inner, axis.kernel_size, axis.dilation * p.inner, axis.stride, axis.weight};
             return along_regular(r, first, work, halves, windows, to);
         }
         if constexpr (!R::idempotent)
-            if (way == Along::covering)
-                return along_covering(r, row, work, lo + axis.before, hi - lo, axis.width, axis.stride, to);
+            if (way == Along::transposed)
+                return along_transposed(r, row, work, lo + axis.pad_before, hi - lo, axis.kernel_size, axis.stride, to);
         if (way == Along::runs) {
             Axis joined = axis;
             if (rows > 1) joined.length = hi * axis.stride;
@@ -486,10 +486,10 @@ template <class R, class Reader> class Forward {
     // -----------------------------------------------------------------------------------------------------------------
     // Outputs
 
-    Target target(int64_t out, int64_t mark, Divisor<Lane> divisor) {
+    Target target(int64_t out, int64_t offsets_at, Divisor<Lane> divisor) {
         char *to = in_place && !finishes ? place(out) : result;
-        if constexpr (R::marks)
-            return {{(Element *)to, reader}, in_place ? place_of_mark(mark) : result_offsets, p.offset_bytes};
+        if constexpr (R::has_offsets)
+            return {{(Element *)to, reader}, in_place ? place_of_offsets(offsets_at) : result_offsets, p.offset_bytes};
         else if constexpr (R::idempotent) return {(Element *)to, reader};
         else if constexpr (is_floating<typename Reader::Source>)
             return {to, finishes || p.result != p.type, finishes ? Divisor<Lane>{} : divisor};
@@ -499,13 +499,13 @@ template <class R, class Reader> class Forward {
         char *to = p.out.data + out * bytes;
         return streams ? values.row(to) : to;
     }
-    char *place_of_mark(int64_t mark) {
-        char *to = p.offsets.data + mark * p.offset_bytes;
+    char *place_of_offsets(int64_t offsets_at) {
+        char *to = p.offsets.data + offsets_at * p.offset_bytes;
         return streams ? offsets.row(to) : to;
     }
 
     // The results of n positions to where they belong, if they are not there.
-    void finish(int64_t n, int64_t out, int64_t mark, Divisor<Lane> divisor) {
+    void finish(int64_t n, int64_t out, int64_t offsets_at, Divisor<Lane> divisor) {
         const char *from = result;
         if constexpr (!R::idempotent || R::converts)
             if (finishes) {
@@ -515,10 +515,10 @@ template <class R, class Reader> class Forward {
             }
         if (!in_place) {
             spread(from, n, p.out, out, bytes);
-            if (R::marks) spread(result_offsets, n, p.offsets, mark, p.offset_bytes);
+            if (R::has_offsets) spread(result_offsets, n, p.offsets, offsets_at, p.offset_bytes);
         } else if (streams) {
             values.add(n * p.inner * bytes);
-            if (R::marks) offsets.add(n * p.inner * p.offset_bytes);
+            if (R::has_offsets) offsets.add(n * p.inner * p.offset_bytes);
         }
     }
 

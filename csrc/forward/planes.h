@@ -55,8 +55,8 @@ template <class R, class Reader> class Planes {
         for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
         for (int a = p.rank - 1; a >= 0; a--) {
             const Axis &axis = p.axes[a];
-            const bool apart = p.out.axis[a] != written || (R::marks && p.offsets.axis[a] != written);
-            if (axis.outputs > 1 && apart) return false;
+            const bool has_gaps = p.out.axis[a] != written || (R::has_offsets && p.offsets.axis[a] != written);
+            if (axis.outputs > 1 && has_gaps) return false;
             read *= axis.length;
             written *= axis.outputs;
             if (read > 2048 || written > 4096) return false;
@@ -82,7 +82,7 @@ template <class R, class Reader> class Planes {
             inside.type = inside.result = p.accumulator;
         }
         for (int a = 0; a < p.rank; a++) scaled = scaled || p.axes[a].scales, inside.axes[a].scales = nullptr;
-        inside.offset_bytes = R::marks ? sizeof(Lane) : 0;
+        inside.offset_bytes = R::has_offsets ? sizeof(Lane) : 0;
         groups = larger(1, (1 << 15) / (read * N * int64_t(sizeof(Element))));
     }
 
@@ -105,7 +105,7 @@ template <class R, class Reader> class Planes {
         Memory m;
         if (!take_scratch([&](Arena &arena) { m = plan(arena, pooling); })) return false;
         mine.out.data = (char *)m.out.value;
-        if constexpr (R::marks) mine.offsets.data = (char *)m.out.offset;
+        if constexpr (R::has_offsets) mine.offsets.data = (char *)m.out.offset;
         pooling.fill_margins();
         if (scaled) fill_factors(m.factors);
         if (p.operation == Operation::average) fill_divisors(m.divisors);
@@ -116,7 +116,7 @@ template <class R, class Reader> class Planes {
             pooling.plane((const char *)m.in, 0, p.axes[0].outputs, 0, 0);
             for (int64_t i = 0; i < written; i += N) {
                 transpose((const Bits *)m.out.value + i * N, N, (Bits *)m.rows.value + i, pitch);
-                if constexpr (R::marks) transpose(m.out.offset + i * N, N, m.rows.offset + i, pitch);
+                if constexpr (R::has_offsets) transpose(m.out.offset + i * N, N, m.rows.offset + i, pitch);
             }
             for (int64_t l = 0; l < count; l++) finish(m.rows + l * pitch, o + l, m.divisors);
         }
@@ -156,14 +156,14 @@ template <class R, class Reader> class Planes {
     }
 
     void finish(Rows row, int64_t o, const Lane *divisors) const {
-        const int64_t out = outer_offset(p, p.out, o), mark = outer_offset(p, p.offsets, o) * p.offset_bytes;
+        const int64_t out = outer_offset(p, p.out, o), offsets_at = outer_offset(p, p.offsets, o) * p.offset_bytes;
         if constexpr (R::idempotent) {
             const Elements<Reader> values{(Element *)p.out.data + out, reader};
             auto put = [&](auto to) {
                 each_vector(written, N,
-                            [&](int64_t i, int64_t m) { (to + i).put(R::load(row + i, N, R::unmarked), m); });
+                            [&](int64_t i, int64_t m) { (to + i).put(R::load(row + i, N, R::no_offset), m); });
             };
-            if constexpr (R::marks) put(MarkedElements<Reader>{values, p.offsets.data + mark, p.offset_bytes});
+            if constexpr (R::has_offsets) put(ElementsWithOffsets<Reader>{values, p.offsets.data + offsets_at, p.offset_bytes});
             else put(values);
         } else {
             const Divisor<Lane> divisor{p.operation == Operation::average ? divisors : nullptr};
@@ -205,7 +205,7 @@ bool forward(const Problem &given, Conversion<typename Reader::Element> conversi
     // Not for the types that networks do not hold: each is more code.
     if constexpr (__is_same(typename R::Lane, float) || (R::idempotent && sizeof(typename R::Lane) <= 2))
         if (!conversion.run && Planes<R, Reader>::fit(p)) return Planes<R, Reader>(p).run();
-    if constexpr (!R::marks)
+    if constexpr (!R::has_offsets)
         if (!scaled && is_whole(p)) return reduce_whole<R, Reader>(p, conversion);
     if constexpr (R::scales && !__is_same(typename Reader::Element, typename R::Lane))
         if (scaled) {

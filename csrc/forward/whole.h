@@ -13,8 +13,8 @@ inline bool is_whole(const Problem &p) {
     int64_t outer = 1, below = p.inner;
     for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
     for (int a = 1; a < p.rank; a++) below *= p.axes[a].length;
-    const bool all = axis.kind == Windows::sliding && axis.outputs == 1 && axis.step == 1 && axis.before == 0;
-    return all && axis.width == axis.length && axis.length >= 2 * whole_blocks && outer > 0 && outer < whole_blocks &&
+    const bool all = axis.kind == Windows::sliding && axis.outputs == 1 && axis.dilation == 1 && axis.pad_before == 0;
+    return all && axis.kernel_size == axis.length && axis.length >= 2 * whole_blocks && outer > 0 && outer < whole_blocks &&
            axis.length * below >= 1 << 20;
 }
 
@@ -27,10 +27,10 @@ bool reduce_whole(const Problem &p, Conversion<typename Reader::Element> convers
     using PartialReader = Choose<R::idempotent, Reader, Widening<Lane, Lane>>;
     Problem first = p, second = p;
     Axis &axis = first.axes[0];
-    axis.width = axis.stride = ceil_div(axis.length, whole_blocks);
+    axis.kernel_size = axis.stride = ceil_div(axis.length, whole_blocks);
     axis.outputs = ceil_div(axis.length, axis.stride);
     axis.counts = nullptr;
-    second.axes[0].length = second.axes[0].width = axis.outputs;
+    second.axes[0].length = second.axes[0].kernel_size = axis.outputs;
     first.out.inner = 1;
     int64_t n = p.inner;
     for (int a = p.rank - 1; a >= 0; a--) {
@@ -39,7 +39,7 @@ bool reduce_whole(const Problem &p, Conversion<typename Reader::Element> convers
         if (a == 0) continue;
         Axis &one = second.axes[a];
         one.kind = Windows::sliding, one.table = nullptr;
-        one.length = one.outputs, one.width = one.step = one.stride = 1, one.before = 0;
+        one.length = one.outputs, one.kernel_size = one.dilation = one.stride = 1, one.pad_before = 0;
     }
     for (int d = p.outer_rank - 1; d >= 0; d--) {
         first.out.outer[d] = n;

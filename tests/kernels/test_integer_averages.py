@@ -72,7 +72,7 @@ def test_quotients_are_exact(dtype, name, divisor):
 
 def test_rounding_costs_no_pass_of_its_own():
     """About as long as the same sums divided in float32: 1.2 times, where each division of integers made it 10."""
-    kernels.set_num_threads(1)
+    ap.set_num_threads(1)
     x = np.random.default_rng(0).integers(0, 65536, (64, 256, 256), np.uint16)
     to_int, to_float = (
         partial(ap.pool, x, "average", Sliding(3, 1), (1, 2), dtype=dtype) for dtype in ("uint16", "float32")
@@ -81,7 +81,7 @@ def test_rounding_costs_no_pass_of_its_own():
         whole, floats = fastest(to_int), fastest(to_float)
         if whole < 3 * floats:
             break
-    kernels.set_num_threads(0)
+    ap.set_num_threads(0)
     assert whole < 3 * floats
 
 

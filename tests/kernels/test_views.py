@@ -109,11 +109,11 @@ def sweep(seed, cases, most):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_views_give_what_their_copies_give(threads):
-    kernels.set_num_threads(threads)
+    ap.set_num_threads(threads)
     try:
         sweep(18_041, 60, 3e5)
     finally:
-        kernels.set_num_threads(0)
+        ap.set_num_threads(0)
 
 
 @pytest.mark.slow
@@ -178,9 +178,9 @@ def too_slow(call, copying):
 
 @pytest.fixture
 def one_thread():
-    kernels.set_num_threads(1)
+    ap.set_num_threads(1)
     yield
-    kernels.set_num_threads(0)
+    ap.set_num_threads(0)
 
 
 @pytest.mark.parametrize("operator", ["max", "average"])
