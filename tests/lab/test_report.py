@@ -8,11 +8,11 @@ import pytest
 from labruns import made_up_run
 
 from anypool.lab.charts import Scale, Series, dots
-from anypool.lab.compare import INVERTED
 from anypool.lab.data import load
 from anypool.lab.models import parameters_without_pooling
 from anypool.lab.report import render
-from anypool.lab.summary import Measure, best, chance_of_apart, claims, summarise, verdict
+from anypool.lab.runs import INVERTED
+from anypool.lab.summary import PerSeed, best, chance_of_apart, claims, summarise, verdict
 
 SETTINGS = {
     "data": "digits", "split": "by hand", "digest": "0123456789abcdef01", "train_images": 1440, "test_images": 357,
@@ -154,7 +154,7 @@ def test_scales_hold_all_values_on_round_ticks(values):
 
 
 def test_dots_stand_where_the_values_are():
-    chart = dots([Series("max", 0, (Measure((0.5, 0.75, 1.0)),))], "accuracy", "share", percent=True)
+    chart = dots([Series("max", 0, (PerSeed((0.5, 0.75, 1.0)),))], "accuracy", "share", percent=True)
     places = [float(x) for x in re.findall(r'cx="([\d.]+)"', chart)]
     assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=0.2)
     assert "100%" in chart

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import socket
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -160,15 +161,30 @@ def _from_file(data: str) -> Dataset:
     if not path.is_file():
         raise ValueError(f"data must be an .npz file that exists, got {data!r}")
     try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            arrays = {key: archive[key] for key in KEYS if key in archive}
-    except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged or pickled file
+        arrays = _arrays_in(path)
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"data must be an .npz file of plain arrays, but {data!r} cannot be read: {reason}") from error
     return from_arrays(arrays, path.name, "the division that the file gives")
+
+
+def _arrays_in(path: Path) -> dict[str, np.ndarray]:
+    """The arrays we look for in an .npz file; nothing pickled is ever loaded."""
+    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle, and advise to trust it
+        raise ValueError("it is no zip archive, as .npz files are")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        return {key: _array_in(archive, key) for key in KEYS if f"{key}.npy" in names}
+
+
+def _array_in(archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    with archive.open(f"{key}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        if read_header(member)[2].hasobject:
+            raise ValueError(f"{key} holds Python objects, which are not loaded, for they may run code")
+    with archive.open(f"{key}.npy") as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

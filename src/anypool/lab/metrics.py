@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
+
+from .runs import PoolingLayer
+
+SHIFT_SHARE = 1 / 14
+"""Of the shorter side of an image: how far images are moved where nobody says."""
+DRAWS = 8
 
 
 def shifted(images: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -82,14 +87,27 @@ def fidelity(still: np.ndarray, moved: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean((moved == still) & (still == labels)))
 
 
-@dataclass(frozen=True)
-class PoolingLayer:
-    """What one pooling layer does to an image: values before and after it, and parameters in the layers that follow."""
+def pixels_of_shift(shift: float | None, sides: Sequence[int]) -> int:
+    """How many pixels a shift is on images with these sides: an integer is pixels, a fraction a share of the shorter.
 
-    name: str
-    values_in: int
-    values_out: int
-    parameters_after: int
+    None is 1/14, which on the 28 pixels of MNIST is two. A share is at least one pixel.
+
+    Raises:
+        ValueError: the shift is no positive number, or reaches across the image. TypeError: it is no number.
+
+    >>> pixels_of_shift(None, (28, 28)), pixels_of_shift(None, (8, 8)), pixels_of_shift(0.25, (8, 9))
+    (2, 1, 2)
+    """
+    side = min(sides)
+    if shift is None:
+        return max(1, round(side * SHIFT_SHARE))
+    if isinstance(shift, bool) or not isinstance(shift, int | float):
+        raise TypeError(f"shift must be a number, got {shift!r}")
+    pixels = shift if isinstance(shift, int) else max(1, round(side * shift)) if 0 < shift < 1 else 0
+    if not 1 <= pixels < side:
+        rule = f"a share of the side between 0 and 1, or from 1 to {side - 1} pixels of {side}"
+        raise ValueError(f"shift must be {rule}, got {shift}")
+    return pixels
 
 
 def values_kept(model: Any) -> list[PoolingLayer]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .data import SMALLEST_SIDE
-from .poolings import POOLINGS, check_names
+from .poolings import candidate
 
 if TYPE_CHECKING:
     import keras
@@ -24,8 +24,8 @@ def course_network(
     of 2×2 and stride 2. On 28×28×1 with 10 classes: 113,386 parameters.
 
     Args:
-        pooling: a name in `anypool.lab.poolings.POOLINGS`, or what makes a layer when called with pool_size and
-            strides, such as a class of anypool.keras.
+        pooling: a name that `anypool.lab.poolings.candidate` knows, or what makes a layer when called with pool_size
+            and strides, such as a class of anypool.keras.
         input_shape: height, width and channels of an image.
         classes: how many there are to tell apart.
 
@@ -37,11 +37,8 @@ def course_network(
     """
     import keras
 
-    import anypool.keras
-
     if isinstance(pooling, str):
-        check_names([pooling])
-        pooling = getattr(anypool.keras, POOLINGS[pooling].layer)
+        pooling = candidate(pooling).layer
     if not callable(pooling):
         raise TypeError(f"pooling must be a name or make a layer when called, got {pooling!r}")
     height, width, channels = _image_shape(input_shape)

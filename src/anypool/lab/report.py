@@ -15,11 +15,11 @@ from PIL import Image
 import anypool as ap
 
 from . import charts, pictures
-from .compare import AS_GIVEN, INVERTED, Run
 from .data import Dataset
 from .models import parameters_without_pooling
-from .poolings import POOLINGS
-from .summary import Measure, Row, best, chance_of_apart, claims, summarise, verdict
+from .poolings import candidates
+from .runs import AS_GIVEN, INVERTED, Run
+from .summary import PerSeed, Row, best, chance_of_apart, claims, summarise, verdict
 
 DIGITS_SHOWN = 3
 WINDOW = ap.Sliding(2)
@@ -55,7 +55,10 @@ def render(settings: dict[str, Any], runs: Sequence[Run], data: Dataset) -> str:
         raise ValueError("runs must hold at least one run, got none")
     rows = summarise(runs)
     polarities = [polarity for polarity in (AS_GIVEN, INVERTED) if any(row.polarity == polarity for row in rows)]
-    groups = [_group(polarity, rows, data.inverted() if polarity == INVERTED else data) for polarity in polarities]
+    colours = {name: number for number, name in enumerate(dict.fromkeys(row.pool for row in rows))}
+    groups = [
+        _group(polarity, rows, colours, data.inverted() if polarity == INVERTED else data) for polarity in polarities
+    ]
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -67,23 +70,29 @@ def render(settings: dict[str, Any], runs: Sequence[Run], data: Dataset) -> str:
         settings=settings,
         groups=groups,
         claims=claims(rows, settings["background"]),
-        colours={name: number for number, name in enumerate(POOLINGS)},
+        colours=colours,
         layers=_layers(rows),
         unpooled=parameters_without_pooling(settings["input_shape"], settings["classes"]),
         seeds=seeds,
         chance=chance_of_apart(seeds) if seeds > 1 else None,
         runs=len(runs),
+        environments=environments(runs),
     )
+
+
+def environments(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """What the runs were made with: more than one where somebody continued elsewhere, or with other versions."""
+    return [dict(items) for items in dict.fromkeys(tuple(run.environment.items()) for run in runs)]
 
 
 def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def with_spread(measure: Measure) -> str:
+def with_spread(measure: PerSeed) -> str:
     """The mean and, for several seeds, the spread, in percent: 97.1 ± 0.4 %.
 
-    >>> with_spread(Measure((0.97, 0.98)))
+    >>> with_spread(PerSeed((0.97, 0.98)))
     '97.5 ± 0.7 %'
     """
     if measure.spread is None:
@@ -91,11 +100,11 @@ def with_spread(measure: Measure) -> str:
     return f"{100 * measure.mean:.1f} ± {100 * measure.spread:.1f} %"
 
 
-def _unbroken(measure: Measure) -> str:
+def _unbroken(measure: PerSeed) -> str:
     return with_spread(measure).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def seconds(measure: Measure | None) -> str:
+def seconds(measure: PerSeed | None) -> str:
     """Seconds per epoch with three significant digits, or a dash where none was measured."""
     return "—" if measure is None else f"{measure.mean:#.3g} s"
 
@@ -109,26 +118,25 @@ def _layers(rows: Sequence[Row]) -> list[tuple[str, Row]]:
     return [(", ".join(dict.fromkeys(row.pool for row in same)), same[0]) for same in alike.values()]
 
 
-def _group(polarity: str, rows: Sequence[Row], data: Dataset) -> Group:
+def _group(polarity: str, rows: Sequence[Row], colours: dict[str, int], data: Dataset) -> Group:
     mine = [row for row in rows if row.polarity == polarity]
-    return Group(polarity, mine, best(mine), _charts(mine), _pictures(data, [row.pool for row in mine]))
+    return Group(polarity, mine, best(mine), _charts(mine, colours), _pictures(data, [row.pool for row in mine]))
 
 
-def _charts(rows: Sequence[Row]) -> dict[str, Any]:
-    number = {name: place for place, name in enumerate(POOLINGS)}
-
-    def dots(name: str, unit: str, percent: bool = True) -> Any:
-        series = [charts.Series(row.pool, number[row.pool], (getattr(row, name),)) for row in rows]
-        return charts.dots(series, f"{name} by pooling", unit, percent)
+def _charts(rows: Sequence[Row], colours: dict[str, int]) -> dict[str, Any]:
+    def dots(name: str, unit: str) -> Any:
+        series = [charts.Series(row.pool, colours[row.pool], (row.measures[name],)) for row in rows]
+        return charts.dots(series, f"{name} by pooling", unit, percent=True)
 
     drawn = {"Test accuracy": dots("accuracy", "share of test images")}
     if len(rows[0].curve) > 1:
-        learning = [charts.Series(row.pool, number[row.pool], row.curve) for row in rows]
+        learning = [charts.Series(row.pool, colours[row.pool], row.curve) for row in rows]
         drawn["Learning"] = charts.curves(learning, "test accuracy after each epoch", "epochs of training")
     drawn["Shift consistency"] = dots("consistency", "share of moves")
     drawn["Fidelity"] = dots("fidelity", "share of moves")
-    if rows[0].seconds:
-        drawn["Seconds per epoch"] = dots("seconds", "seconds, training alone", percent=False)
+    seconds = [charts.Series(row.pool, colours[row.pool], (row.seconds,)) for row in rows if row.seconds]
+    if seconds:
+        drawn["Seconds per epoch"] = charts.dots(seconds, "seconds by pooling", "seconds, training alone")
     return drawn
 
 
@@ -136,7 +144,7 @@ def _pictures(data: Dataset, pool: Sequence[str]) -> list[list[Picture]]:
     """The first test images of a few classes, each with its pooled versions, all on the scale 0 to 1."""
     classes = np.unique(data.y_test)[:DIGITS_SHOWN]
     chosen = [data.x_test[np.flatnonzero(data.y_test == label)[0]] for label in classes]
-    return [[_picture(panel) for panel in pictures.pooled(image, pool, WINDOW)] for image in chosen]
+    return [[_picture(panel) for panel in pictures.pooled(image, candidates(pool), WINDOW)] for image in chosen]
 
 
 def _picture(panel: pictures.Panel) -> Picture:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from math import comb
 from statistics import mean, median, stdev
 
-from .compare import AS_GIVEN, INVERTED, Run
-from .metrics import PoolingLayer
+from .runs import AS_GIVEN, INVERTED, TRAINED, PoolingLayer, Run
 
 
 @dataclass(frozen=True)
-class Measure:
+class PerSeed:
     """One number per seed."""
 
     values: tuple[float, ...]
@@ -26,12 +25,12 @@ class Measure:
         """The sample standard deviation over the seeds; None for a single one."""
         return stdev(self.values) if len(self.values) > 1 else None
 
-    def apart_from(self, other: Measure) -> bool | None:
+    def apart_from(self, other: PerSeed) -> bool | None:
         """Whether all of one lie above all of the other; None where a side has a single seed, which has no spread.
 
-        >>> Measure((0.97, 0.98)).apart_from(Measure((0.95, 0.96)))
+        >>> PerSeed((0.97, 0.98)).apart_from(PerSeed((0.95, 0.96)))
         True
-        >>> Measure((0.97, 0.98)).apart_from(Measure((0.95, 0.97)))
+        >>> PerSeed((0.97, 0.98)).apart_from(PerSeed((0.95, 0.97)))
         False
         """
         if min(len(self.values), len(other.values)) < 2:
@@ -41,18 +40,22 @@ class Measure:
 
 @dataclass(frozen=True)
 class Row:
-    """One pooling on images of one polarity, over the seeds."""
+    """One pooling in one stage on images of one polarity, over the seeds."""
 
     polarity: str
+    stage: str
     pool: str
-    accuracy: Measure
-    consistency: Measure
-    fidelity: Measure
-    curve: tuple[Measure, ...]
-    seconds: Measure | None
+    measures: dict[str, PerSeed]
+    """Those that every seed has."""
+    curve: tuple[PerSeed, ...]
+    seconds: PerSeed | None
     """Of an epoch, for each seed the median over the epochs after the first; None where there was only one epoch."""
     parameters: int
     layers: tuple[PoolingLayer, ...]
+
+    @property
+    def accuracy(self) -> PerSeed:
+        return self.measures["accuracy"]
 
     @property
     def seeds(self) -> int:
@@ -60,27 +63,24 @@ class Row:
 
 
 def summarise(runs: Sequence[Run]) -> list[Row]:
-    """A row for every polarity and pooling, in the order in which they first occur, images as given first."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+    """A row for every polarity, stage and pooling, in the order in which they first occur, images as given first."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.polarity != AS_GIVEN):
-        groups.setdefault((run.polarity, run.pool), []).append(run)
+        groups.setdefault((run.polarity, run.stage, run.pool), []).append(run)
     return [_row(group) for group in groups.values()]
 
 
 def _row(runs: list[Run]) -> Row:
-    def measure(name: str) -> Measure:
-        return Measure(tuple(getattr(run, name) for run in runs))
-
     seconds = tuple(median(run.epoch_seconds[1:]) for run in runs if len(run.epoch_seconds) > 1)
     first = runs[0]
+    shared = [name for name in first.measures if all(name in run.measures for run in runs)]
     return Row(
         polarity=first.polarity,
+        stage=first.stage,
         pool=first.pool,
-        accuracy=measure("accuracy"),
-        consistency=measure("consistency"),
-        fidelity=measure("fidelity"),
-        curve=tuple(Measure(epoch) for epoch in zip(*(run.curve for run in runs), strict=True)),
-        seconds=Measure(seconds) if seconds else None,
+        measures={name: PerSeed(tuple(run.measures[name] for run in runs)) for name in shared},
+        curve=tuple(PerSeed(epoch) for epoch in zip(*(run.curve for run in runs), strict=False)),
+        seconds=PerSeed(seconds) if seconds else None,
         parameters=first.parameters,
         layers=tuple(first.layers),
     )
@@ -133,7 +133,7 @@ def claims(rows: Sequence[Row], background: float) -> list[Claim]:
     """
     found = []
     for polarity, level in ((AS_GIVEN, background), (INVERTED, 1 - background)):
-        by_pool = {row.pool: row for row in rows if row.polarity == polarity}
+        by_pool = {row.pool: row for row in rows if (row.polarity, row.stage) == (polarity, TRAINED)}
         if not {"max", "min"} <= set(by_pool):
             continue
         high, low = by_pool["max"].accuracy, by_pool["min"].accuracy
