@@ -85,9 +85,9 @@ def compare(
     choose_backend()
     interruption = Interruption()
 
-    def images() -> Dataset:
+    def images(scale: bool) -> Dataset:
         with interruption.at_once():  # it may have to be downloaded
-            return load(data)
+            return load(data, scale)
 
     with interruption.watching():
         with refusing():

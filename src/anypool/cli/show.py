@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anypool.lab.files import check_writable, write_whole
-from anypool.lab.poolings import candidates, split_names
+from anypool.lab.poolings import candidates, operators_of, split_names
 
 from .console import console, print_table
 from .errors import Failed, refusing
@@ -34,7 +34,7 @@ def show(
     For example: anypool show photo.jpg --pool max,average --size 8
     """
     with refusing():
-        chosen = candidates(split_names(pool))
+        chosen = operators_of([one.name for one in candidates(split_names(pool))])
         window = sliding(size, stride)
         if not image:
             raise ValueError("image must be a PNG, JPEG or .npy file, got ''")

@@ -11,12 +11,12 @@ from . import data as datasets
 from .callbacks import Callback, Stopped, check_stop
 from .data import Dataset
 from .files import check_writable, write_whole
-from .metrics import DRAWS, pixels_of_shift
+from .measures.shifts import pixels_of_shift
+from .networks.base import BATCH_SIZE
 from .poolings import DEFAULT, candidates
 from .results import Results, ResultsError, read_settings, records, to_csv
 from .runs import POLARITIES, Failure, Run, RunKey
 from .subjects import Job, Plan, Subject, find_subject
-from .training import BATCH_SIZE, LEARNING_RATE
 
 if TYPE_CHECKING:
     import pandas
@@ -24,35 +24,47 @@ if TYPE_CHECKING:
 IMAGES_SHOWN = 43_000
 """By default training shows the network about this many images: 30 epochs of the digits, 2 of a large set."""
 
+Data = str | Dataset | Callable[[bool], Dataset]
+
 MOST_EPOCHS, MOST_SEEDS = 100_000, 1000
 MOST_CHARACTERS = 300
 """Of the reason of a failure; what frameworks say can be pages long."""
 
 
 def compare(
-    model: str = "course",
-    data: str | Dataset | Callable[[], Dataset] = "digits",
+    model: Any = "course",
+    data: Data = "digits",
     poolings: Iterable[str] = DEFAULT,
     *,
     epochs: int | None = None,
     seeds: int = 3,
     invert: bool = False,
     shift: float | None = None,
+    where: str = "all",
+    weights: str | Path | None = None,
     out: str | Path | None = None,
     callback: Callback | None = None,
 ) -> Comparison:
     """Measure what each pooling gains and costs in a network, on these images.
 
+    A network of ours is trained with each pooling. In a network of yours each pooling takes the place of those that are
+    there, and is measured in stages: swapped and nothing else, with the statistics of batch normalisation taken anew,
+    and fine-tuned for `epochs` from there.
+
     Args:
-        model: the network.
+        model: `course`, `vgg-small`, `resnet-small` or `all-conv`; or a .keras file, package.module:function, which
+            returns a Keras or a torch model, or such a model itself.
         data: a name or file that `load` takes, or a `Dataset`, for which `from_arrays` takes arrays, or a function that
-            gives one, called when all other arguments are checked.
-        poolings: their names.
-        epochs: of training; by default as many as show the network about 43,000 images.
-        seeds: how many runs per pooling.
+            gives one, called with whether to scale images to 0 and 1, when all other arguments are checked. Networks of
+            ours take scaled images, yours take them as they come.
+        poolings: their names; `strided` is a convolution with the pooling's window and stride.
+        epochs: of training; by default as many as show a network of ours about 43,000 images, none for one of yours.
+        seeds: how many runs per pooling, where there is training.
         invert: make the runs again on images with dark and light swapped.
         shift: how far images are moved: a share of their shorter side, by default 1/14 and at least one pixel; an
             integer is pixels.
+        where: which pooling layers of a network of yours are swapped: `all`, `sliding` or `global`.
+        weights: a file of weights for a network of yours.
         out: a directory for results.json, in which runs are kept as they end and found again, results.csv and
             report.html; by default none.
         callback: is told how it goes, and may stop it.
@@ -61,9 +73,20 @@ def compare(
         The comparison, with its `runs`, its `failures` and `to_frame()`.
 
     Raises:
-        ValueError, TypeError: an argument breaks a rule; before any work. OSError: a run could not be written.
+        ValueError, TypeError: an argument breaks a rule; before any work. ResultsError: a run could not be written.
     """
-    comparison = prepare(model, data, poolings, epochs=epochs, seeds=seeds, invert=invert, shift=shift, out=out)
+    comparison = prepare(
+        model,
+        data,
+        poolings,
+        epochs=epochs,
+        seeds=seeds,
+        invert=invert,
+        shift=shift,
+        where=where,
+        weights=weights,
+        out=out,
+    )
     comparison.run(callback)
     if out is not None and comparison.runs:
         comparison.write_report()
@@ -71,14 +94,16 @@ def compare(
 
 
 def prepare(
-    model: str = "course",
-    data: str | Dataset | Callable[[], Dataset] = "digits",
+    model: Any = "course",
+    data: Data = "digits",
     poolings: Iterable[str] = DEFAULT,
     *,
     epochs: int | None = None,
     seeds: int = 3,
     invert: bool = False,
     shift: float | None = None,
+    where: str = "all",
+    weights: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Comparison:
     """The comparison that `compare` would make, checked and not yet run."""
@@ -87,23 +112,32 @@ def prepare(
     if epochs is not None:
         check_count("epochs", epochs, MOST_EPOCHS)
     path = None if out is None else _results_path(out)
-    subject = find_subject(model)
-    images = datasets.load(data) if isinstance(data, str) else data() if callable(data) else data
-    earlier = None if path is None else read_settings(path)
-    if shift is None and earlier is not None and "max_shift" in earlier:
-        shift = earlier["max_shift"]  # what nobody says goes on as it was
-    plan = Plan(
-        epochs=default_epochs(images) if epochs is None else epochs,
-        max_shift=pixels_of_shift(shift, images.input_shape[:2]),
-    )
+    subject = find_subject(model, weights, where)
+    if isinstance(data, Dataset):
+        images = data
+    else:
+        images = datasets.load(data, subject.trained) if isinstance(data, str) else data(subject.trained)
+    subject.check(images)
+    plan = _plan(subject, images, epochs, shift, None if path is None else read_settings(path))
     keys = [
         RunKey(seed, polarity, name, stage)
         for seed in range(seeds)
         for polarity in (POLARITIES if invert else POLARITIES[:1])
-        for name in names
+        for name in subject.poolings(names)
         for stage in subject.stages(seed, plan)
     ]
     return Comparison(subject, images, plan, keys, Results(path, settings_for(subject, images, plan)))
+
+
+def _plan(
+    subject: Subject, data: Dataset, epochs: int | None, shift: float | None, earlier: dict[str, Any] | None
+) -> Plan:
+    if shift is None and earlier is not None and "max_shift" in earlier:
+        shift = earlier["max_shift"]  # what nobody says goes on as it was
+    if epochs is None:
+        epochs = default_epochs(data) if subject.trained else 0
+    pixels = pixels_of_shift(shift, data.input_shape[:2])
+    return Plan(epochs, pixels, subject.draws, subject.moved_images)
 
 
 @dataclass
@@ -225,9 +259,9 @@ def settings_for(subject: Subject, data: Dataset, plan: Plan) -> dict[str, Any]:
         "background": data.background,
         "epochs": plan.epochs,
         "batch_size": BATCH_SIZE,
-        "learning_rate": LEARNING_RATE,
         "max_shift": plan.max_shift,
-        "draws": DRAWS,
+        "draws": plan.draws,
+        "moved_images": plan.moved_images,
         **subject.settings(),
     }
 

@@ -14,8 +14,6 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import anypool as ap
 
-from .poolings import Candidate
-
 MOST_PIXELS = 50_000_000
 CHANNELS = (1, 3, 4)
 
@@ -124,14 +122,13 @@ def readable(value: Any) -> str:
     return f"{number:.4g}"
 
 
-def pooled(image: np.ndarray, pool: Sequence[Candidate], window: ap.Window) -> list[Panel]:
+def pooled(image: np.ndarray, operators: Sequence[tuple[str, ap.Operator]], window: ap.Window) -> list[Panel]:
     """The image and what each pooling keeps of it, through the same window over height and width.
 
-    >>> from anypool.lab.poolings import candidates
-    >>> [panel.shape for panel in pooled(np.zeros((28, 28)), candidates(["max"]), ap.Sliding(2))]
+    >>> [panel.shape for panel in pooled(np.zeros((28, 28)), [("max", ap.Max())], ap.Sliding(2))]
     ['28 × 28', '14 × 14']
     """
-    versions = [Panel(one.name, ap.pool(image, one.operator, window, axes=(0, 1))) for one in pool]
+    versions = [Panel(name, ap.pool(image, operator, window, axes=(0, 1))) for name, operator in operators]
     return [Panel("image", image), *versions]
 
 

@@ -17,7 +17,7 @@ import anypool as ap
 from . import charts, pictures
 from .data import Dataset
 from .models import parameters_without_pooling
-from .poolings import candidates
+from .poolings import operators_of
 from .runs import AS_GIVEN, INVERTED, Run
 from .summary import PerSeed, Row, best, chance_of_apart, claims, summarise, verdict
 
@@ -144,7 +144,7 @@ def _pictures(data: Dataset, pool: Sequence[str]) -> list[list[Picture]]:
     """The first test images of a few classes, each with its pooled versions, all on the scale 0 to 1."""
     classes = np.unique(data.y_test)[:DIGITS_SHOWN]
     chosen = [data.x_test[np.flatnonzero(data.y_test == label)[0]] for label in classes]
-    return [[_picture(panel) for panel in pictures.pooled(image, candidates(pool), WINDOW)] for image in chosen]
+    return [[_picture(panel) for panel in pictures.pooled(image, operators_of(pool), WINDOW)] for image in chosen]
 
 
 def _picture(panel: pictures.Panel) -> Picture:

@@ -12,8 +12,10 @@ INVERTED = "inverted"
 POLARITIES = (AS_GIVEN, INVERTED)
 
 TRAINED = "trained"
-STAGES = (TRAINED,)
-"""What was done to a network before it was measured."""
+SWAPPED, RECALIBRATED, FINE_TUNED = "swapped", "recalibrated", "fine-tuned"
+STAGES = (TRAINED, SWAPPED, RECALIBRATED, FINE_TUNED)
+"""What was done to a network before it was measured: trained from its first weights; or, with its poolings swapped,
+nothing else, batch normalisation's statistics taken anew, and trained for some epochs from there."""
 
 
 class RunKey(NamedTuple):

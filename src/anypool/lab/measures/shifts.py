@@ -1,14 +1,10 @@
-"""What the lab measures beside accuracy; docs/measures.md has the definitions."""
+"""What becomes of a prediction when the image is moved; docs/measures.md has the definitions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
-from typing import Any
 
 import numpy as np
-
-from .runs import PoolingLayer
 
 SHIFT_SHARE = 1 / 14
 """Of the shorter side of an image: how far images are moved where nobody says."""
@@ -56,15 +52,24 @@ def moved_classes(
 
     Source: the consistency of Zhang 2019, arXiv 1904.11486, with the still image as one of the two.
     """
+    _check_moves(images, max_shift, draws)
+    moves = _moves(max_shift)
+    generator = np.random.default_rng(seed)
+    return np.stack([classify(shifted(images, generator.choice(moves, len(images)))) for _ in range(draws)])
+
+
+def _check_moves(images: np.ndarray, max_shift: int, draws: int) -> None:
     if not 1 <= max_shift < min(images.shape[1:3]):
         rule = f"at least 1 and less than a side of the images, {images.shape[1:3]}"
         raise ValueError(f"max_shift must be {rule}, got {max_shift}")
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
+
+
+def _moves(max_shift: int) -> np.ndarray:
+    """All offsets of at most so many pixels each way, but none of (0, 0)."""
     steps = np.arange(-max_shift, max_shift + 1)
-    moves = np.array([(dy, dx) for dy in steps for dx in steps if dy or dx])
-    generator = np.random.default_rng(seed)
-    return np.stack([classify(shifted(images, generator.choice(moves, len(images)))) for _ in range(draws)])
+    return np.array([(dy, dx) for dy in steps for dx in steps if dy or dx])
 
 
 def shift_consistency(still: np.ndarray, moved: np.ndarray) -> float:
@@ -85,6 +90,72 @@ def fidelity(still: np.ndarray, moved: np.ndarray, labels: np.ndarray) -> float:
     0.5
     """
     return float(np.mean((moved == still) & (still == labels)))
+
+
+def circular_consistency(
+    classify: Callable[[np.ndarray], np.ndarray], images: np.ndarray, max_shift: int, draws: int, seed: int = 0
+) -> float:
+    """The share of images whose class is the same after two independent circular shifts, over several draws.
+
+    What leaves an image on one side enters on the other, so nothing is lost and nothing is made up. The offsets are
+    those of `moved_classes`.
+
+    Raises:
+        ValueError: max_shift is below 1 or reaches across the image, or draws is below 1.
+
+    Source: Chaman and Dokmanić 2021, arXiv 2011.14214.
+    """
+    _check_moves(images, max_shift, draws)
+    moves = _moves(max_shift)
+    generator = np.random.default_rng(seed)
+
+    def rolled_classes() -> np.ndarray:
+        return classify(rolled(images, generator.choice(moves, len(images))))
+
+    return float(np.mean([rolled_classes() == rolled_classes() for _ in range(draws)]))
+
+
+def rolled(images: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Every image moved in a circle by its own offset: result[i, r, c] = images[i, (r − dy) mod H, (c − dx) mod W].
+
+    >>> rolled(np.arange(4.0).reshape(1, 2, 2, 1), np.array([[1, 0]]))[0, :, :, 0]
+    array([[2., 3.],
+           [0., 1.]])
+    """
+    count, height, width = images.shape[:3]
+    rows = (np.arange(height) - offsets[:, :1]) % height
+    columns = (np.arange(width) - offsets[:, 1:]) % width
+    return images[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def diagonal_wobble(
+    probabilities: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray, max_shift: int
+) -> float:
+    """How much the probability of the right class varies while an image moves along its diagonal.
+
+    The mean over the images of the greatest less the least probability, over the moves (d, d) of `diagonal_steps`.
+
+    Args:
+        probabilities: images to the probabilities of their classes, shape (count, classes).
+
+    Source: the diagonal shifts of Zhang 2019, arXiv 1904.11486.
+    """
+    right = []
+    for step in diagonal_steps(max_shift):
+        moved = shifted(images, np.full((len(images), 2), step))
+        right.append(probabilities(moved)[np.arange(len(images)), labels])
+    return float(np.mean(np.max(right, axis=0) - np.min(right, axis=0)))
+
+
+def diagonal_steps(max_shift: int) -> list[int]:
+    """At most five steps from −max_shift to max_shift, evenly spaced, 0 among them.
+
+    >>> diagonal_steps(1), diagonal_steps(2), diagonal_steps(16)
+    ([-1, 0, 1], [-2, -1, 0, 1, 2], [-16, -8, 0, 8, 16])
+    """
+    half = [max_shift // 2] if max_shift > 1 else []
+    positive = [*half, max_shift]
+    return [*(-step for step in reversed(positive)), 0, *positive]
 
 
 def pixels_of_shift(shift: float | None, sides: Sequence[int]) -> int:
@@ -108,20 +179,3 @@ def pixels_of_shift(shift: float | None, sides: Sequence[int]) -> int:
         rule = f"a share of the side between 0 and 1, or from 1 to {side - 1} pixels of {side}"
         raise ValueError(f"shift must be {rule}, got {shift}")
     return pixels
-
-
-def values_kept(model: Any) -> list[PoolingLayer]:
-    """For every pooling layer of a built `keras.Sequential`: values per image before and after, and parameters after.
-
-    A pooling layer is one whose class has "Pool" in its name, as all of Keras's and anypool's have.
-    """
-    return [
-        PoolingLayer(
-            name=type(layer).__name__,
-            values_in=prod(layer.input.shape[1:]),
-            values_out=prod(layer.output.shape[1:]),
-            parameters_after=sum(later.count_params() for later in model.layers[place + 1 :]),
-        )
-        for place, layer in enumerate(model.layers)
-        if "Pool" in type(layer).__name__
-    ]
