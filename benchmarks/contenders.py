@@ -14,7 +14,7 @@ import numpy as np
 import anypool as ap
 from anypool import Global, Sliding
 from anypool.adapters import adapter_for
-from anypool.functional import decide
+from anypool.pooling import decide
 from benchmarks.tasks import DTYPES, Refused, Task
 from benchmarks.timing import THREADS, Call
 
