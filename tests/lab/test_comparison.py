@@ -7,15 +7,16 @@ from anypool.lab import comparison as module
 from anypool.lab.callbacks import Callback
 from anypool.lab.comparison import compare, default_epochs, one_line, prepare
 from anypool.lab.data import load
-from anypool.lab.metrics import DRAWS, SHIFT_SHARE, pixels_of_shift
+from anypool.lab.measures.shifts import SHIFT_SHARE, pixels_of_shift
 from anypool.lab.results import Results
 from anypool.lab.runs import AS_GIVEN, INVERTED
+from anypool.lab.subjects import SwappedNetwork, TrainedNetwork
 
 
 @pytest.fixture
 def subject(monkeypatch):
     made_up = MadeUpSubject()
-    monkeypatch.setattr(module, "find_subject", lambda model: made_up)
+    monkeypatch.setattr(module, "find_subject", lambda *arguments: made_up)
     return made_up
 
 
@@ -54,7 +55,7 @@ def test_poolings_take_turns_within_a_seed(subject):
 
 
 @pytest.mark.parametrize(("arguments", "kind", "message"), [
-    ({"poolings": ["max", "mean"]}, ValueError, "pool must name some of max, min, average, got 'mean'"),
+    ({"poolings": ["max", "mean"]}, ValueError, "pool must name some of max, min, average, .*, got 'mean'"),
     ({"poolings": ["max", "max"]}, ValueError, "pool must name each pooling once, got 'max' twice"),
     ({"poolings": []}, ValueError, "pool must name one or more"),
     ({"seeds": 0}, ValueError, "seeds must be between 1 and 1000, got 0"),
@@ -139,7 +140,8 @@ def test_shifts_are_a_share_of_the_shorter_side(shift, side, pixels):
 
 
 def test_the_measures_are_those_the_docs_give():
-    assert (SHIFT_SHARE, DRAWS) == (1 / 14, 8)
+    assert SHIFT_SHARE == 1 / 14
+    assert (TrainedNetwork.draws, SwappedNetwork.draws, SwappedNetwork.moved_images) == (8, 2, 500)
 
 
 def test_long_reasons_are_cut():

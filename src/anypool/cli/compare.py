@@ -15,9 +15,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from anypool.lab.callbacks import Callback
 from anypool.lab.comparison import prepare
 from anypool.lab.data import Dataset, load
+from anypool.lab.models import NETWORKS
+from anypool.lab.networks.base import WHERE
 from anypool.lab.poolings import split_names
 from anypool.lab.results import ResultsError
-from anypool.lab.runs import AS_GIVEN
+from anypool.lab.runs import AS_GIVEN, LEARNING, TRAINED
 
 from .console import console, has_unicode, print_table
 from .errors import Failed, refusing
@@ -31,15 +33,6 @@ if TYPE_CHECKING:
     from anypool.lab.runs import Failure, Run, RunKey
     from anypool.lab.summary import Row
 
-HEADINGS = (
-    "pooling",
-    "test accuracy",
-    "shift\nconsistency",
-    "fidelity",
-    "values kept\nper image",
-    "parameters\nafter",
-    "seconds\nper epoch",
-)
 SOMETHING_FAILED = 1
 KERAS_DEFAULTS = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
 """What `import keras` writes to keras.json by itself: nobody's choice."""
@@ -49,6 +42,18 @@ NARROW = 60
 
 
 def compare(
+    network: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A network of yours: a .keras file, or package.module:function that returns a Keras or torch model.",
+            show_default="the course network",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"A network of ours, to be trained: {', '.join(NETWORKS)}."),
+    ] = None,
     data: Annotated[
         str,
         typer.Option(
@@ -60,7 +65,10 @@ def compare(
     epochs: Annotated[
         int | None,
         typer.Option(
-            parser=integer, metavar="N", help="Epochs of training.", show_default="43,000 images: 30 of digits"
+            parser=integer,
+            metavar="N",
+            help="Epochs of training; of fine-tuning for a network of yours.",
+            show_default="43,000 images: 30 of digits; none for a network of yours",
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(parser=integer, metavar="N", help="Training runs per pooling.")] = 3,
@@ -73,11 +81,19 @@ def compare(
             show_default="1/14, at least a pixel",
         ),
     ] = None,
+    where: Annotated[str, typer.Option(metavar="KIND", help=f"Poolings of yours to swap: {', '.join(WHERE)}.")] = "all",
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Weights for a network of yours: .weights.h5, or .pt with a torch state."),
+    ] = None,
     out: Annotated[
         str, typer.Option(metavar="DIR", help="The directory for results.json, results.csv and report.html.")
     ] = "anypool-report",
 ) -> None:
-    """Train a small network once per pooling and seed, and say what each pooling gains and costs.
+    """Say what each pooling gains and costs, in a network of ours that is trained or in one of yours.
+
+    A network of ours is trained once per pooling and seed. In yours each pooling takes the place of its own: swapped
+    and nothing else, with batch normalisation recalibrated, and fine-tuned for N epochs.
 
     Every run is kept in results.json as it ends: the same command continues where it was stopped. Ctrl-C stops after
     the batch at hand.
@@ -91,13 +107,18 @@ def compare(
 
     with interruption.watching():
         with refusing():
+            if network is not None and model is not None:
+                raise ValueError(f"model must be said once, got {network!r} and --model {model!r}")
             comparison = prepare(
-                data=images,
+                next((name for name in (network, model) if name is not None), "course"),
+                images,
                 poolings=split_names(pool),
                 epochs=epochs,
                 seeds=seeds,
                 invert=invert,
                 shift=None if shift is None else _share(shift),
+                where=where,
+                weights=weights,
                 out=out,
             )
         try:
@@ -145,7 +166,7 @@ class Telling(Callback):
             columns += [BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeRemainingColumn()]
         self.progress = Progress(*columns, console=console, transient=True)
         self.task = self.progress.add_task("", start=False)
-        self.begun = 0
+        self.steps_before = 0
 
     def __enter__(self) -> Telling:
         self.progress.start()
@@ -164,8 +185,8 @@ class Telling(Callback):
         images, settings = comparison.data, comparison.settings
         counts = f"{len(images.x_train):,} images to train on and {len(images.x_test):,} to test on"
         moves = f"moves of up to {count(settings['max_shift'], 'pixel')} of {min(images.input_shape[:2])}"
-        epochs = count(settings["epochs"], "epoch")
-        self._say(f"{images.name}: {counts}; {epochs}; {moves}; Keras on {settings['backend']}")
+        epochs = f"{count(settings['epochs'], 'epoch')}; " if settings["epochs"] else ""
+        self._say(f"{images.name}: {counts}; {epochs}{moves}; {comparison.subject.framework}")
         there = len(comparison.keys) - len(missing)
         if there:
             self._say(
@@ -173,22 +194,28 @@ class Telling(Callback):
             )
         self.epochs = settings["epochs"]
         self.progress.start_task(self.task)
-        self.progress.update(self.task, total=len(missing) * self.epochs)
+        self.progress.update(self.task, total=self._steps(missing))
 
     def on_run_begin(self, key: RunKey) -> None:
-        self.begun += 1
         self.progress.update(self.task, description=f"{_label(key)}  compiling")
 
     def on_epoch_end(self, key: RunKey, epoch: int, accuracy: float) -> None:
-        done = (self.begun - 1) * self.epochs + epoch
+        done = self.steps_before + epoch
         said = f"{_label(key)}  epoch {epoch} of {self.epochs}  {accuracy:.1%}"
         self.progress.update(self.task, completed=done, description=said)
 
+    def _steps(self, keys: Sequence[RunKey]) -> int:
+        """How much there is to do, an epoch being a step and so being a run without any."""
+        return sum(max(1, self.epochs) if key.stage in LEARNING else 1 for key in keys)
+
     def on_run_end(self, run: Run) -> None:
+        self.steps_before += self._steps([run.key])
+        self.progress.update(self.task, completed=self.steps_before)
         measures = run.measures
         self._say(f"{_label(run.key)}  accuracy {measures['accuracy']:.1%}  consistency {measures['consistency']:.1%}")
 
     def on_failure(self, failure: Failure) -> None:
+        self.steps_before += self._steps([failure.key])
         self._say(f"{_label(failure.key)}  failed: {failure.reason}")
 
     def _say(self, said: str) -> None:
@@ -196,7 +223,8 @@ class Telling(Callback):
 
 
 def _label(key: RunKey) -> str:
-    return f"{key.pool}  seed {key.seed}" + (f"  {key.polarity}" if key.polarity != AS_GIVEN else "")
+    polarity = f"  {key.polarity}" if key.polarity != AS_GIVEN else ""
+    return f"{key.pool}  seed {key.seed}{polarity}" + (f"  {key.stage}" if key.stage != TRAINED else "")
 
 
 def count(number: int, thing: str) -> str:
@@ -219,7 +247,7 @@ def _kept(comparison: Comparison) -> str:
 def _finish(to: Console, comparison: Comparison) -> None:
     """Write the report, print the table, and say what is where and what failed."""
     if comparison.runs:
-        _print_summary(to, comparison.runs)
+        _print_summary(to, comparison)
         said = f"The report is {comparison.write_report()}, the runs are in {comparison.results.path}"
         to.print(said, soft_wrap=True, highlight=False, markup=False)
     if comparison.failures:
@@ -231,25 +259,47 @@ def _finish(to: Console, comparison: Comparison) -> None:
         to.print(f"Stopped: {_kept(comparison)}; the same command continues", soft_wrap=True, highlight=False)
 
 
-def _print_summary(to: Console, runs: Sequence[Run]) -> None:
-    from anypool.lab.summary import best, summarise
+def _print_summary(to: Console, comparison: Comparison) -> None:
+    """A table per polarity and stage; where there are several stages, first one of what each does to the accuracy."""
+    from anypool.lab.summary import summarise
 
-    rows = summarise(runs)
+    rows = summarise(comparison.runs)
     for polarity in dict.fromkeys(row.polarity for row in rows):
         mine = [row for row in rows if row.polarity == polarity]
-        print_table(to, f"Images {polarity}", HEADINGS, [_cells(row, best(mine)) for row in mine])
+        stages = list(dict.fromkeys(row.stage for row in mine))
+        if len(stages) > 1:
+            _print_stages(to, f"Images {polarity}, test accuracy", stages, mine)
+        for stage in stages:
+            title = f"Images {polarity}" if stage == TRAINED else f"Images {polarity}, {stage}"
+            _print_rows(to, title, [row for row in mine if row.stage == stage], comparison.settings["test_images"])
 
 
-def _cells(row: Row, leader: Row) -> tuple[str, ...]:
-    from anypool.lab.report import seconds, with_spread
-    from anypool.lab.summary import verdict
+def _print_stages(to: Console, title: str, stages: Sequence[str], rows: Sequence[Row]) -> None:
+    from anypool.lab.report import with_spread
 
-    return (
-        row.pool,
-        f"{with_spread(row.accuracy)}\n{verdict(row, leader)}",
-        with_spread(row.measures["consistency"]),
-        with_spread(row.measures["fidelity"]),
-        "\n".join(f"{layer.values_in:,} → {layer.values_out:,}" for layer in row.layers),
-        "\n".join(f"{layer.parameters_after:,}" for layer in row.layers),
-        seconds(row.seconds),
-    )
+    found = {(row.pool, row.stage): with_spread(row.accuracy) for row in rows}
+    pools = dict.fromkeys(row.pool for row in rows)
+    cells = [(pool, *(found.get((pool, stage), "—") for stage in stages)) for pool in pools]
+    print_table(to, title, ("pooling", *stages), cells)
+
+
+def _print_rows(to: Console, title: str, rows: Sequence[Row], images: int) -> None:
+    from anypool.lab.report import percent, seconds, with_spread
+    from anypool.lab.summary import accuracy_interval, verdicts
+
+    columns: dict[str, list[str]] = {"pooling": [row.pool for row in rows]}
+    intervals = [accuracy_interval(row.accuracy, images) for row in rows]
+    columns["test accuracy"] = [
+        f"{with_spread(row.accuracy)}\n{percent(low)} to {percent(high)}\n{verdict}"
+        for row, (low, high), verdict in zip(rows, intervals, verdicts(rows, images), strict=True)
+    ]
+    for heading, name in (("shift\nconsistency", "consistency"), ("fidelity", "fidelity")):
+        columns[heading] = [with_spread(row.measures[name]) for row in rows]
+    if any(row.layers for row in rows):
+        columns["values kept\nper image"] = [
+            "\n".join(f"{layer.values_in:,} → {layer.values_out:,}" for layer in row.layers) for row in rows
+        ]
+    columns["parameters"] = [f"{row.parameters:,}" for row in rows]
+    if any(row.seconds for row in rows):
+        columns["seconds\nper epoch"] = [seconds(row.seconds) for row in rows]
+    print_table(to, title, list(columns), list(zip(*columns.values(), strict=True)))

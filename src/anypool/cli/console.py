@@ -15,6 +15,9 @@ from rich.text import Text
 WIDTH_OF_FILES = 110
 """Of a table where there is no terminal."""
 
+SHORTEST_TEXT = 24
+"""A column of words is no narrower."""
+
 PLAIN = {
     "×": "x", "→": "->", "−": "-", "·": "*", "±": "+/-", "…": "...", "—": "-", "⌊": "floor(", "⌋": ")", "⌈": "ceil(",
     "⌉": ")", "\N{NO-BREAK SPACE}": " ", "│": "|", "─": "-",
@@ -50,17 +53,23 @@ def has_unicode(of: Console) -> bool:
     return of.encoding.startswith("utf")
 
 
-def print_table(to: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(
+    to: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[str] = ()
+) -> None:
     """Print a table; where the terminal is too narrow for it, each row as a list of what it has.
 
-    A heading or cell may have several lines, parted by newlines.
+    A heading or cell may have several lines, parted by newlines. Columns with headings in `texts` hold words, which may
+    be broken into lines; numbers never are.
     """
     table = Table(title=title or None, title_justify="left", box=rich.box.SIMPLE_HEAD, padding=(0, 1))
     for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+        words = heading in texts
+        table.add_column(heading, justify="right" if number and not words else "left", no_wrap=not words)
     for row in rows:
         table.add_row(*map(Text, row))
-    if Measurement.get(to, to.options.update(max_width=10_000), table).maximum <= to.width:
+    whole = Measurement.get(to, to.options.update(max_width=10_000), table).maximum
+    longest = (max(len(row[headings.index(text)]) for row in rows) for text in texts)
+    if whole - sum(max(0, length - SHORTEST_TEXT) for length in longest) <= to.width:
         to.print(table)
         return
     if title:
@@ -68,6 +77,8 @@ def print_table(to: Console, title: str, headings: Sequence[str], rows: Sequence
     for row in rows:
         to.print(f"\n{row[0]}", style="bold", highlight=False, markup=False)
         for heading, cell in zip(headings[1:], row[1:], strict=True):
+            if not cell:
+                continue
             for name, line in _lines(heading, cell):
                 to.print(f"  {name}{line}", soft_wrap=True, highlight=False, markup=False)
     to.print()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import anypool as ap
 from anypool.lab.files import check_writable, write_whole
-from anypool.lab.poolings import candidates, operators_of, split_names
+from anypool.lab.poolings import candidates, split_names
 
 from .console import console, print_table
 from .errors import Failed, refusing
@@ -34,7 +35,7 @@ def show(
     For example: anypool show photo.jpg --pool max,average --size 8
     """
     with refusing():
-        chosen = operators_of([one.name for one in candidates(split_names(pool))])
+        chosen = _operators(split_names(pool))
         window = sliding(size, stride)
         if not image:
             raise ValueError("image must be a PNG, JPEG or .npy file, got ''")
@@ -53,6 +54,15 @@ def show(
         raise Failed(f"{target} cannot be written: {error.strerror}") from error
     _print_panels(panels, f"Size {size}, stride {stride or size}")
     print(f"The picture is {target}")
+
+
+def _operators(names: Sequence[str]) -> list[tuple[str, ap.Operator]]:
+    """The operators of these names; networks alone have anything else."""
+    found = [(one.name, one.operator) for one in candidates(names)]
+    for name, operator in found:
+        if operator is None:
+            raise ValueError(f"pool must name operators, which images can be pooled with, got {name!r}")
+    return [(name, operator) for name, operator in found if operator is not None]
 
 
 def _check_picture(text: str, image: Path) -> None:

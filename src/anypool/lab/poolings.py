@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import anypool as ap
@@ -11,13 +14,6 @@ import anypool as ap
 DEFAULT = ("max", "min", "average")
 STRIDED = "strided"
 ORIGINAL = "original"
-
-_OPERATORS = {
-    "max": (ap.Max(), "Max", "Max"),
-    "min": (ap.Min(), "Min", "Min"),
-    "average": (ap.Average(), "Average", "Avg"),
-}
-"""By name: the operator, and what layers of Keras and of torch are called after it."""
 
 _PREFIXES = {"sliding": "", "global": "Global", "adaptive": "Adaptive"}
 
@@ -28,45 +24,79 @@ class Candidate:
 
     name: str
     operator: ap.Operator | None
-    """None for what is no operator: a strided convolution, or a network's own poolings."""
+    """None for what is no operator: a strided convolution."""
     kinds: tuple[str, ...] = ("sliding", "global", "adaptive")
     """The kinds of pooling layers that it can take the place of."""
 
     def keras_layer(self, kind: str, **settings: Any) -> Any:
         """A Keras layer of this kind, with Keras's names of settings."""
-        if self.name == STRIDED:
+        if self.operator is None:
             from .networks.keras import StridedConvolution
 
             return StridedConvolution(**settings)
         import anypool.keras
 
-        return getattr(anypool.keras, f"{_PREFIXES[kind]}{_OPERATORS[self.name][1]}Pooling2D")(**settings)
+        return _made(anypool.keras, self.operator, f"{_PREFIXES[kind]}{{}}Pooling2D", settings)
 
     def torch_module(self, kind: str, **settings: Any) -> Any:
         """A torch module of this kind, with torch's names of settings."""
-        if self.name == STRIDED:
+        if self.operator is None:
             from .networks.torch import StridedConvolution
 
             return StridedConvolution(**settings)
         import anypool.torch
 
-        return getattr(anypool.torch, f"{_PREFIXES[kind]}{_OPERATORS[self.name][2]}Pool2d")(**settings)
+        return _made(anypool.torch, self.operator, f"{_PREFIXES[kind]}{{}}Pool2d", settings)
+
+
+def _made(room: Any, operator: ap.Operator, name: str, settings: dict[str, Any]) -> Any:
+    """The layer for any operator, which learns what of it can be learned; max, min and averages have their own."""
+    named = getattr(room, name.format(operator.info.layer), None)
+    if named is not None and operator.info.name in DEFAULT:
+        return named(**settings)
+    return getattr(room, name.format(""))(operator, **settings)
 
 
 def candidate(name: str) -> Candidate:
-    """The pooling of this name.
+    """The pooling of this name: an operator's, with settings as in `gem:p=3`, a class as `module:Class`, or `strided`.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or its settings break a rule.
 
-    >>> candidate("max").operator
-    Max()
+    >>> candidate("gem:p=4").operator
+    GeM(p=4, eps=1e-06)
     """
     if name == STRIDED:
         return Candidate(name, None, ("sliding",))
-    if name not in _OPERATORS:
-        raise ValueError(f"pool must name some of {_known()}, got {name!r}")
-    return Candidate(name, _OPERATORS[name][0])
+    start, _, rest = name.partition(":")
+    try:
+        if rest and start not in ap.OPERATORS and _is_place(name):
+            return Candidate(name, _imported(name))
+        return Candidate(name, ap.operator_for(name))
+    except (ValueError, TypeError) as error:
+        if rest:
+            raise ValueError(f"pool must name operators, but {name!r} is none: {error}") from error
+        raise ValueError(f"pool must name some of {_known()}, got {name!r}") from error
+
+
+def _is_place(name: str) -> bool:
+    module, _, attribute = name.partition(":")
+    return all(part.isidentifier() for part in (*module.split("."), attribute))
+
+
+def _imported(name: str) -> ap.Operator:
+    """The operator that `module:Class` names; modules in the working directory are found too."""
+    module, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(str(error)) from error
+    made = found() if isinstance(found, type) else found
+    if not isinstance(made, ap.Operator):
+        raise ValueError(f"it is {type(made).__name__}, and must be a subclass of anypool.Operator")
+    return made
 
 
 def candidates(names: Sequence[str]) -> tuple[Candidate, ...]:
@@ -82,8 +112,10 @@ def candidates(names: Sequence[str]) -> tuple[Candidate, ...]:
         raise ValueError(f"pool must name one or more of {_known()}, got none")
     found = tuple(candidate(name) for name in names)
     for place, one in enumerate(found):
-        if any(one.name == earlier.name for earlier in found[:place]):
-            raise ValueError(f"pool must name each pooling once, got {names[place]!r} twice")
+        same = [earlier.name for earlier in found[:place] if earlier.operator == one.operator]
+        if same:
+            again = f"{one.name!r} twice" if same[0] == one.name else f"{one.name!r}, which is {same[0]!r}"
+            raise ValueError(f"pool must name each pooling once, got {again}")
     return found
 
 
@@ -110,8 +142,9 @@ def split_names(text: str) -> list[str]:
 
 def help_text() -> str:
     """What an option that takes names says of them."""
-    return f"Poolings, separated by commas, of {_known()}."
+    known = _known()
+    return f"Poolings, separated by commas: {known}; with settings, gem:p=3; or a class of yours, module:Class."
 
 
 def _known() -> str:
-    return ", ".join((*_OPERATORS, STRIDED))
+    return ", ".join((*ap.OPERATORS, STRIDED))

@@ -17,6 +17,9 @@ STAGES = (TRAINED, SWAPPED, RECALIBRATED, FINE_TUNED)
 """What was done to a network before it was measured: trained from its first weights; or, with its poolings swapped,
 nothing else, batch normalisation's statistics taken anew, and trained for some epochs from there."""
 
+LEARNING = (TRAINED, FINE_TUNED)
+"""The stages in which there are epochs."""
+
 
 class RunKey(NamedTuple):
     """What tells runs with the same settings apart."""

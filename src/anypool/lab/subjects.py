@@ -45,6 +45,10 @@ class Plan:
 class Subject(Protocol):
     """A network whose pooling can be chosen."""
 
+    @property
+    def framework(self) -> str:
+        """What computes it, in words."""
+
     trained: bool
     """Whether it is trained here, from images scaled to 0 and 1; otherwise it takes images as they come."""
     draws: int
@@ -114,6 +118,13 @@ class TrainedNetwork:
         self.name = name
         self.operators = _Operators()
 
+    @property
+    def framework(self) -> str:
+        """Keras, and its backend."""
+        import keras
+
+        return f"Keras on {keras.backend.backend()}"
+
     def check(self, data: Dataset) -> None:
         """Everything fits: the network is made for the images."""
 
@@ -171,6 +182,7 @@ class SwappedNetwork:
         if not self.sites:
             raise ValueError(f"model must have pooling layers of the kind {where!r}, got {name!r}, which has none")
         self.operators = _Operators()
+        self.framework = f"Keras on {network.backend}" if "keras" in network.libraries else network.backend
 
     def check(self, data: Dataset) -> None:
         """Raise ValueError where the network does not take these images, or has too few outputs."""
@@ -231,10 +243,8 @@ class SwappedNetwork:
         chosen = candidate(pool)
         sites: list[Site] = [site for site in self.sites if site.kind in chosen.kinds]
         if not sites:
-            kinds = ", ".join(sorted({site.kind for site in self.sites}))
-            raise ValueError(
-                f"{pool} takes the place of {' or '.join(chosen.kinds)} pooling, and there is {kinds} alone"
-            )
+            taken, there = " or ".join(chosen.kinds), ", ".join(sorted({site.kind for site in self.sites}))
+            raise ValueError(f"{pool} takes the place of {taken} pooling, and there is {there} pooling alone")
         return self.network.swapped(chosen, sites)
 
 
