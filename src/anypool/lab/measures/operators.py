@@ -56,7 +56,7 @@ def window_gradients(operator: ap.Operator, images: np.ndarray) -> np.ndarray:
     def total(x: jax.Array) -> jax.Array:
         return jnp.sum(ap.pool(x, operator, ap.Sliding(FACTOR), axes=(1, 2)))
 
-    gradient = np.asarray(jax.grad(total)(jnp.asarray(images)))
+    gradient = np.asarray(jax.jit(jax.grad(total))(jnp.asarray(images)))
     count, height, width, channels = gradient.shape
     blocks = gradient.reshape(count, height // FACTOR, FACTOR, width // FACTOR, FACTOR, channels)
     return blocks.transpose(0, 1, 3, 5, 2, 4).reshape(-1, FACTOR * FACTOR)

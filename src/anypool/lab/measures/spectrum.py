@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+ROUNDING = 1e-9
+"""Of all energy: less is what rounding leaves, and nothing."""
+
 
 def frequencies(height: int, width: int) -> np.ndarray:
     """The greater of the two frequencies, of rows and of columns, at every place of a spectrum: 0 to 1/2."""
@@ -45,7 +48,7 @@ def detail_kept(images: np.ndarray, dense: np.ndarray, stride: int) -> float | N
     place = frequencies(*before.shape)
     band = (place >= 1 / (4 * stride)) & (place < 1 / (2 * stride))
     there = before[band].sum()
-    return float(after[band].sum() / there) if there else None
+    return float(after[band].sum() / there) if there > ROUNDING * before.sum() else None
 
 
 def variation_ratio(images: np.ndarray, dense: np.ndarray) -> float | None:
