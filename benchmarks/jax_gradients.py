@@ -84,4 +84,4 @@ def _measure_here(memory: str, only: str, quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    _measure_here(*sys.argv[1:3], quick="--quick" in sys.argv)
+    _measure_here(sys.argv[1], sys.argv[2], quick="--quick" in sys.argv)

@@ -79,8 +79,10 @@ def fill(path: Path, parts: dict[str, str]) -> None:
     """Write parts into a page, each between its marks <!-- bench: NAME --> and <!-- end -->."""
     text = path.read_text()
     for name, part in parts.items():
-        marks = re.compile(rf"(<!-- bench: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text = marks.sub(lambda found, part=part: f"{found[1]}\n{part.rstrip()}\n\n{found[2]}", text)
+        begin, end = f"<!-- bench: {name} -->\n", "<!-- end -->"
+        marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        filled = f"{begin}\n{part.rstrip()}\n\n{end}"
+        text = marked.sub(filled.replace("\\", r"\\"), text)
     path.write_text(text)
 
 

@@ -95,7 +95,8 @@ def measure(quick: bool, only: str, report: Callable[[Record], None]) -> None:
 def _measure_network(network: Network, layout: str, quick: bool) -> Iterator[Record]:
     torch.manual_seed(0)
     memory_format = torch.contiguous_format if layout == FIRST else torch.channels_last
-    before = network.build().to(memory_format=memory_format)
+    before: Any = network.build()
+    before = before.to(memory_format=memory_format)  # which torch's annotations of modules leave out
     models = {BEFORE: before, AFTER: accelerated(before), BOUND: without_pooling(before), ITSELF: copied(before)}
     for batch in BATCHES[-1:] if quick else BATCHES:
         x = torch.randn(batch, *network.image).to(memory_format=memory_format)

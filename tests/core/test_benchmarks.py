@@ -21,7 +21,7 @@ from benchmarks.contenders import ANYPOOL, INTO, Contender
 from benchmarks.goals import Goal, goals
 from benchmarks.tasks import Task, bytes_moved
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def small(case: Case) -> Case:
