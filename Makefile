@@ -50,11 +50,11 @@ bench: .venv/bench
 bench-quick: .venv/bench
 	$(BIN)/python -m benchmarks --quick
 
-# GROUP is kernels or jax; without it kernels. ONLY: rows whose name contains it.
+# GROUP: kernels, jax or torch-networks. ONLY: rows whose name contains it.
 COMMIT ?= main
 GROUP ?= kernels
 ONLY ?=
-bench-against: .venv/bench
+bench-against: .venv/bench kernels
 	$(BIN)/python -m benchmarks --against "$(COMMIT)" --group $(GROUP) --only "$(ONLY)"
 
 # Warnings are errors; -n also of references to names that are not there. The doctree cache is apart from the pages.

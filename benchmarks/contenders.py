@@ -13,8 +13,6 @@ import numpy as np
 
 import anypool as ap
 from anypool import Adaptive, Global, Sliding
-from anypool.adapters import adapter_for
-from anypool.functional import decide
 from benchmarks.tasks import DTYPES, Refused, Task
 from benchmarks.timing import THREADS, Call
 
@@ -78,11 +76,12 @@ class AnypoolInto(Anypool):
     name = INTO
 
     def forward(self, task: Task, **into: Any) -> Call:
-        dtype = task.operator.dtypes(task.case.dtype, None, adapter_for(task.x).defaults)[1]
-        return super().forward(task, out=np.ones(task.laid_out(task.output_shape), DTYPES.get(dtype, np.dtype(dtype))))
+        return super().forward(task, out=np.ones_like(super().forward(task)()))
 
     def backward(self, task: Task) -> Call:
+        from anypool.adapters import adapter_for
         from anypool.cpu import kernels
+        from anypool.functional import decide
 
         pooling = decide(adapter_for(task.x), task.x, task.operator, task.window, task.axes)
         offsets = kernels.forward_with_offsets(task.x, pooling)[1] if task.is_max else None
