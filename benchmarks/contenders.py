@@ -81,7 +81,7 @@ class AnypoolInto(Anypool):
     def backward(self, task: Task) -> Call:
         from anypool.adapters import adapter_for
         from anypool.cpu import kernels
-        from anypool.functional import decide
+        from anypool.pooling import decide
 
         pooling = decide(adapter_for(task.x), task.x, task.operator, task.window, task.axes)
         offsets = kernels.forward_with_offsets(task.x, pooling)[1] if task.is_max else None

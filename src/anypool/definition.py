@@ -10,67 +10,75 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from anypool.operators import FLOATS, INTEGERS, Operator
-from anypool.windows import AxisPlan, Plan, Window, is_known
+from anypool.arguments import FLOATS, INTEGERS, is_known
+from anypool.operators import Operator
+from anypool.plans import AxisPlan, Plan
+from anypool.pooling import Pooling, counted, lifted
 
 WINDOWS_AT_ONCE = 256 * 2**20
 """Bytes of windows laid out at once, at most; more outputs than fit are computed in blocks."""
 
 
-@dataclass(frozen=True, eq=False)
-class Pooling:
-    """One pooling, decided: checked arguments for arrays of one shape and dtype.
+def pool(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
+    """The values, and with `return_indices` the flat positions of the selected elements within the pooled axes.
 
-    `axes` are not negative and in the caller's order, as `plan` is; `dtype`, `accumulator` and `result` are the
-    names of the dtypes of
-    the elements, the arithmetic and the output. `empty` says that some window holds no element.
+    `parameters` are the values of the operator's, numbers or arrays that broadcast against x.
     """
-
-    operator: Operator
-    window: Window
-    axes: tuple[int, ...]
-    plan: Plan
-    shape: tuple[Any, ...]
-    dtype: str
-    accumulator: str
-    result: str
-    return_indices: bool = False
-    empty: bool = False
-
-    @cached_property
-    def output_shape(self) -> tuple[Any, ...]:
-        outputs = {axis: plan.outputs for axis, plan in zip(self.axes, self.plan, strict=True)}
-        return tuple(outputs.get(axis, length) for axis, length in enumerate(self.shape))
-
-
-def pool(x: Any, pooling: Pooling, xp: Any) -> Any:
-    """The values, and with `return_indices` the flat positions of the winners within the pooled axes."""
     operator = pooling.operator
-    groups = (
-        [(i,) for i in reversed(range(len(pooling.axes)))] if operator.separable else [tuple(range(len(pooling.axes)))]
-    )
-    state: tuple[Any, ...] = (xp.astype(x, pooling.accumulator),)
+    x = xp.astype(x, pooling.accumulator)
+    parameters = _in_dtype(parameters, pooling.accumulator, xp)
+    if operator.is_lifted():
+        values = lift_and_finish(x, pooling, parameters, lambda array, each: pool(array, each, (), xp), xp)
+        return result_of(values, pooling, xp)
+    values, *indices = _reductions(x, pooling, parameters, xp)
+    if pooling.empty and operator.needs_element:
+        values = xp.where(count(pooling, xp) > 0, values, operator.identity(values, xp))
+    values = result_of(values, pooling, xp)
+    return (values, indices[0]) if pooling.return_indices else values
+
+
+def lift_and_finish(
+    x: Any, pooling: Pooling, parameters: Sequence[Any], reduce: Callable[[Any, Pooling], Any], xp: Any
+) -> Any:
+    """The values of an operator by its reductions, each by `reduce` of an array and its pooling."""
+    operator, poolings = pooling.operator, lifted(pooling)
+    dtype = operator.lift_dtype or pooling.accumulator
+    parameters = _in_dtype(parameters, dtype, xp)
+    arrays = operator.lift(xp.astype(x, dtype), *parameters, xp)
+    reduced = tuple(reduce(array, each) for array, each in zip(arrays, poolings, strict=False))
+    return operator.finish((*reduced, *arrays[len(reduced) :]), count(pooling, xp), *parameters, xp)
+
+
+def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
+    """Values in the dtype of the result, integers rounded half to even."""
+    if pooling.result in INTEGERS and pooling.accumulator in FLOATS:
+        values = xp.round(values)
+    return xp.astype(values, pooling.result)
+
+
+def _in_dtype(parameters: Sequence[Any], dtype: str, xp: Any) -> tuple[Any, ...]:
+    return tuple(value if isinstance(value, int | float) else xp.astype(value, dtype) for value in parameters)
+
+
+def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> tuple[Any, ...]:
+    """The values, and with `return_indices` the indices, by the operator's `reduce` or `offset`."""
+    operator, rank = pooling.operator, len(pooling.axes)
+    groups = [(i,) for i in reversed(range(rank))] if operator.separable else [tuple(range(rank))]
+    state: tuple[Any, ...] = (x,)
     inner = 1  # positions within the axes already pooled, for the flat index
     for group in groups:
         plans = tuple(pooling.plan[i] for i in group)
         axes = tuple(pooling.axes[i] for i in group)
         if pooling.return_indices:
-            state = _each_block(_Winners(operator, plans, inner, xp), state, axes, plans, xp)
+            state = _each_block(_Indexed(operator, plans, inner, xp), state, (), axes, plans, xp)
             inner = inner * math.prod(plan.length for plan in plans)
         else:
-            state = _each_block(_Values(operator, plans, xp), state, axes, plans, xp)
-    values = operator.finish(state[0], _counts(pooling, xp), xp)
-    if pooling.empty and operator.needs_element:
-        values = xp.where(_counts(pooling, xp) > 0, values, operator.loser(values, xp))
-    if pooling.result in INTEGERS and pooling.accumulator in FLOATS:
-        values = xp.round(values)
-    values = xp.astype(values, pooling.result)
-    return (values, state[1]) if pooling.return_indices else values
+            state = _each_block(_Values(operator, plans, xp), state, parameters, axes, plans, xp)
+    return state
 
 
 def unpool(x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int], xp: Any) -> Any:
@@ -81,9 +89,9 @@ def unpool(x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int], xp
     shape, outputs = xp.shape(values), math.prod(lengths)
     lead, inputs = shape[: -len(axes)], math.prod(shape[-len(axes) :])
     values = xp.reshape(values, (math.prod(lead), inputs))
-    source = xp.latest(xp.reshape(places, (math.prod(lead), inputs)), outputs)
+    source = xp.scatter_last(xp.reshape(places, (math.prod(lead), inputs)), outputs)
     if not is_known(inputs) or inputs:
-        taken = xp.take_along_last(values, xp.where(source < 0, 0, source))
+        taken = xp.take_along_axis(values, xp.where(source < 0, 0, source))
         result = xp.where(source < 0, xp.zero(values), taken)
     else:
         result = xp.where(source < 0, xp.zero(values), xp.zero(values))
@@ -103,13 +111,13 @@ class _Values:
     plans: Plan
     xp: Any
 
-    def __call__(self, arrays: Sequence[Any], ranges: Sequence[Range]) -> tuple[Any, ...]:
+    def __call__(self, arrays: Sequence[Any], parameters: Sequence[Any], ranges: Sequence[Range]) -> tuple[Any, ...]:
         windows, valid = _windows(arrays[0], self.operator, self.plans, ranges, self.xp)
-        return (self.operator.reduce(windows, valid, self.xp),)
+        return (self.operator.reduce(windows, valid, *parameters, self.xp),)
 
 
 @dataclass(frozen=True)
-class _Winners:
+class _Indexed:
     """Values and flat indices along one axis; the second array, if any, holds the indices of the axes already
     pooled."""
 
@@ -118,15 +126,15 @@ class _Winners:
     inner: Any
     xp: Any
 
-    def __call__(self, arrays: Sequence[Any], ranges: Sequence[Range]) -> tuple[Any, ...]:
+    def __call__(self, arrays: Sequence[Any], parameters: Sequence[Any], ranges: Sequence[Range]) -> tuple[Any, ...]:
         (plan,), xp = self.plans, self.xp
         windows, valid = _windows(arrays[0], self.operator, self.plans, ranges, xp)
-        winner = self.operator.winner(windows, valid, xp)[..., None]
-        index = plan.positions(xp.asarray(_numbers(ranges[1], xp)), winner[..., 0]) * self.inner
+        offset = self.operator.offset(windows, valid, xp)[..., None]
+        index = plan.positions(xp.asarray(_numbers(ranges[1], xp)), offset[..., 0]) * self.inner
         if len(arrays) > 1:
             within, _ = _windows(arrays[1], self.operator, self.plans, ranges, xp)
-            index = index + xp.take_along_last(within, winner)[..., 0]
-        return xp.take_along_last(windows, winner)[..., 0], index
+            index = index + xp.take_along_axis(within, offset)[..., 0]
+        return xp.take_along_axis(windows, offset)[..., 0], index
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -134,7 +142,12 @@ class _Winners:
 
 
 def _each_block(
-    compute: Callable[..., tuple[Any, ...]], arrays: Sequence[Any], axes: tuple[int, ...], plans: Plan, xp: Any
+    compute: Callable[..., tuple[Any, ...]],
+    arrays: Sequence[Any],
+    parameters: Sequence[Any],
+    axes: tuple[int, ...],
+    plans: Plan,
+    xp: Any,
 ) -> tuple[Any, ...]:
     """`compute` over all windows along `axes`: its results, with the outputs where the axes were."""
     last = tuple(range(-len(axes), 0))
@@ -144,28 +157,47 @@ def _each_block(
     # Lengths that are not known are not multiplied: JAX cannot tell that a product such as b·(w − 2) is no less than 0.
     merged = (math.prod(lead),) if all(map(is_known, lead)) else lead
     flat = [xp.reshape(array, (*merged, *lengths)) for array in moved]
+    beside = [_beside_windows(value, xp.shape(arrays[0]), axes, merged, xp) for value in parameters]
     ranges = [(0, math.prod(lead)), *((0, plan.outputs) for plan in plans)]
-    results = _in_blocks(compute, flat, ranges, plans, xp)
+    results = _in_blocks(compute, flat, beside, ranges, plans, xp)
     outputs = tuple(plan.outputs for plan in plans)
     return tuple(xp.moveaxis(xp.reshape(result, (*lead, *outputs)), last, axes) for result in results)
 
 
 def _in_blocks(
-    compute: Callable[..., tuple[Any, ...]], arrays: Sequence[Any], ranges: list[Range], plans: Plan, xp: Any
+    compute: Callable[..., tuple[Any, ...]],
+    arrays: Sequence[Any],
+    parameters: Sequence[Any],
+    ranges: list[Range],
+    plans: Plan,
+    xp: Any,
 ) -> tuple[Any, ...]:
     """`compute` over these ranges, in halves where their windows would take too much memory at once."""
-    if all(is_known(stop) for _, stop in ranges) and all(is_known(plan.width) for plan in plans):
+    if all(is_known(stop) for _, stop in ranges) and all(is_known(plan.kernel_size) for plan in plans):
         sizes = [stop - start for start, stop in ranges]
-        bytes_laid_out = 8 * math.prod(sizes) * math.prod(plan.width for plan in plans)
+        bytes_laid_out = 8 * math.prod(sizes) * math.prod(plan.kernel_size for plan in plans)
         if bytes_laid_out > WINDOWS_AT_ONCE and max(sizes) > 1:
             axis = 0 if sizes[0] > 1 else sizes.index(max(sizes))
             (start, stop), middle = ranges[axis], ranges[axis][0] + sizes[axis] // 2
             halves = [
-                _in_blocks(compute, arrays, [*ranges[:axis], half, *ranges[axis + 1 :]], plans, xp)
+                _in_blocks(compute, arrays, parameters, [*ranges[:axis], half, *ranges[axis + 1 :]], plans, xp)
                 for half in ((start, middle), (middle, stop))
             ]
             return tuple(xp.concat(parts, axis) for parts in zip(*halves, strict=True))
-    return compute(arrays, ranges)
+    (start, stop), lead = ranges[0], xp.shape(arrays[0])[0]
+    whole = not is_known(stop) or (start, stop) == (0, lead)
+    cut = [value if whole or isinstance(value, int | float) else value[start:stop] for value in parameters]
+    return compute(arrays, cut, ranges)
+
+
+def _beside_windows(value: Any, shape: Sequence[Any], axes: Sequence[int], lead: Sequence[Any], xp: Any) -> Any:
+    """A parameter that broadcasts against x, as it broadcasts against windows (lead, outputs…, elements)."""
+    if isinstance(value, int | float):
+        return value
+    lengths = [1 if axis in axes else n for axis, n in enumerate(shape)]
+    last = tuple(range(-len(axes), 0))
+    spread = xp.moveaxis(xp.broadcast_to(value, tuple(lengths)), axes, last)
+    return xp.reshape(spread, (*lead, *(1 for _ in axes), 1))
 
 
 def _windows(x: Any, operator: Operator, plans: Plan, ranges: Sequence[Range], xp: Any) -> tuple[Any, Any]:
@@ -206,10 +238,10 @@ class _Grid:
     known."""
 
     def __init__(self, plan: AxisPlan, outputs: Range, xp: Any) -> None:
-        i, j = _numbers(outputs, xp)[:, None], _numbers((0, plan.width), xp)[None, :]
+        i, j = _numbers(outputs, xp)[:, None], _numbers((0, plan.kernel_size), xp)[None, :]
         if not is_known(plan.length):  # arithmetic with it is the framework's
             i, j = xp.asarray(i), xp.asarray(j)
-        self.shape = (outputs[1] - outputs[0], plan.width)
+        self.shape = (outputs[1] - outputs[0], plan.kernel_size)
         self.inside = plan.valid(i, j)
         self.padded = plan.padded(i, j)
         position = plan.positions(i, j)
@@ -250,17 +282,17 @@ def _joined(masks: Sequence[Any], xp: Any) -> Any:
     return xp.reshape(joined, (*shape[:rank], math.prod(shape[rank:])))
 
 
-def _counts(pooling: Pooling, xp: Any) -> Any:
+def count(pooling: Pooling, xp: Any) -> Any:
     """The number of valid elements of every window, in a shape that broadcasts to the output."""
     total: Any = 1
     for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
-        padded = pooling.operator.counts_padding
         if is_known(plan.length):
-            count = xp.asarray(plan.padded_counts() if padded else plan.clipped()[1])
+            along = xp.asarray(counted(plan, pooling.operator))
         else:
             grid = _Grid(plan, (0, plan.outputs), xp)
-            count = xp.sum(xp.astype(xp.asarray(grid.padded if padded else grid.inside), "int32"), axis=-1)
+            inside = grid.padded if pooling.operator.counts_padding else grid.inside
+            along = xp.sum(xp.astype(xp.asarray(inside), "int32"), axis=-1)
         shape = [1] * len(pooling.shape)
         shape[axis] = plan.outputs
-        total = total * xp.reshape(count, tuple(shape))
+        total = total * xp.reshape(along, tuple(shape))
     return xp.astype(total, pooling.accumulator) if pooling.accumulator in FLOATS else total

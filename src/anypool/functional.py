@@ -5,21 +5,15 @@ Every function takes NumPy, torch, JAX, TensorFlow and Keras arrays and returns 
 
 from __future__ import annotations
 
-import marshal
-import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
-from anypool.adapters import Adapter, adapter_for
-from anypool.definition import Pooling
-from anypool.operators import DTYPES, Average, Defaults, Operator, operator_for
-from anypool.windows import Adaptive, Global, Sliding, Window, is_known, per_axis
-
-Axes = int | Sequence[int] | None
-
+from anypool import calls
+from anypool.adapters import adapter_for
+from anypool.arguments import per_axis
+from anypool.operators import Operator, operator_for
+from anypool.pooling import Axes
+from anypool.windows import Adaptive, Window
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The general form
@@ -44,8 +38,8 @@ def pool(
         x: an array of any framework, shape (…, n₁, …, nᵣ) with any number of other axes anywhere; float16, bfloat16,
             float32, float64,
             integers or bool.
-        operator: what to keep: `Max()`, `Min()`, `Average()`, `Sum()`, `Lp(p)`, or a name: "max", "min", "average",
-            "sum", "lp".
+        operator: what to keep, an operator such as `Max()` or `GeM(p=3)`, or its name: "max", "gem:p=3", one of
+            `OPERATORS`.
         window: where to look: `Sliding(…)`, `Adaptive(…)` or `Global()`.
         axes: the pooled axes, in the order of the window's entries; default: as many trailing axes as the window has
             entries, two where it was given integers for all.
@@ -65,164 +59,16 @@ def pool(
         ValueError: an argument is out of range, a window does not fit, or `impl` cannot run here (the message says
         why).
 
+    >>> import anypool as ap
     >>> import numpy as np
-    >>> pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1], [8, 5, 2, 4], [3, 1, 2, 6]]), "max", Sliding(2))
+    >>> pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1], [8, 5, 2, 4], [3, 1, 2, 6]]), "max", ap.Sliding(2))
     array([[9, 7],
            [8, 6]])
     """
     if not isinstance(window, Window):
         raise TypeError(f"window must be anypool's Sliding(…), Adaptive(…) or Global(), got {window!r}")
     operator = operator_for(operator)
-    return adapter_for(x).call(_pool, x, operator, window, axes, return_indices, dtype, out, impl)
-
-
-def _pool(
-    adapter: Adapter,
-    x: Any,
-    operator: Any,
-    window: Any,
-    axes: Any,
-    return_indices: bool,
-    dtype: Any,
-    out: Any,
-    impl: str,
-) -> Any:
-    x = adapter.array(x)
-    pooling = decide(adapter, x, operator, window, axes, return_indices, dtype)
-    return run(adapter, x, pooling, impl, out)
-
-
-def decide(
-    adapter: Adapter,
-    x: Any,
-    operator: Operator | str | tuple[Any, ...],
-    window: Window | tuple[Any, ...],
-    axes: Axes = None,
-    return_indices: bool = False,
-    dtype: Any = None,
-    allow_empty: bool = False,
-) -> Pooling:
-    """The pooling of arrays like x, checked; remembered per window, shape and dtype.
-
-    Operator and window are such, or tuples of the arguments of `Average` and `Sliding`: to build a window takes longer
-    than a small pooling.
-    """
-    shape, given = adapter.shape(x), adapter.dtype(x)
-    arguments = (operator, window, axes, shape, given, dtype, return_indices, allow_empty, adapter.defaults)
-    try:
-        return _remembered(_exact((operator, window, axes, return_indices)), *arguments)
-    except TypeError:  # an argument is wrong, or cannot be hashed, as lengths not yet known: the checks will tell
-        return _decide(*arguments)
-
-
-def run(adapter: Adapter, x: Any, pooling: Pooling, impl: str = "auto", out: Any = None) -> Any:
-    """What `pool` returns, once all is decided."""
-    implementation = adapter.choose(impl, x, pooling)
-    if out is None:
-        return adapter.run(implementation, x, pooling)
-    return adapter.run_into(out, implementation, x, pooling)
-
-
-def _decide(
-    operator: Any,
-    window: Any,
-    axes: Any,
-    shape: tuple[Any, ...],
-    given: str,
-    dtype: Any,
-    return_indices: bool,
-    allow_empty: bool,
-    defaults: Defaults,
-) -> Pooling:
-    operator = Average(*operator) if isinstance(operator, tuple) else operator_for(operator)
-    window = Sliding(*window) if isinstance(window, tuple) else window
-    if given not in DTYPES:
-        raise TypeError(f"x must hold booleans, integers or real floats ({', '.join(DTYPES)}), got dtype {given}")
-    if not isinstance(return_indices, bool | np.bool_):
-        raise TypeError(f"return_indices must be True or False, got {return_indices!r}")
-    if return_indices and not operator.selects:
-        raise ValueError(
-            f"return_indices=True: {type(operator).__name__} makes a new number and has no index; max and min have"
-        )
-    accumulator, result = operator.dtypes(given, None if dtype is None else dtype_name(dtype), defaults)
-    pooled = pooled_axes(axes, len(shape), window)
-    plan = window.plan([shape[axis] for axis in pooled])
-    empty = False
-    for axis, along in zip(pooled, plan, strict=True):
-        if is_known(along.length) and along.has_empty_window:
-            empty = True
-            if operator.needs_element and not allow_empty:
-                raise ValueError(
-                    f"{window} leaves a window without any element along axis {axis} of length {along.length}, where "
-                    f"{operator} has no value: use less padding or dilation"
-                )
-    pooling = Pooling(operator, window, pooled, plan, shape, given, accumulator, result, return_indices, empty)
-    if all(map(is_known, pooling.output_shape)) and math.prod(pooling.output_shape) >= 2**60:
-        raise ValueError(f"{window} gives an output of shape {pooling.output_shape}, which no memory holds")
-    return pooling
-
-
-@lru_cache(maxsize=4096)
-def _remembered(exact: Any, *arguments: Any) -> Pooling:
-    return _decide(*arguments)
-
-
-def _exact(arguments: tuple[Any, ...]) -> Any:
-    """What tells equal arguments of a cache apart: (1, 2) and (True, 2.0) are equal, but only one is right."""
-    if type(arguments[1]) is tuple:
-        try:
-            return marshal.dumps(arguments, 2)  # plain values byte by byte, the quickest way there is
-        except ValueError:
-            pass
-    return _types(arguments)
-
-
-def _types(value: Any) -> Any:
-    return tuple(map(_types, value)) if type(value) is tuple else type(value)
-
-
-def pooled_axes(axes: Any, ndim: int, window: Window) -> tuple[int, ...]:
-    """The pooled axes as non-negative integers, in the caller's order."""
-    if axes is None:
-        if isinstance(window, Global):
-            raise ValueError("axes must say which axes Global() reduces, got None")
-        rank = window.default_rank
-        if rank > ndim:
-            raise ValueError(
-                f"x must have at least the {rank} axes that {window} pools, got {ndim}; for fewer, give axes="
-            )
-        return tuple(range(ndim - rank, ndim))
-    given = axes if isinstance(axes, Sequence | np.ndarray) and not isinstance(axes, str) else (axes,)
-    if len(given) == 0:
-        raise ValueError("axes must name at least one axis, got none")
-    normal = []
-    for axis in given:
-        number = as_axis(axis)
-        if not -ndim <= number < ndim:
-            raise ValueError(f"axes must lie within [-{ndim}, {ndim}) for an array of {ndim} axes, got {number}")
-        normal.append(number % ndim)
-    if len(set(normal)) < len(normal):
-        raise ValueError(f"axes must be different axes, got {axes!r}")
-    return tuple(normal)
-
-
-def as_axis(axis: Any) -> int:
-    if isinstance(axis, bool | np.bool_) or not hasattr(axis, "__index__"):
-        raise TypeError(f"axes must be an integer or a tuple of integers, got {axis!r}")
-    return axis.__index__()
-
-
-def dtype_name(dtype: Any) -> str:
-    """The name of a dtype of any framework, or of a dtype's name; TypeError where pooling has no such dtype."""
-    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or str(dtype).removeprefix("torch.")
-    if name not in DTYPES:
-        try:
-            name = np.dtype(dtype).name
-        except TypeError:
-            name = None
-    if name not in DTYPES:
-        raise TypeError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    return name
+    return adapter_for(x).call(calls.pool, x, operator, window, axes, return_indices, dtype, out, impl)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -253,7 +99,7 @@ def max_pool(
     (array([[5., 2.]]), array([[1, 2]]))
     """
     window = (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(_pool, x, "max", window, axes, return_indices, None, out, impl)
+    return adapter_for(x).call(calls.pool, x, "max", window, axes, return_indices, None, out, impl)
 
 
 def min_pool(
@@ -280,7 +126,7 @@ def min_pool(
     array([[2, 1]])
     """
     window = (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(_pool, x, "min", window, axes, return_indices, None, out, impl)
+    return adapter_for(x).call(calls.pool, x, "min", window, axes, return_indices, None, out, impl)
 
 
 def avg_pool(
@@ -308,7 +154,7 @@ def avg_pool(
     array([[4.25, 4.25]])
     """
     average, window = (count_include_pad, divisor_override), (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(_pool, x, average, window, axes, False, dtype, out, impl)
+    return adapter_for(x).call(calls.pool, x, average, window, axes, False, dtype, out, impl)
 
 
 def sum_pool(
@@ -333,7 +179,7 @@ def sum_pool(
     array([[4, 4]], dtype=uint64)
     """
     window = (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(_pool, x, "sum", window, axes, False, dtype, out, impl)
+    return adapter_for(x).call(calls.pool, x, "sum", window, axes, False, dtype, out, impl)
 
 
 def adaptive_pool(
@@ -379,36 +225,7 @@ def global_pool(
     >>> global_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), "max", axes=(0, 1))
     array(9)
     """
-    return adapter_for(x).call(_pool_global, x, operator, axes, keepdims, return_indices, dtype, out, impl)
-
-
-def _pool_global(
-    adapter: Adapter,
-    x: Any,
-    operator: Any,
-    axes: Any,
-    keepdims: bool,
-    return_indices: bool,
-    dtype: Any,
-    out: Any,
-    impl: str,
-) -> Any:
-    if not isinstance(keepdims, bool | np.bool_):
-        raise TypeError(f"keepdims must be True or False, got {keepdims!r}")
-    x = adapter.array(x)
-    pooling = decide(adapter, x, operator, Global(), axes, return_indices, dtype)
-    if keepdims:
-        return run(adapter, x, pooling, impl, out)
-    xp, pooled = adapter.namespace(x), tuple(sorted(pooling.axes))
-    into = None
-    if out is not None:
-        kept = tuple(length for axis, length in enumerate(pooling.shape) if axis not in pooled)
-        adapter.check_out(out, kept, pooling.result)
-        into = xp.expand_dims(out, pooled)
-    result = run(adapter, x, pooling, impl, into)
-    values, *indices = result if return_indices else (result,)
-    values = xp.squeeze(values, pooled) if out is None else out
-    return (values, xp.squeeze(indices[0], pooled)) if return_indices else values
+    return adapter_for(x).call(calls.global_pool, x, operator, axes, keepdims, return_indices, dtype, out, impl)
 
 
 def max_unpool(
@@ -440,56 +257,4 @@ def max_unpool(
     >>> max_unpool(values, indices, (1, 2))
     array([[0, 5, 2, 0]])
     """
-    return adapter_for(x).call(_unpool, x, indices, kernel_size, stride, padding, output_size, axes)
-
-
-def _unpool(
-    adapter: Adapter,
-    x: Any,
-    indices: Any,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    output_size: Any,
-    axes: Any,
-) -> Any:
-    x, indices = adapter.array(x), adapter.array(indices)
-    window = Sliding(kernel_size, stride, padding)
-    shape, given = adapter.shape(x), adapter.dtype(x)
-    if given not in DTYPES:
-        raise TypeError(f"x must hold booleans, integers or real floats ({', '.join(DTYPES)}), got dtype {given}")
-    pooled = pooled_axes(axes, len(shape), window)
-    lengths = _unpooled_lengths(window, [shape[axis] for axis in pooled], output_size)
-    places = adapter.shape(indices)
-    if len(places) != len(shape) or any(
-        is_known(m) and is_known(n) and m != n for m, n in zip(places, shape, strict=True)
-    ):
-        raise ValueError(f"indices must have x's shape {shape}, got {places}")
-    if "int" not in adapter.dtype(indices):
-        raise TypeError(f"indices must be integers, got dtype {adapter.dtype(indices)}")
-    extremes = adapter.largest(indices)
-    if extremes is not None and not 0 <= extremes[0] <= extremes[1] < math.prod(lengths):
-        raise ValueError(
-            f"indices must lie within [0, {math.prod(lengths)}), the {' × '.join(map(str, lengths))} positions of the "
-            f"output, got values from {extremes[0]} to {extremes[1]}"
-        )
-    others = math.prod(length for axis, length in enumerate(shape) if axis not in pooled)
-    outputs = others * math.prod(lengths)
-    if is_known(outputs) and outputs >= 2**60:
-        raise ValueError(f"output_size {lengths} gives an output which no memory holds")
-    return adapter.unpool(x, indices, pooled, lengths)
-
-
-def _unpooled_lengths(window: Sliding, outputs: Sequence[int], output_size: Any) -> tuple[int, ...]:
-    if output_size is not None:
-        sizes = per_axis("output_size", output_size, 1)
-        sizes = sizes if isinstance(sizes, tuple) else (sizes,) * len(outputs)
-        if len(sizes) != len(outputs):
-            raise ValueError(f"output_size must have one entry per pooled axis ({len(outputs)}), got {output_size!r}")
-        return sizes
-    lengths = window.unpooled_shape(outputs)
-    if any(is_known(length) and length < 1 for length in lengths):
-        raise ValueError(
-            f"{window} over {tuple(outputs)} outputs leaves an output of shape {lengths}: give output_size"
-        )
-    return lengths
+    return adapter_for(x).call(calls.max_unpool, x, indices, kernel_size, stride, padding, output_size, axes)

@@ -52,7 +52,7 @@ BAD_WINDOWS = {
     "padding 0.5": (lambda: ap.max_pool(X, 2, padding=0.5), TypeError, ["padding", r"0\.5", "integer"]),
     "padding None": (lambda: ap.max_pool(X, 2, padding=None), TypeError, ["padding", "None", "integer"]),
     "padding True": (lambda: ap.max_pool(X, 2, padding=True), TypeError, ["padding", "True", "integer"]),
-    "padding unknown": (lambda: ap.max_pool(X, 2, padding="SAME"), ValueError, ["padding", "'SAME'", "'same'"]),
+    "padding unknown": (lambda: ap.max_pool(X, 2, padding="half"), ValueError, ["padding", "'half'", "'same'"]),
     "padding a name per axis": (
         lambda: ap.max_pool(X, 2, padding=("same", "valid")),
         TypeError,
@@ -382,7 +382,7 @@ def test_bad_input_is_refused_in_words(name):
         ({"kernel_size": 0}, ["kernel_size", "0"]),
         ({"kernel_size": 2, "stride": -1}, ["stride", "-1"]),
         ({"kernel_size": 9}, ["kernel_size 9", "length 3"]),
-        ({"kernel_size": 2, "padding": "SAME"}, ["padding", "'SAME'"]),
+        ({"kernel_size": 2, "padding": "half"}, ["padding", "'half'"]),
         ({"kernel_size": 1, "padding": 1}, ["padding", "without any element"]),
         ({"kernel_size": 2, "axes": (0, 7)}, ["axes", "7"]),
         ({"kernel_size": 2, "impl": "fast"}, ["impl", "'fast'"]),

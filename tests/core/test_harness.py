@@ -25,29 +25,29 @@ def pooled_with(operator):
 class LastMax(Max):
     """Max, but ties go to the last."""
 
-    def winner(self, windows, valid, xp):
-        return windows.shape[-1] - 1 - super().winner(windows[..., ::-1], valid[..., ::-1], xp)
+    def offset(self, windows, valid, xp):
+        return windows.shape[-1] - 1 - super().offset(windows[..., ::-1], valid[..., ::-1], xp)
 
 
 class ZeroPaddedMax(Max):
     """Max, but padding is a zero."""
 
-    def winner(self, windows, valid, xp):
-        return super().winner(windows, np.ones_like(valid), xp)
+    def offset(self, windows, valid, xp):
+        return super().offset(windows, np.ones_like(valid), xp)
 
 
 class NaNBlindMax(Max):
     """Max, but NaN loses."""
 
-    def winner(self, windows, valid, xp):
-        return super().winner(np.where(np.isnan(windows), -np.inf, windows), valid, xp)
+    def offset(self, windows, valid, xp):
+        return super().offset(np.where(np.isnan(windows), -np.inf, windows), valid, xp)
 
 
 class AverageByWidth(Average):
     """Average, but divided by the window's width."""
 
     def finish(self, reduced, count, xp):
-        return reduced / 4
+        return reduced[0] / 4
 
 
 class DriftingSum(Sum):

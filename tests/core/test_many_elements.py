@@ -6,7 +6,7 @@ import pytest
 import anypool as ap
 from anypool.adapters.numpy import ADAPTER
 from anypool.cpu import kernels
-from anypool.functional import decide
+from anypool.pooling import decide
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import anypool as ap
-from anypool.operators import DTYPES, OPERATORS, Defaults, operator_for
+from anypool.arguments import DTYPES
+from anypool.operators import OPERATORS, Defaults, operator_for
 
 
 def test_operators_are_values():

@@ -39,7 +39,7 @@ def check_plan(plan, expected):
         plan.positions(i, j) == window[0] for i, (j, window) in enumerate(zip(first, elements, strict=True)) if window
     )
     assert bool(plan.has_empty_window) == any(not window for window in elements)
-    assert all(len(window) <= plan.width for window in expected)
+    assert all(len(window) <= plan.kernel_size for window in expected)
 
 
 @settings(max_examples=600)
@@ -62,7 +62,7 @@ def test_adaptive_windows_are_the_reference_s(n, m):
     expected = reference.adaptive(n, m)
     plan = Adaptive(m).axis_plan(0, n)
     check_plan(plan, expected)
-    assert plan.width == max(map(len, expected))
+    assert plan.kernel_size == max(map(len, expected))
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
@@ -108,7 +108,7 @@ def test_a_length_that_is_not_known_gives_the_same_adaptive_windows(n, m):
     expected = reference.adaptive(n, m)
     plan = Adaptive(m).axis_plan(0, np.int64(n))
     assert cells(plan, m) == expected
-    assert plan.width >= max(map(len, expected))
+    assert plan.kernel_size >= max(map(len, expected))
 
 
 def test_positions_take_arrays():

@@ -4,6 +4,7 @@ Here a gradient is built axis by axis from the windows' positions, so that array
 """
 
 import itertools
+import os
 import random
 import sys
 
@@ -178,7 +179,7 @@ for _ in range(300):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by mprotect")
 def test_nothing_outside_of_arrays_is_touched():
-    done = in_process(GUARDED.format(tests=SUPPORT))
+    done = in_process(GUARDED.format(tests=[SUPPORT, os.path.dirname(__file__)]))
     assert done.returncode == 0, done.stderr
 
 

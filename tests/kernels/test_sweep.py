@@ -13,9 +13,9 @@ from adapters import DTYPES, FLOATS, NumPy
 from harness import check, finfo, laid_out, random_array, random_case, without
 
 import anypool as ap
-from anypool import functional
 from anypool.adapters.numpy import ADAPTER
 from anypool.cpu import kernels
+from anypool.pooling import decide
 
 CASES = int(os.environ.get("ANYPOOL_SWEEP_CASES", 100_000))
 OPERATORS = ("max", "min", "average", "sum")
@@ -47,7 +47,7 @@ def check_one(case, x, rng):
 def check_backward(case, x, rng):
     """A kernel's gradient of max and min is exact but for the order of additions, of the others within the rounding."""
     selects = case.operator in ("max", "min")
-    pooling = functional.decide(ADAPTER, x, case.package_operator(), case.package_window(), case.axes)
+    pooling = decide(ADAPTER, x, case.package_operator(), case.package_window(), case.axes)
     offsets = kernels.forward_with_offsets(x, pooling)[1] if selects else None
     upstream = rng.integers(-4, 5, pooling.output_shape).astype(x.dtype)
     got = kernels.backward(upstream, pooling, offsets).astype(np.float64)
@@ -128,7 +128,7 @@ def check_large(pooling, x, rng):
         np.testing.assert_array_equal(ap.pool(x, operator, window, axes, impl="kernel"), expected[0])
     if x.dtype not in (np.float32, np.float64):
         return
-    decided = functional.decide(ADAPTER, x, operator, window, axes)
+    decided = decide(ADAPTER, x, operator, window, axes)
     offsets = kernels.forward_with_offsets(x, decided)[1] if selects else None
     upstream = rng.integers(-4, 5, decided.output_shape).astype(x.dtype)
     gradient = kernels.backward(upstream, decided, offsets)

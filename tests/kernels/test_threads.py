@@ -8,10 +8,10 @@ import pytest
 from harness import SUPPORT, in_process, in_threads
 
 import anypool as ap
-from anypool import functional
 from anypool.adapters.numpy import ADAPTER
 from anypool.cpu import kernels
 from anypool.operators import Max
+from anypool.pooling import decide
 from anypool.windows import Sliding
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason=str(kernels.why_not_built))
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not kernels.available(), reason=str(kernels.why_
 def test_several_python_threads():
     numbers = np.random.default_rng(0)
     x = numbers.standard_normal((16, 8, 64, 64)).astype(np.float32)
-    pooling = functional.decide(ADAPTER, x, Max(), Sliding(3, 2, 1), (2, 3))
+    pooling = decide(ADAPTER, x, Max(), Sliding(3, 2, 1), (2, 3))
     expected = kernels.forward(x, pooling)
     wrong = []
 
@@ -36,13 +36,13 @@ def test_several_python_threads():
 FORKED = """
 import os, numpy as np
 import anypool as ap
-from anypool import functional
+from anypool.pooling import decide
 from anypool.cpu import kernels
 from anypool.adapters.numpy import ADAPTER
 from anypool.operators import Max
 from anypool.windows import Sliding
 x = np.random.default_rng(0).standard_normal((64, 16, 32, 32)).astype(np.float32)
-pooling = functional.decide(ADAPTER, x, Max(), Sliding(2), (2, 3))
+pooling = decide(ADAPTER, x, Max(), Sliding(2), (2, 3))
 kernels.set_num_threads(2)
 expected = kernels.forward(x, pooling)
 child = os.fork()

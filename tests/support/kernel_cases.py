@@ -4,9 +4,10 @@ import ml_dtypes
 import numpy as np
 import reference
 
-from anypool import functional
 from anypool.adapters.numpy import ADAPTER
-from anypool.operators import DTYPES, INTEGERS, Average, Max, Min, Sum
+from anypool.arguments import DTYPES, INTEGERS
+from anypool.operators import Average, Max, Min, Sum
+from anypool.pooling import decide
 from anypool.windows import Adaptive, Global, Sliding
 
 __all__ = [
@@ -104,13 +105,13 @@ def random_call(draw):
 
 
 def pooling_of(x, operator, window, axes, **more):
-    return functional.decide(ADAPTER, x, operator, window, axes, **more)
+    return decide(ADAPTER, x, operator, window, axes, **more)
 
 
 GUARDED_ARRAYS = """
 import ctypes, mmap, random, sys
 import numpy as np
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 import kernel_cases as t
 from anypool.cpu import kernels
 protect = ctypes.CDLL(None).mprotect

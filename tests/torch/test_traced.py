@@ -93,21 +93,21 @@ OPERATORS = {"max": ap.Max(), "min": ap.Min(), "average": ap.Average(), "sum": a
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_opcheck(operator, channels_last):
     from anypool.adapters.torch.adapter import ADAPTER
-    from anypool.functional import decide
+    from anypool.pooling import decide
 
     x = image(2, 3, 7, 8, channels_last=channels_last).requires_grad_()
-    words = library.words(decide(ADAPTER, x, operator, ap.Sliding(3, 2, 1)))
+    spec = library.spec(decide(ADAPTER, x, operator, ap.Sliding(3, 2, 1)))
     if operator in ("max", "min"):
-        torch.library.opcheck(library.select, (x, words))
-        offsets = library.select(x, words)[1]
+        torch.library.opcheck(library.select, (x, spec))
+        offsets = library.select(x, spec)[1]
     else:
         offsets = None
-    torch.library.opcheck(library.pool, (x.detach(), words))
+    torch.library.opcheck(library.pool, (x.detach(), spec))
     if offsets is None:
-        torch.library.opcheck(library.pool, (x, words))
+        torch.library.opcheck(library.pool, (x, spec))
     grad = torch.ones(2, 3, 4, 4, requires_grad=True)
     order = (0, 2, 3, 1) if channels_last else ()
-    torch.library.opcheck(library.gradient, (grad, offsets, words, x.shape, x.dtype, order))
+    torch.library.opcheck(library.gradient, (grad, offsets, spec, x.shape, x.dtype, order))
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

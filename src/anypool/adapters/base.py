@@ -1,30 +1,106 @@
-"""On which array: what an adapter of a framework must know."""
+"""On which array: what an adapter knows of a framework, and how its implementations are chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
 
 from anypool import definition
-from anypool.definition import Pooling
+from anypool.arguments import is_known
 from anypool.operators import Defaults
+from anypool.pooling import Pooling, lifted, shown
 
 IMPLEMENTATIONS = ("kernel", "framework", "definition")
+
+
+class Implementation:
+    """One way to run poolings: it says why not, or runs them, gradient included where the framework has them."""
+
+    name: ClassVar[str]
+    """One of `IMPLEMENTATIONS`: what `impl=` asks for."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter = adapter
+
+    def refusal(self, x: Any, pooling: Pooling) -> str | None:
+        """Why it cannot run; None if it can."""
+        return None
+
+    def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        """The values, or (values, indices), of a pooling that is not refused; `parameters` are the operator's."""
+        raise NotImplementedError
+
+    def run_into(self, out: Any, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        """As `run`, with the values written into `out`, once it is found fit, which is returned in their place."""
+        adapter = self.adapter
+        if not adapter.writable:
+            raise TypeError(f"out= needs an array that can be written into; {adapter.name} arrays cannot")
+        adapter.check_out(out, pooling.output_shape, pooling.result)
+        adapter.check_writable(out, x)
+        result = self.run(x, pooling, parameters)
+        values, indices = result if pooling.return_indices else (result, None)
+        adapter.write(out, values)
+        return (out, indices) if pooling.return_indices else out
+
+
+class Definition(Implementation):
+    """`anypool.definition`, which runs everything."""
+
+    name = "definition"
+
+    def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        with self.adapter.quiet():
+            result = definition.pool(x, pooling, parameters, self.adapter.namespace(x))
+        return self.adapter.in_order_of(x, result)
+
+
+class Lifted(Implementation):
+    """An operator by its reductions, which another implementation runs."""
+
+    def __init__(self, inner: Implementation) -> None:
+        super().__init__(inner.adapter)
+        self.inner = inner
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.inner.name
+
+    def refusal(self, x: Any, pooling: Pooling) -> str | None:
+        operator = pooling.operator
+        if not operator.reductions:
+            return f"{type(operator).__name__} is no maximum, minimum or sum of anything"
+        if operator.lift_dtype == "float64" != self.adapter.defaults.widest:
+            return f"{type(operator).__name__} is lifted in float64, which {self.adapter.name} does not have here"
+        reason = operator.lift_refusal(pooling.dtype, pooling.accumulator)
+        return reason or next(filter(None, (self.inner.refusal(x, each) for each in lifted(pooling))), None)
+
+    def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        def reduce(array: Any, each: Pooling) -> Any:
+            return self.inner.run(array, each, ())
+
+        xp = self.adapter.namespace(x)
+        with self.adapter.quiet():
+            values = definition.lift_and_finish(x, pooling, parameters, reduce, xp)
+            values = definition.result_of(values, pooling, xp)
+        return self.adapter.in_order_of(x, values)
 
 
 class Adapter:
     """What anypool knows of one framework; a subclass and a namespace of functions make the whole package serve it.
 
     The namespace (`namespace(x)`) holds what operators and the definition call. With NumPy's names and meanings: abs,
-    any, arange, asarray, astype (to a dtype's name), concat, expand_dims, isnan, max, min, moveaxis, reshape, round,
-    shape, squeeze, sum, take, transpose, where. Beside them: is_floating, constant (no gradient flows through it),
-    highest and lowest (for the dtype of an array), zero and zeros (in the dtype of an array), take_along_last, and
-    latest (for unpooling: the last source of every place).
+    any, arange, asarray, astype (to a dtype's name), broadcast_to, concat, exp, expand_dims, isfinite, isnan, log,
+    max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take, transpose, where.
+    Beside them: sort and take_along_axis (along the last axis), stop_gradient, is_floating, astype_like (in the dtype
+    of another array), index_ones_like (ones, in the integers of indices), highest, lowest and nan_like (numbers, in
+    the dtype of an array), zero and zeros (likewise), max_of_all (the greatest element of all axes), and scatter_last
+    (for unpooling: the last source of every place).
     """
 
     name: str
-    order: tuple[str, ...] = ("definition",)
-    """The implementations that `impl="auto"` tries, in this order; the last refuses nothing."""
+    implementations: tuple[Implementation, ...]
+    """In the order in which `impl="auto"` tries them; the last refuses nothing."""
 
     @property
     def defaults(self) -> Defaults:
@@ -51,19 +127,59 @@ class Adapter:
         """The functions for arrays like x."""
         raise NotImplementedError
 
-    def refusal(self, implementation: str, x: Any, pooling: Pooling) -> str | None:
-        """Why this implementation cannot run; None if it can."""
-        if implementation == "definition":
-            return None
-        return f"{self.name} arrays have no {implementation} implementation"
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Where NaN and infinities are data like other, without a framework's warnings."""
+        return nullcontext()
 
-    def run(self, implementation: str, x: Any, pooling: Pooling) -> Any:
-        """The values, or (values, indices), by an implementation that does not refuse."""
-        return definition.pool(x, pooling, self.namespace(x))
+    def in_order_of(self, x: Any, result: Any) -> Any:
+        """A result, or a tuple of such, laid out in memory as x is, where that can be asked for."""
+        return result
+
+    def parameters(self, x: Any, pooling: Pooling, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        """The arrays of an operator's parameters as arrays of the framework.
+
+        ValueError where one does not broadcast against x with length 1 along the pooled axes.
+        """
+        xp = self.namespace(x)
+        checked = tuple(xp.asarray(array) for array in arrays)
+        for array in checked:
+            shape, room = self.shape(array), pooling.shape
+            lengths = [1 if axis in pooling.axes else n for axis, n in enumerate(room)]
+            fits = len(shape) <= len(room) and all(
+                not is_known(n) or n == 1 or not is_known(m) or n == m
+                for n, m in zip(reversed(shape), reversed(lengths), strict=False)
+            )
+            if not fits:
+                raise ValueError(
+                    f"a parameter of {type(pooling.operator).__name__} must broadcast against x, with length 1 along "
+                    f"the pooled axes {pooling.axes}: x has shape {shown(room)}, the parameter {shown(shape)}"
+                )
+        return checked
+
+    def choose(self, impl: str, x: Any, pooling: Pooling) -> Implementation:
+        """The implementation to run; ValueError where the one asked for cannot."""
+        if impl == "auto":
+            for implementation in self.implementations:
+                if implementation.refusal(x, pooling) is None:
+                    return implementation
+        if impl not in IMPLEMENTATIONS:
+            raise ValueError(f"impl must be one of 'auto', {', '.join(map(repr, IMPLEMENTATIONS))}, got {impl!r}")
+        reason = f"{self.name} arrays have no {impl} implementation"
+        for implementation in (each for each in self.implementations if each.name == impl):
+            why_not = implementation.refusal(x, pooling)
+            if why_not is None:
+                return implementation
+            reason = why_not if not isinstance(implementation, Lifted) or pooling.operator.reductions else reason
+        raise ValueError(f"impl={impl!r} cannot run here: {reason}")
+
+    # out=
+
+    writable: ClassVar[bool] = False
+    """Whether arrays of the framework can be written into."""
 
     def is_array(self, x: Any) -> bool:
-        """Whether x is an array of the framework that can be written into."""
-        return False
+        """Whether x is an array of the framework."""
+        raise NotImplementedError
 
     def check_out(self, out: Any, shape: tuple[Any, ...], dtype: str) -> None:
         """TypeError or ValueError where `out` is not an array of this shape and dtype."""
@@ -74,23 +190,14 @@ class Adapter:
         if self.dtype(out) != dtype:
             raise TypeError(f"out must have the output's dtype {dtype}, got {self.dtype(out)}")
 
-    def run_into(self, out: Any, implementation: str, x: Any, pooling: Pooling) -> Any:
-        """As `run`, with the values written into `out`, once it is found fit, which is returned in their place."""
-        raise TypeError(f"out= needs an array that can be written into; {self.name} arrays cannot")
+    def check_writable(self, out: Any, x: Any) -> None:
+        """TypeError or ValueError where `out` cannot be written into while x is read."""
 
-    def choose(self, impl: str, x: Any, pooling: Pooling) -> str:
-        """The implementation to run; ValueError where the one asked for cannot."""
-        if impl == "auto":
-            for name in self.order[:-1]:
-                if self.refusal(name, x, pooling) is None:
-                    return name
-            return self.order[-1]
-        if impl not in IMPLEMENTATIONS:
-            raise ValueError(f"impl must be one of 'auto', {', '.join(map(repr, IMPLEMENTATIONS))}, got {impl!r}")
-        reason = self.refusal(impl, x, pooling)
-        if reason is not None:
-            raise ValueError(f"impl={impl!r} cannot run here: {reason}")
-        return impl
+    def write(self, out: Any, values: Any) -> None:
+        """Copy values into `out`."""
+        raise NotImplementedError
+
+    # Unpooling
 
     def unpool(self, x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int]) -> Any:
         """Zeros with x at the flat positions `indices` within the axes."""

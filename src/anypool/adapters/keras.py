@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from anypool import functional, operators, windows
-from anypool.adapters import IMPLEMENTATIONS, Adapter, adapter_for
-from anypool.definition import Pooling
+from anypool.adapters.base import IMPLEMENTATIONS, Adapter, Implementation
+from anypool.adapters.registry import adapter_for
+from anypool.calls import CALLS
 from anypool.operators import Defaults
+from anypool.pooling import Pooling
+from anypool.saving import FORMAT, from_config, to_config
 
 
 class _Unknown:
@@ -38,27 +40,47 @@ class Pool(keras.Operation):
     """A call of one of anypool's functions as a node of a functional model.
 
     Args:
-        function: its name in `anypool.functional`. arguments: what follows its tensors.
+        call: its name in `anypool.calls.CALLS`. arguments: what follows its tensors, by keyword.
     """
 
-    def __init__(self, function: str, arguments: Sequence[Any], name: str | None = None) -> None:
+    def __init__(self, call: str, arguments: dict[str, Any], name: str | None = None) -> None:
         super().__init__(name=name)
-        self.function = getattr(functional, function)
-        self.arguments = tuple(arguments)
+        if call not in CALLS:
+            raise ValueError(f"call must be one of {', '.join(CALLS)}, got {call!r}")
+        self.function, self.arguments = CALLS[call], dict(arguments)
 
     def call(self, x: Any, *tensors: Any) -> Any:
-        return adapter_for(x).call(self.function, x, *tensors, *self.arguments)
+        adapter = adapter_for(x)
+        return adapter.call(self.function, x, *tensors, *self._positional(len(tensors)))
 
     def compute_output_spec(self, x: Any, *tensors: Any) -> Any:
         """Symbolic tensors of the results' shapes and dtypes: the function, with the adapter below, works that out."""
-        return self.function(ADAPTER, x, *tensors, *self.arguments)
+        return self.function(ADAPTER, x, *tensors, *self._positional(len(tensors)))
 
     def get_config(self) -> dict[str, Any]:
-        return {"function": self.function.__name__, "arguments": _plain(self.arguments), "name": self.name}
+        arguments = {name: to_config(value) for name, value in self.arguments.items()}
+        return {"call": self.function.__name__, "arguments": arguments, "format": FORMAT, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Pool:
-        return cls(**{**config, "arguments": _restored(config["arguments"])})
+        given = dict(config)
+        if "function" in given:  # format 1: the function's name with an underscore, its arguments by position
+            call = {"_pool": "pool", "_pool_global": "global_pool", "_unpool": "max_unpool"}[given.pop("function")]
+            names = _names(call, 2 if call == "max_unpool" else 1)
+            given = {**given, "call": call, "arguments": dict(zip(names, given["arguments"], strict=True))}
+        elif given.pop("format", FORMAT) != FORMAT:
+            raise ValueError(f"a pooling in a model must be of format {FORMAT} or older: update anypool")
+        return cls(**{**given, "arguments": {name: from_config(value) for name, value in given["arguments"].items()}})
+
+    def _positional(self, tensors: int) -> list[Any]:
+        """The arguments after x and so many tensors beside it, up to the last that was given."""
+        names = _names(self.function.__name__, 1 + tensors)
+        return [self.arguments[name] for name in names if name in self.arguments]
+
+
+def _names(call: str, tensors: int) -> list[str]:
+    """The names of the arguments of a call that follow its adapter and tensors."""
+    return list(inspect.signature(CALLS[call]).parameters)[1 + tensors :]
 
 
 class Namespace:
@@ -70,8 +92,21 @@ class Namespace:
         return keras.KerasTensor(shape, x.dtype)
 
 
+class Symbolic(Implementation):
+    """Shapes and dtypes alone."""
+
+    name = "definition"
+
+    def run(self, x: keras.KerasTensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        values = keras.KerasTensor(_shape(pooling.output_shape), pooling.result)
+        return (values, keras.KerasTensor(values.shape, _index_dtype())) if pooling.return_indices else values
+
+
 class Keras(Adapter):
     name = "Keras"
+
+    def __init__(self) -> None:
+        self.implementations = (Symbolic(self),)
 
     @property
     def defaults(self) -> Defaults:
@@ -81,7 +116,9 @@ class Keras(Adapter):
         if isinstance(x, keras.Variable):
             return adapter_for(x.value).call(function, x.value, *arguments)
         tensors = tuple(itertools.takewhile(lambda argument: isinstance(argument, keras.KerasTensor), arguments))
-        return Pool(function.__name__, arguments[len(tensors) :])(x, *tensors)
+        rest = arguments[len(tensors) :]
+        names = _names(function.__name__, 1 + len(tensors))
+        return Pool(function.__name__, dict(zip(names, rest, strict=False)))(x, *tensors)
 
     def array(self, x: Any) -> keras.KerasTensor:
         if not isinstance(x, keras.KerasTensor) or x.sparse or x.ragged:
@@ -97,15 +134,15 @@ class Keras(Adapter):
     def namespace(self, x: keras.KerasTensor) -> type[Namespace]:
         return Namespace
 
-    def choose(self, impl: str, x: keras.KerasTensor, pooling: Pooling) -> str:
+    def choose(self, impl: str, x: keras.KerasTensor, pooling: Pooling) -> Implementation:
         """Left to the backend's arrays, when they come."""
-        if impl not in ("auto", *IMPLEMENTATIONS):
-            return super().choose(impl, x, pooling)
-        return impl
+        return super().choose("auto" if impl in IMPLEMENTATIONS else impl, x, pooling)
 
-    def run(self, implementation: str, x: keras.KerasTensor, pooling: Pooling) -> Any:
-        values = keras.KerasTensor(_shape(pooling.output_shape), pooling.result)
-        return (values, keras.KerasTensor(values.shape, _index_dtype())) if pooling.return_indices else values
+    def parameters(self, x: keras.KerasTensor, pooling: Pooling, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        raise TypeError(
+            f"parameters of {type(pooling.operator).__name__} must be numbers in a functional model, got an array: "
+            "take a layer, which learns them"
+        )
 
     def unpool(self, x: keras.KerasTensor, indices: Any, axes: Sequence[int], lengths: Sequence[Any]) -> Any:
         pooled = dict(zip(axes, lengths, strict=True))
@@ -128,29 +165,6 @@ def _index_dtype() -> str:
 
 def _shape(lengths: Sequence[Any]) -> tuple[int | None, ...]:
     return tuple(None if length is UNKNOWN else length for length in lengths)
-
-
-def _plain(argument: Any) -> Any:
-    """An argument in what JSON has."""
-    if dataclasses.is_dataclass(argument) and not isinstance(argument, type):  # an operator or a window
-        fields = {field.name: _plain(getattr(argument, field.name)) for field in dataclasses.fields(argument)}
-        return {"anypool": type(argument).__name__, "fields": fields}
-    if isinstance(argument, Sequence) and not isinstance(argument, str):
-        return [_plain(entry) for entry in argument]
-    return argument if argument is None or isinstance(argument, str | int | float) else functional.dtype_name(argument)
-
-
-def _restored(argument: Any) -> Any:
-    """An argument from what JSON had."""
-    if isinstance(argument, dict):
-        name = argument["anypool"]
-        kind = getattr(operators, name, None) or getattr(windows, name)
-        return kind(**{field: _restored(value) for field, value in argument["fields"].items()})
-    return (
-        tuple(map(_restored, argument))
-        if isinstance(argument, Sequence) and not isinstance(argument, str)
-        else argument
-    )
 
 
 ADAPTER = Keras()

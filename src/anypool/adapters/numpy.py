@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from anypool.adapters import Adapter
+from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
+from anypool.arguments import FLOATS
 from anypool.cpu import kernels
-from anypool.definition import Pooling
-from anypool.operators import FLOATS, Defaults
+from anypool.operators import Defaults
+from anypool.pooling import Pooling
 
 _NAMES: dict[np.dtype, str] = {}
 
@@ -37,15 +39,25 @@ class Namespace:
     abs = staticmethod(np.abs)
     any = staticmethod(np.any)
     asarray = staticmethod(np.asarray)
+    broadcast_to = staticmethod(np.broadcast_to)
     concat = staticmethod(np.concatenate)
+    exp = staticmethod(np.exp)
     expand_dims = staticmethod(np.expand_dims)
+    isfinite = staticmethod(np.isfinite)
     isnan = staticmethod(np.isnan)
+    log = staticmethod(np.log)
     max = staticmethod(np.max)
+    max_of_all = staticmethod(np.max)
+    maximum = staticmethod(np.maximum)
     min = staticmethod(np.min)
+    minimum = staticmethod(np.minimum)
     moveaxis = staticmethod(np.moveaxis)
     reshape = staticmethod(np.reshape)
     round = staticmethod(np.rint)
     shape = staticmethod(np.shape)
+    sign = staticmethod(np.sign)
+    sort = staticmethod(np.sort)
+    sqrt = staticmethod(np.sqrt)
     squeeze = staticmethod(np.squeeze)
     sum = staticmethod(np.sum)
     take = staticmethod(np.take)
@@ -61,7 +73,11 @@ class Namespace:
         return np.asarray(x).astype(dtype_of(dtype), copy=False)
 
     @staticmethod
-    def constant(x: np.ndarray) -> np.ndarray:
+    def astype_like(x: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return x.astype(other.dtype)
+
+    @staticmethod
+    def stop_gradient(x: np.ndarray) -> np.ndarray:
         return x
 
     @staticmethod
@@ -77,6 +93,14 @@ class Namespace:
         return np.asarray(np.inf if x.dtype.name in FLOATS else np.iinfo(x.dtype).max, dtype=x.dtype)
 
     @staticmethod
+    def nan_like(x: np.ndarray) -> np.ndarray:
+        return np.asarray(np.nan, dtype=x.dtype)
+
+    @staticmethod
+    def index_ones_like(x: np.ndarray) -> np.ndarray:
+        return np.ones(x.shape, dtype=np.int64)
+
+    @staticmethod
     def zero(x: np.ndarray) -> np.ndarray:
         return np.zeros((), dtype=x.dtype)
 
@@ -85,11 +109,11 @@ class Namespace:
         return np.zeros(shape, dtype=x.dtype)
 
     @staticmethod
-    def take_along_last(x: np.ndarray, places: np.ndarray) -> np.ndarray:
+    def take_along_axis(x: np.ndarray, places: np.ndarray) -> np.ndarray:
         return np.take_along_axis(x, places, axis=-1)
 
     @staticmethod
-    def latest(places: np.ndarray, size: int) -> np.ndarray:
+    def scatter_last(places: np.ndarray, size: int) -> np.ndarray:
         """For places (rows, sources): the last source of each of `size` places in its row, −1 where there is none."""
         latest = np.full((places.shape[0], size), -1, dtype=np.int64)
         # NumPy assigns repeated places in order, so that the last stays.
@@ -97,10 +121,37 @@ class Namespace:
         return latest
 
 
+class Kernel(Implementation):
+    """The compiled kernels."""
+
+    name = "kernel"
+
+    def refusal(self, x: np.ndarray, pooling: Pooling) -> str | None:
+        return kernels.refusal(pooling)
+
+    def run(self, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        return self._run(x, pooling, None)
+
+    def run_into(self, out: Any, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        if not isinstance(out, np.ndarray):
+            return super().run_into(out, x, pooling, parameters)
+        return self._run(x, pooling, out)  # kernels make the same checks
+
+    @staticmethod
+    def _run(x: np.ndarray, pooling: Pooling, out: np.ndarray | None) -> Any:
+        if not pooling.return_indices:
+            return kernels.forward(x, pooling, out)
+        values, offsets = kernels.forward_with_offsets(x, pooling, out)
+        return values, kernels.indices(offsets, pooling)
+
+
 class NumPy(Adapter):
     name = "NumPy"
     defaults = Defaults()
-    order = ("kernel", "definition")
+
+    def __init__(self) -> None:
+        kernel = Kernel(self)
+        self.implementations = (kernel, Lifted(kernel), Definition(self))
 
     def array(self, x: Any) -> np.ndarray:
         if type(x) is np.ndarray and x.dtype.isnative:
@@ -121,50 +172,31 @@ class NumPy(Adapter):
     def namespace(self, x: Any) -> type[Namespace]:
         return Namespace
 
-    def choose(self, impl: str, x: Any, pooling: Pooling) -> str:
-        if impl == "auto":
-            return "kernel" if kernels.refusal(pooling) is None else "definition"
-        return super().choose(impl, x, pooling)
+    def quiet(self) -> np.errstate:
+        return np.errstate(all="ignore")
 
-    def refusal(self, implementation: str, x: Any, pooling: Pooling) -> str | None:
-        return kernels.refusal(pooling) if implementation == "kernel" else super().refusal(implementation, x, pooling)
+    def in_order_of(self, x: np.ndarray, result: Any) -> Any:
+        return tuple(_ordered(x, each) for each in result) if isinstance(result, tuple) else _ordered(x, result)
 
-    def run(self, implementation: str, x: Any, pooling: Pooling) -> Any:
-        if implementation == "kernel":
-            return _by_kernel(x, pooling)
-        # NaN and infinities are data: they pass without NumPy's warnings, as they do in compiled code.
-        with np.errstate(all="ignore"):
-            result = super().run(implementation, x, pooling)
-        return tuple(_in_order_of(x, array) for array in result) if pooling.return_indices else _in_order_of(x, result)
+    writable = True
 
     def is_array(self, x: Any) -> bool:
         return isinstance(x, np.ndarray)
 
-    def run_into(self, out: Any, implementation: str, x: Any, pooling: Pooling) -> Any:
-        if implementation == "kernel" and isinstance(out, np.ndarray):  # kernels make the same checks
-            return _by_kernel(x, pooling, out)
-        self.check_out(out, pooling.output_shape, pooling.result)
+    def check_writable(self, out: np.ndarray, x: np.ndarray) -> None:
         if not out.flags.writeable:
             raise ValueError("out must be an array that can be written into, got a read-only one")
         if np.may_share_memory(out, x):
             raise ValueError("out must not overlap x in memory: windows would read what was written")
-        result = self.run(implementation, x, pooling)
-        values, indices = result if pooling.return_indices else (result, None)
+
+    def write(self, out: np.ndarray, values: np.ndarray) -> None:
         np.copyto(out, values)
-        return (out, indices) if pooling.return_indices else out
 
     def largest(self, indices: Any) -> tuple[int, int] | None:
         return (int(indices.min()), int(indices.max())) if indices.size else None
 
 
-def _by_kernel(x: np.ndarray, pooling: Pooling, out: np.ndarray | None = None) -> Any:
-    if not pooling.return_indices:
-        return kernels.forward(x, pooling, out)
-    values, offsets = kernels.forward_with_offsets(x, pooling, out)
-    return values, kernels.indices(offsets, pooling)
-
-
-def _in_order_of(x: np.ndarray, result: np.ndarray) -> np.ndarray:
+def _ordered(x: np.ndarray, result: np.ndarray) -> np.ndarray:
     """The result with the axis that varies fastest in x varying fastest."""
     ordered = np.empty_like(x, dtype=result.dtype, shape=result.shape)
     if ordered.strides == result.strides:

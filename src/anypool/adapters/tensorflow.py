@@ -10,10 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from anypool import definition
-from anypool.adapters import Adapter
-from anypool.definition import Pooling
-from anypool.operators import FLOATS, INTEGERS, Average, Defaults, Max, Min, Sum
-from anypool.windows import Global, Sliding, SlidingAxis, is_known
+from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
+from anypool.arguments import FLOATS, INTEGERS, is_known
+from anypool.operators import Average, Defaults, Max, Min, Sum
+from anypool.plans import SlidingAxis
+from anypool.pooling import Pooling, end_padding
+from anypool.windows import Global, Sliding
 
 POOLED_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16")
 """The integers that tf.nn.max_pool knows."""
@@ -26,9 +28,19 @@ class Namespace:
     """TensorFlow's functions under NumPy's names. Positions and lengths are int64."""
 
     abs = staticmethod(tf.abs)
-    constant = staticmethod(tf.stop_gradient)
+    broadcast_to = staticmethod(tf.broadcast_to)
+    exp = staticmethod(tf.exp)
+    isfinite = staticmethod(tf.math.is_finite)
     isnan = staticmethod(tf.math.is_nan)
+    log = staticmethod(tf.math.log)
+    max_of_all = staticmethod(tf.reduce_max)
+    maximum = staticmethod(tf.maximum)
+    minimum = staticmethod(tf.minimum)
     round = staticmethod(tf.round)
+    sign = staticmethod(tf.sign)
+    sort = staticmethod(tf.sort)
+    sqrt = staticmethod(tf.sqrt)
+    stop_gradient = staticmethod(tf.stop_gradient)
     transpose = staticmethod(tf.transpose)
 
     @staticmethod
@@ -101,11 +113,11 @@ class Namespace:
         return tf.gather(x, places, axis=axis)
 
     @staticmethod
-    def take_along_last(x: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    def take_along_axis(x: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         return tf.gather(x, places, axis=-1, batch_dims=x.shape.rank - 1)
 
     @staticmethod
-    def latest(places: tf.Tensor, size: Any) -> tf.Tensor:
+    def scatter_last(places: tf.Tensor, size: Any) -> tf.Tensor:
         """For places (rows, sources): the last source of each of `size` places in its row, −1 where there is none."""
         rows, sources = Namespace.shape(places)
         row, source = Namespace.arange(rows)[:, None], Namespace.arange(sources)[None, :]
@@ -127,6 +139,18 @@ class Namespace:
         return tf.constant(np.inf if x.dtype.is_floating else x.dtype.max, x.dtype)
 
     @staticmethod
+    def astype_like(x: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+        return tf.cast(x, other.dtype)
+
+    @staticmethod
+    def index_ones_like(x: tf.Tensor) -> tf.Tensor:
+        return tf.ones_like(x, dtype=tf.int64)
+
+    @staticmethod
+    def nan_like(x: tf.Tensor) -> tf.Tensor:
+        return tf.constant(np.nan, x.dtype)
+
+    @staticmethod
     def zero(x: tf.Tensor) -> tf.Tensor:
         return tf.zeros((), x.dtype)
 
@@ -135,10 +159,45 @@ class Namespace:
         return tf.zeros(_lengths(shape), x.dtype)
 
 
+class Framework(Implementation):
+    """TensorFlow's own operations, where they mean the same."""
+
+    name = "framework"
+
+    def refusal(self, x: tf.Tensor, pooling: Pooling) -> str | None:
+        operator, selects = type(pooling.operator), isinstance(pooling.operator, Max | Min)
+        if operator not in (Max, Min, Sum, Average):
+            return f"TensorFlow has no operation for {operator.__name__}"
+        if pooling.return_indices:
+            return "TensorFlow's max_pool_with_argmax has other indices and no padding"
+        if pooling.accumulator not in (*FLOATS, *(POOLED_INTEGERS if selects else ())):
+            return f"TensorFlow has no {operator.__name__} pooling of {pooling.accumulator}"
+        if 0 in [length for length in pooling.shape if is_known(length)] or (
+            pooling.empty and pooling.operator.needs_element
+        ):
+            return "there is nothing to pool in some window"
+        if isinstance(pooling.window, Global):
+            return None
+        if not all(isinstance(plan, SlidingAxis) and is_known(plan.kernel_size) for plan in pooling.plan):
+            return "adaptive windows that do not divide their axis have no operation in TensorFlow"
+        if any(plan.dilation > 1 for plan in pooling.plan):
+            return "TensorFlow has no dilation with strides"
+        return None
+
+    def run(self, x: tf.Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        values = _framework(tf.cast(x, pooling.accumulator), pooling)
+        if pooling.result in INTEGERS and pooling.accumulator in FLOATS:
+            values = tf.round(values)
+        return tf.cast(values, pooling.result)
+
+
 class TensorFlow(Adapter):
     name = "TensorFlow"
     defaults = Defaults(floating="float32")
-    order = ("framework", "definition")
+
+    def __init__(self) -> None:
+        framework = Framework(self)
+        self.implementations = (framework, Lifted(framework), Definition(self))
 
     def array(self, x: Any) -> tf.Tensor:
         if isinstance(x, tf.Variable):
@@ -156,36 +215,6 @@ class TensorFlow(Adapter):
 
     def namespace(self, x: tf.Tensor) -> type[Namespace]:
         return Namespace
-
-    def refusal(self, implementation: str, x: tf.Tensor, pooling: Pooling) -> str | None:
-        if implementation != "framework":
-            return super().refusal(implementation, x, pooling)
-        operator, selects = type(pooling.operator), isinstance(pooling.operator, Max | Min)
-        if operator not in (Max, Min, Sum, Average):
-            return f"TensorFlow has no operation for {operator.__name__}"
-        if pooling.return_indices:
-            return "TensorFlow's max_pool_with_argmax has other indices and no padding"
-        if pooling.accumulator not in (*FLOATS, *(POOLED_INTEGERS if selects else ())):
-            return f"TensorFlow has no {operator.__name__} pooling of {pooling.accumulator}"
-        if 0 in [length for length in pooling.shape if is_known(length)] or (
-            pooling.empty and pooling.operator.needs_element
-        ):
-            return "there is nothing to pool in some window"
-        if isinstance(pooling.window, Global):
-            return None
-        if not all(isinstance(plan, SlidingAxis) and is_known(plan.width) for plan in pooling.plan):
-            return "adaptive windows that do not divide their axis have no operation in TensorFlow"
-        if any(plan.step > 1 for plan in pooling.plan):
-            return "TensorFlow has no dilation with strides"
-        return None
-
-    def run(self, implementation: str, x: tf.Tensor, pooling: Pooling) -> Any:
-        if implementation != "framework":
-            return super().run(implementation, x, pooling)
-        values = _framework(tf.cast(x, pooling.accumulator), pooling)
-        if pooling.result in INTEGERS and pooling.accumulator in FLOATS:
-            values = tf.round(values)
-        return tf.cast(values, pooling.result)
 
     def largest(self, indices: tf.Tensor) -> tuple[int, int] | None:
         value = tf.get_static_value(indices)
@@ -209,9 +238,9 @@ def _framework(x: tf.Tensor, pooling: Pooling) -> tf.Tensor:
     elif operator == Average() and _padding(pooling) != "EXPLICIT":
         return _in_passes(tf.nn.avg_pool2d, x, pooling, _padding(pooling))
     else:
-        elements = math.prod(plan.width for plan in pooling.plan)
+        elements = math.prod(plan.kernel_size for plan in pooling.plan)
         sums = _in_passes(tf.nn.avg_pool2d, _padded(x, pooling, 0), pooling, "VALID") * elements
-    return operator.finish(sums, definition._counts(pooling, Namespace), Namespace)
+    return operator.finish((sums,), definition.count(pooling, Namespace), Namespace)
 
 
 def _maxima(x: tf.Tensor, pooling: Pooling) -> tf.Tensor:
@@ -238,8 +267,8 @@ def _greatest(x: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
             moved = _transposed(x, order)
             shape = Namespace.shape(moved)
             lead, elements = shape[: -len(axes)], math.prod(shape[-len(axes) :])
-            winner = Max().winner(Namespace.reshape(moved, (*lead, elements)), tf.constant(True), Namespace)
-            first = Namespace.reshape(Namespace.arange(elements) == winner[..., None], shape)
+            offset = Max().offset(Namespace.reshape(moved, (*lead, elements)), tf.constant(True), Namespace)
+            first = Namespace.reshape(Namespace.arange(elements) == offset[..., None], shape)
             return tf.where(_transposed_back(first, order), upstream, tf.zeros((), x.dtype))
 
         return tf.reduce_max(x, axes, keepdims=True), gradient
@@ -257,12 +286,12 @@ def _in_passes(pool: Callable[..., tf.Tensor], x: tf.Tensor, pooling: Pooling, p
     order = [*others[:-1], *pooling.axes, *others[-1:]]
     x = _transposed(x, order)
     lengths, plan = list(Namespace.shape(x)), _sliding(pooling)
-    at_once = 2 if math.prod(axis.width for axis in plan) <= WIDEST_AT_ONCE else 1
+    at_once = 2 if math.prod(axis.kernel_size for axis in plan) <= WIDEST_AT_ONCE else 1
     for end in range(len(plan), 0, -at_once):
         start = max(end - at_once, 0)
         plans, ones = plan[start:end], [1] * (2 - (end - start))
         left, right = len(others[:-1]) + start, len(others[:-1]) + end
-        sizes, strides = [axis.width for axis in plans] + ones, [axis.stride for axis in plans] + ones
+        sizes, strides = [axis.kernel_size for axis in plans] + ones, [axis.stride for axis in plans] + ones
         images = (len(lengths), left, right) == (4, 1, 3)  # already; a reshape of unknown lengths is not free
         if not images:
             x = Namespace.reshape(
@@ -301,9 +330,8 @@ def _sliding(pooling: Pooling) -> list[SlidingAxis]:
 
 
 def _pads(plan: SlidingAxis) -> tuple[Any, Any]:
-    reach = (plan.outputs - 1) * plan.stride + plan.width
-    overhang = reach - plan.length - plan.before
-    return plan.before, max(overhang, 0) if is_known(overhang) else tf.maximum(overhang, 0)
+    after = end_padding(plan)
+    return plan.pad_before, max(after, 0) if is_known(after) else tf.maximum(after, 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ kernel once; a call then checks the arrays and runs.
 from __future__ import annotations
 
 import importlib
-import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from anypool.definition import Pooling
-from anypool.operators import FLOATS, Average, Max, Min, Operator, Sum
-from anypool.windows import AxisPlan, SlidingAxis, WholeAxis, is_known
+from anypool.arguments import FLOATS, is_known
+from anypool.operators import Average, Max, Min, Operator, Sum
+from anypool.plans import AxisPlan, SlidingAxis, WholeAxis
+from anypool.pooling import Pooling, counted, fixed_divisor, once_per_pooling
 
 _kernels: Any
 try:
@@ -125,12 +125,25 @@ def large_bytes(n: int) -> np.ndarray:
     return _kernels.large_bytes(n)
 
 
+@once_per_pooling
 def refusal(pooling: Pooling) -> str | None:
     """Why the kernels cannot run this pooling; None if they can."""
-    known = vars(pooling)
-    if "refusal" not in known:
-        known["refusal"] = _refusal(pooling)
-    return known["refusal"]
+    operator = type(pooling.operator)
+    if why_not_built is not None:
+        if operator in NAMES:
+            _say_why_not()
+        return why_not_built
+    if operator not in NAMES:
+        return f"there is no kernel for {operator.__name__}, only for max, min, sum and average"
+    if len(pooling.axes) > MOST_AXES:
+        return f"kernels pool at most {MOST_AXES} axes, not {len(pooling.axes)}"
+    if len(pooling.shape) > 64:
+        return f"kernels take at most 64 axes, not {len(pooling.shape)}"
+    if not all(is_known(n) for n in (*pooling.shape, *pooling.output_shape)):
+        return "kernels need lengths that are known"
+    if pooling.dtype in FLOATS and pooling.result not in FLOATS:
+        return f"there is no kernel from {pooling.dtype} to {pooling.result}"
+    return None
 
 
 def forward(x: Any, pooling: Pooling, out: Any = None) -> Any:
@@ -177,42 +190,19 @@ def indices(offsets: Any, pooling: Pooling, out: Any = None) -> Any:
     return _kernel(pooling).indices(offsets, out)
 
 
-def _kernel(pooling: Pooling) -> Any:
-    known = vars(pooling)
-    if "kernel" not in known:
-        reason = refusal(pooling)
-        if reason is not None:
-            raise ValueError(f"impl='kernel': {reason}")
-        known["kernel"] = _build(pooling)
-    return known["kernel"]
-
-
-def _refusal(pooling: Pooling) -> str | None:
-    if why_not_built is not None:
-        if type(pooling.operator) in NAMES:
-            _say_why_not()
-        return why_not_built
-    if type(pooling.operator) not in NAMES:
-        return f"there is no kernel for {type(pooling.operator).__name__}, only for max, min, sum and average"
-    if len(pooling.axes) > MOST_AXES:
-        return f"kernels pool at most {MOST_AXES} axes, not {len(pooling.axes)}"
-    if len(pooling.shape) > 64:
-        return f"kernels take at most 64 axes, not {len(pooling.shape)}"
-    if not all(is_known(n) for n in (*pooling.shape, *pooling.output_shape)):
-        return "kernels need lengths that are known"
-    if pooling.dtype in FLOATS and pooling.result not in FLOATS:
-        return f"there is no kernel from {pooling.dtype} to {pooling.result}"
-    return None
-
-
 @cache
 def _say_why_not() -> None:
     warnings.warn(f"anypool works, on its definitions, but slower: {why_not_built}", RuntimeWarning, stacklevel=2)
 
 
-def _build(pooling: Pooling) -> Any:
-    operator, divisor = pooling.operator, _divisor(pooling)
-    counted = isinstance(operator, Average) and not divisor
+@once_per_pooling
+def _kernel(pooling: Pooling) -> Any:
+    reason = refusal(pooling)
+    if reason is not None:
+        raise ValueError(f"impl='kernel': {reason}")
+    operator = pooling.operator
+    divisor = (fixed_divisor(pooling) or 0) if isinstance(operator, Average) else 0
+    counts = isinstance(operator, Average) and not divisor
     return _kernels.Kernel(
         NAMES[type(operator)],
         pooling.dtype,
@@ -221,20 +211,9 @@ def _build(pooling: Pooling) -> Any:
         list(pooling.shape),
         list(pooling.output_shape),
         list(pooling.axes),
-        [_axis(plan, counted and operator.counts_padding, counted) for plan in pooling.plan],
+        [_axis(plan, _numbers(counted(plan, operator)) if counts else _NONE) for plan in pooling.plan],
         divisor,
     )
-
-
-def _divisor(pooling: Pooling) -> int:
-    """What an average divides every sum by; 0 where windows hold different numbers of elements."""
-    operator = pooling.operator
-    if not isinstance(operator, Average):
-        return 0
-    if operator.divisor_override is not None:
-        return operator.divisor_override
-    full = all(plan.all_full(operator.counts_padding) for plan in pooling.plan)
-    return math.prod(plan.width for plan in pooling.plan) if full else 0
 
 
 def _accumulator(pooling: Pooling) -> str:
@@ -245,21 +224,18 @@ def _accumulator(pooling: Pooling) -> str:
     if dtype in ("int64", "uint64"):
         return "float64" if pooling.accumulator in FLOATS else "int64"
     bits = 8 * (1 if dtype == "bool" else np.dtype(dtype).itemsize)
-    elements = int(np.prod([plan.width for plan in pooling.plan], dtype=object))
+    elements = int(np.prod([plan.kernel_size for plan in pooling.plan], dtype=object))
     return "int32" if bits <= 16 and elements << bits <= 2**31 else "int64"
 
 
-def _axis(plan: AxisPlan, padding_counts: bool, counted: bool) -> tuple[Any, ...]:
-    counts = _NONE
-    if counted:
-        counts = _numbers(plan.padded_counts() if padding_counts else plan.clipped()[1])
+def _axis(plan: AxisPlan, counts: np.ndarray) -> tuple[Any, ...]:
     if isinstance(plan, SlidingAxis):
-        return plan.width, plan.step, plan.stride, plan.before, _NONE, _NONE, _NONE, counts
+        return plan.kernel_size, plan.dilation, plan.stride, plan.pad_before, _NONE, _NONE, _NONE, counts
     if isinstance(plan, WholeAxis):
-        return plan.width, 1, 1, 0, _NONE, _NONE, _NONE, counts
+        return plan.kernel_size, 1, 1, 0, _NONE, _NONE, _NONE, counts
     first, inside = plan.clipped()
-    begin = plan.start(np.arange(plan.outputs, dtype=np.int64)) + first * plan.step
-    return plan.width, plan.step, 1, 0, _numbers(begin), _numbers(inside), _numbers(first), counts
+    begin = plan.start(np.arange(plan.outputs, dtype=np.int64)) + first * plan.dilation
+    return plan.kernel_size, plan.dilation, 1, 0, _numbers(begin), _numbers(inside), _numbers(first), counts
 
 
 def _numbers(values: Any) -> np.ndarray:

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from anypool.arguments import per_axis
 from anypool.functional import global_pool, pool
 from anypool.operators import Average, Max, Operator
-from anypool.windows import Adaptive, Global, Sliding, Window, per_axis
+from anypool.windows import Adaptive, Global, Sliding, Window
 
 Shape = tuple[int | None, ...]
 

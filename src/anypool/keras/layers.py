@@ -7,9 +7,10 @@ from typing import Any
 import keras
 
 from anypool.adapters.keras import Pool
+from anypool.arguments import wide
 from anypool.functional import global_pool
 from anypool.keras.bases import AdaptivePooling, AveragingPooling, GlobalPooling, SlidingPooling, StepsPooling
-from anypool.operators import Average, Max, Min, Sum, wide
+from anypool.operators import Average, Max, Min, Sum
 
 loadable = keras.saving.register_keras_serializable(package="anypool")
 loadable(Pool)  # anypool's functions in functional models

@@ -25,15 +25,17 @@ def explain(window: ap.Sliding, lengths: Sequence[int]) -> list[str]:
 def _axis(window: ap.Sliding, axis: int, length: int) -> str:
     plan = window.axis_plan(axis, length)
     outputs = plan.outputs
-    padding = f"{plan.before} + {plan.after}" if plan.before or plan.after else "0"
+    padding = f"{plan.pad_before} + {plan.pad_after}" if plan.pad_before or plan.pad_after else "0"
     if isinstance(window.padding, str):
-        return f"⌈{length} / {plan.stride}⌉ = {outputs}, with padding {plan.before} before and {plan.after} after"
-    room = length + plan.before + plan.after - plan.step * (plan.width - 1) - 1
+        return (
+            f"⌈{length} / {plan.stride}⌉ = {outputs}, with padding {plan.pad_before} before and {plan.pad_after} after"
+        )
+    room = length + plan.pad_before + plan.pad_after - plan.dilation * (plan.kernel_size - 1) - 1
     left, right = "⌈⌉" if window.ceil_mode else "⌊⌋"
     steps = -(-room // plan.stride) if window.ceil_mode else room // plan.stride
     said = (
-        f"{left}({length} + {padding} − {plan.step}·({plan.width} − 1) − 1) / {plan.stride}{right} + 1 = "
+        f"{left}({length} + {padding} − {plan.dilation}·({plan.kernel_size} − 1) − 1) / {plan.stride}{right} + 1 = "
         f"{left}{room} / {plan.stride}{right} + 1 = {steps} + 1 = {steps + 1}"
     )
-    past = f", less a last window that starts at or past {length + plan.before}: {outputs}"
+    past = f", less a last window that starts at or past {length + plan.pad_before}: {outputs}"
     return said if steps + 1 == outputs else said + past

@@ -1,37 +1,39 @@
-"""What: the operators."""
+"""What: the operators, one class each."""
 
-from anypool.operators.base import (
-    DTYPES,
-    FLOATS,
-    HALF_PRECISION,
-    INTEGERS,
+from anypool.operators.base import ARRAY, Defaults, Info, Operator, Parameter, parameter
+from anypool.operators.extremes import Max, Min
+from anypool.operators.order import Median
+from anypool.operators.power import GeM, Lp
+from anypool.operators.registry import (
     OPERATORS,
-    UNSIGNED,
-    Average,
-    Defaults,
-    Lp,
-    Max,
-    Min,
-    Operator,
-    Sum,
+    deserialize,
+    operator_class,
     operator_for,
-    wide,
+    register_operator,
+    serialize,
 )
+from anypool.operators.statistics import Variance
+from anypool.operators.sums import Average, Sum
 
 __all__ = [
-    "DTYPES",
-    "FLOATS",
-    "HALF_PRECISION",
-    "INTEGERS",
+    "ARRAY",
     "OPERATORS",
-    "UNSIGNED",
     "Average",
     "Defaults",
+    "GeM",
+    "Info",
     "Lp",
     "Max",
+    "Median",
     "Min",
     "Operator",
+    "Parameter",
     "Sum",
+    "Variance",
+    "deserialize",
+    "operator_class",
     "operator_for",
-    "wide",
+    "parameter",
+    "register_operator",
+    "serialize",
 ]

@@ -1,24 +1,24 @@
-"""What: operators that keep one number per window.
+"""What an operator is: one class that holds its formula, what of it can be learned, and what it is called.
 
-An operator is defined once, as a reduction over the last axis of an array of windows:
+An operator is written in one of two ways, in functions of an array namespace `xp` (NumPy's names on every framework,
+see `anypool.adapters.Adapter`) and of its parameters:
 
-- `windows` has shape (…, k): the k elements of every window, 0 where there is none;
-- `valid` has a shape that broadcasts to it: which of them are elements;
-- `xp` is the namespace of array functions that fits the arrays: NumPy's names on every framework.
+- `lift` makes of x the arrays to be reduced, `reductions` names how each is reduced over every window ("max", "min" or
+  "sum", by whoever does that fastest), and `finish` makes the value of the reductions and the number of elements;
+- `reduce` makes the value of windows laid out along a last axis, with a mask of their valid elements.
 
-It never learns which window, rank or framework it serves.
+With both, `reduce` is the definition and lifting an acceleration of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, cast
 
-HALF_PRECISION = ("float16", "bfloat16")
-FLOATS = (*HALF_PRECISION, "float32", "float64")
-UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
-INTEGERS = ("int8", "int16", "int32", "int64", *UNSIGNED)
-DTYPES = ("bool", *INTEGERS, *FLOATS)
+import numpy as np
+
+from anypool.arguments import FLOATS, as_number, wide
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +31,138 @@ class Defaults:
     floating: str = "float64"
     signed: str = "int64"
     unsigned: str = "uint64"
+    widest: str = "float64"
+    """The widest float there is."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """What an operator is called and where it is from.
+
+    >>> import anypool as ap
+    >>> ap.Max.info.formula
+    'max x'
+    """
+
+    name: str
+    """In texts, as in `pool(x, "gem:p=3", …)`."""
+    formula: str
+    source: str = ""
+    layer: str = ""
+    """How layers are called, as "Max" in MaxPool2d and MaxPooling2D; "" where they have no names of their own."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number of an operator that can be learned: one for all, or one per channel.
+
+    >>> import anypool as ap
+    >>> ap.GeM.parameters()
+    (Parameter(name='p', default=3.0, at_least=0.001, at_most=inf),)
+    """
+
+    name: str
+    default: float
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+
+def parameter(default: float, *, at_least: float = -math.inf, at_most: float = math.inf) -> Any:
+    """A field of an operator that can be learned: a number within these bounds, or an array of x's framework that
+    broadcasts against x and has length 1 along the pooled axes.
+
+    >>> import anypool as ap
+    >>> @dataclass(frozen=True)
+    ... class Scaled(ap.Operator):
+    ...     scale: float = ap.parameter(1.0, at_least=0.0)
+    ...     info = ap.Info("scaled", "scale·max x")
+    ...     reductions = ("max",)
+    ...
+    ...     def finish(self, reduced, count, scale, xp):
+    ...         return scale * reduced[0]
+    >>> ap.pool([1.0, 5.0, 2.0, 0.0], Scaled(2), ap.Sliding(2), axes=0)
+    array([10.,  4.])
+    """
+    return field(default=default, metadata={"at_least": at_least, "at_most": at_most})
+
+
+ARRAY = ...
+"""Stands for an array in an operator whose arrays were taken out (`Operator.split`)."""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One number per window: `reduce` over the elements, then `finish` with how many there were."""
+    """One number per window. A subclass is a frozen dataclass with `info`, and `lift`, `reductions` and `finish`, or
+    `reduce`; it works on every window and framework, with gradients, in layers and by name.
 
-    separable = False
-    """Whether reducing one axis after another gives the same as all at once."""
+    >>> import anypool as ap
+    >>> @dataclass(frozen=True)
+    ... class RootMeanSquare(ap.Operator):
+    ...     info = ap.Info("rms", "√(Σx²/n)")
+    ...     reductions = ("sum",)
+    ...
+    ...     def lift(self, x, xp):
+    ...         return (x * x,)
+    ...
+    ...     def finish(self, reduced, count, xp):
+    ...         return xp.sqrt(reduced[0] / count)
+    >>> ap.pool([3.0, 4.0, 0.0, 2.0], RootMeanSquare(), ap.Sliding(2), axes=0)
+    array([3.53553391, 1.41421356])
+    """
 
-    selects = False
-    """Whether the value is an element, so that it has an index and `winner` says which."""
+    info: ClassVar[Info]
+
+    reductions: ClassVar[tuple[str, ...]] = ()
+    """How what `lift` gives is reduced: "max", "min" or "sum" for each array."""
+
+    lift_dtype: ClassVar[str | None] = None
+    """The dtype to lift in, where the accumulator's would lose too much; None for the accumulator's."""
+
+    separable: ClassVar[bool] = False
+    """Whether `reduce` over one axis after another gives the same as over all at once."""
+
+    selects: ClassVar[bool] = False
+    """Whether the value is an element, so that it has an index and `offset` says which."""
+
+    random: ClassVar[bool] = False
+    """Whether it draws random numbers."""
+
+    def __post_init__(self) -> None:
+        for each in self.parameters():
+            value = getattr(self, each.name)
+            if not _is_array(value):
+                number = as_number(each.name, value)
+                if not each.at_least <= number <= each.at_most:
+                    bounds = f"between {each.at_least:g} and {each.at_most:g}"
+                    raise ValueError(f"{each.name} must be {bounds}, got {value!r}")
+                object.__setattr__(self, each.name, number)
+
+    # What an operator computes
+
+    def lift(self, x: Any, *parameters_and_xp: Any) -> tuple[Any, ...]:
+        """The arrays to reduce, one per entry of `reductions`, of x's shape; what follows them goes to `finish` as it
+        is. Called as lift(x, *parameters, xp)."""
+        return (x,)
+
+    def finish(self, reduced: Any, count: Any, *parameters_and_xp: Any) -> Any:
+        """The value, from the reductions of every window (a tuple) and the number of its valid elements, in shapes that
+        broadcast. Called as finish(reduced, count, *parameters, xp)."""
+        return reduced[0]
+
+    def reduce(self, windows: Any, valid: Any, *parameters_and_xp: Any) -> Any:
+        """The value of every window: shape (…, k) to (…). `windows` holds 0 where there is no element, and `valid`,
+        which broadcasts to it, says where there is one. Called as reduce(windows, valid, *parameters, xp)."""
+        raise NotImplementedError
+
+    def offset(self, windows: Any, valid: Any, xp: Any) -> Any:
+        """The place of the selected element in every window, for operators that select: shape (…, k) to (…)."""
+        raise NotImplementedError
+
+    def identity(self, windows: Any, xp: Any) -> Any:
+        """What a window without an element gives where that is allowed; in the dtype of `windows`."""
+        return xp.nan_like(windows)
+
+    # What is known of it
 
     @property
     def counts_padding(self) -> bool:
@@ -53,21 +174,10 @@ class Operator:
         """Whether a window without an element has no value."""
         return True
 
-    def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
-        """The reduction of every window: shape (…, k) to (…)."""
-        raise NotImplementedError
-
-    def winner(self, windows: Any, valid: Any, xp: Any) -> Any:
-        """The place of the winner in every window, where the operator selects one: shape (…, k) to (…), integers."""
-        raise NotImplementedError
-
-    def loser(self, windows: Any, xp: Any) -> Any:
-        """What loses against every element, where the operator selects one; in the dtype of `windows`."""
-        raise NotImplementedError
-
-    def finish(self, reduced: Any, count: Any, xp: Any) -> Any:
-        """The value from the whole reduction and the number of valid elements, of shapes that broadcast."""
-        return reduced
+    def lift_refusal(self, dtype: str, accumulator: str) -> str | None:
+        """Why lifting elements of `dtype` in `lift_dtype` would not be exact enough where results are to be as exact as
+        `accumulator` is; None where it is."""
+        return None
 
     def dtypes(self, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
         """The dtype to compute in and the dtype of the result, by name, for elements of `dtype`."""
@@ -75,199 +185,51 @@ class Operator:
         accumulator = wide(dtype) if dtype in FLOATS else defaults.floating
         return ("float64" if result == "float64" else accumulator), result
 
+    @classmethod
+    def parameters(cls) -> tuple[Parameter, ...]:
+        """What can be learned, in the order of the arguments of `lift`, `finish` and `reduce`."""
+        return _parameters(cls)
 
-@dataclass(frozen=True)
-class _Extreme(Operator):
-    """Max and min: the first element, in row-major order, that no other beats; NaN beats all.
+    @classmethod
+    def is_lifted(cls) -> bool:
+        """Whether lifting is its definition."""
+        return cls.reduce is Operator.reduce
 
-    The value is taken from its place, so a gradient flows to that element alone.
-    """
+    def split(self) -> tuple[Operator, tuple[Any, ...]]:
+        """The operator without arrays, which can be hashed, and the arrays it had in its parameters."""
+        arrays = {each.name: getattr(self, each.name) for each in self.parameters()}
+        arrays = {name: value for name, value in arrays.items() if _is_array(value) and value is not ARRAY}
+        return (replace(self, **dict.fromkeys(arrays, ARRAY)) if arrays else self), tuple(arrays.values())
 
-    separable = True
-    selects = True
-
-    def winner(self, windows: Any, valid: Any, xp: Any) -> Any:
-        contest = xp.where(valid, windows, self.loser(windows, xp))
-        wins = valid & (contest == self.best(contest, xp))
-        if xp.is_floating(windows):
-            nan = valid & xp.isnan(windows)
-            wins = xp.where(xp.any(nan, axis=-1, keepdims=True), nan, wins)
-        width = xp.shape(windows)[-1]
-        return xp.min(xp.where(wins, xp.arange(width), width - 1), axis=-1)
-
-    def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
-        return xp.take_along_last(windows, self.winner(windows, valid, xp)[..., None])[..., 0]
-
-    def best(self, contest: Any, xp: Any) -> Any:
-        raise NotImplementedError
-
-    def dtypes(self, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
-        if requested not in (None, dtype):
-            raise ValueError(
-                f"dtype={requested!r}: {type(self).__name__} keeps its elements' dtype, {dtype!r}; cast the result"
-            )
-        return ("uint8" if dtype == "bool" else dtype), dtype
+    def values(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The parameters, with these arrays where `split` took them out."""
+        given = iter(arrays)
+        return tuple(
+            next(given) if value is ARRAY else value
+            for value in (getattr(self, each.name) for each in self.parameters())
+        )
 
 
-@dataclass(frozen=True)
-class Max(_Extreme):
-    """y = max xᵢ. Ties go to the first element, NaN wins.
-
-    Gradient: 1 at the first greatest element, 0 elsewhere.
-
-    >>> import anypool as ap
-    >>> ap.pool([1, 5, 2, 0], ap.Max(), ap.Sliding(2), axes=0)
-    array([5, 2])
-    """
-
-    def best(self, contest: Any, xp: Any) -> Any:
-        return xp.max(contest, axis=-1, keepdims=True)
-
-    def loser(self, windows: Any, xp: Any) -> Any:
-        return xp.lowest(windows)
+def count_valid(windows: Any, valid: Any, xp: Any) -> Any:
+    """How many elements every window has: shape (…, k) to (…, 1), integers."""
+    return xp.sum(xp.where(valid, xp.index_ones_like(windows), 0), axis=-1, keepdims=True)
 
 
-@dataclass(frozen=True)
-class Min(_Extreme):
-    """y = min xᵢ. Ties go to the first element, NaN wins.
-
-    Gradient: 1 at the first least element, 0 elsewhere.
-
-    >>> import anypool as ap
-    >>> ap.pool([1, 5, 2, 0], ap.Min(), ap.Sliding(2), axes=0)
-    array([1, 0])
-    """
-
-    def best(self, contest: Any, xp: Any) -> Any:
-        return xp.min(contest, axis=-1, keepdims=True)
-
-    def loser(self, windows: Any, xp: Any) -> Any:
-        return xp.highest(windows)
+_PARAMETERS: dict[type, tuple[Parameter, ...]] = {}
 
 
-@dataclass(frozen=True)
-class Sum(Operator):
-    """y = Σ xᵢ. Floats keep their dtype and accumulate in at least float32; integers follow numpy.sum.
-
-    Gradient: 1 at every element.
-
-    >>> import anypool as ap
-    >>> ap.pool([1.0, 5.0, 2.0, 0.0], ap.Sum(), ap.Sliding(2), axes=0)
-    array([6., 2.])
-    """
-
-    separable = True
-    needs_element = False
-
-    def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
-        return xp.sum(xp.where(valid, windows, 0), axis=-1)
-
-    def dtypes(self, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
-        if dtype in FLOATS:
-            return super().dtypes(dtype, requested, defaults)
-        result = requested or (defaults.unsigned if dtype in UNSIGNED else defaults.signed)
-        return (wide(result) if result in FLOATS else result), result
+def _parameters(kind: type[Operator]) -> tuple[Parameter, ...]:
+    found = _PARAMETERS.get(kind)
+    if found is None:
+        declared = [each for each in fields(kind) if "at_least" in each.metadata]
+        found = _PARAMETERS[kind] = tuple(
+            Parameter(each.name, cast(float, each.default), **each.metadata) for each in declared
+        )
+    return found
 
 
-@dataclass(frozen=True)
-class Average(Operator):
-    """y = Σ xᵢ / n, with n the number of elements in the window.
-
-    Floats keep their dtype and accumulate in at least float32. Integers average to the default float, or to an integer
-    `dtype`, rounded half to even. Gradient: 1/n at every element.
-
-    Args:
-        count_include_pad: n counts explicit padding too (never the overhang of ceil mode).
-        divisor_override: n, whatever the window holds.
-
-    >>> import anypool as ap
-    >>> ap.pool([1, 5, 2, 0], ap.Average(count_include_pad=True), ap.Sliding(2, padding=1), axes=0)
-    array([0.5, 3.5, 0. ])
-    """
-
-    count_include_pad: bool = False
-    divisor_override: int | None = None
-
-    separable = True
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.count_include_pad, bool):
-            raise TypeError(f"count_include_pad must be True or False, got {self.count_include_pad!r}")
-        divisor = self.divisor_override
-        if divisor is not None and (isinstance(divisor, bool) or not isinstance(divisor, int)):
-            raise TypeError(f"divisor_override must be an integer or None, got {divisor!r}")
-        if divisor is not None and not 0 < abs(divisor) < 2**31:
-            raise ValueError(f"divisor_override must not be 0 and must be within ±(2**31 - 1), got {divisor}")
-
-    @property
-    def counts_padding(self) -> bool:
-        return self.count_include_pad
-
-    @property
-    def needs_element(self) -> bool:
-        return not self.count_include_pad and self.divisor_override is None
-
-    def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
-        return xp.sum(xp.where(valid, windows, 0), axis=-1)
-
-    def finish(self, reduced: Any, count: Any, xp: Any) -> Any:
-        return reduced / (count if self.divisor_override is None else self.divisor_override)
-
-
-@dataclass(frozen=True)
-class Lp(Operator):
-    """y = (Σ |xᵢ|ᵖ)^(1/p), p ≥ 1: the p-norm of the window, its largest element factored out against overflow.
-
-    Gradient: sgn(xᵢ)·(|xᵢ|/y)^(p−1), 0 where y = 0. Source: Gulcehre et al. 2014, arXiv 1311.1780.
-
-    Args:
-        p: the power; 1 sums magnitudes, 2 is the Euclidean norm; large p tends to the greatest magnitude.
-
-    >>> import anypool as ap
-    >>> ap.pool([3.0, -4.0, 0.0, 0.0], ap.Lp(2), ap.Sliding(2), axes=0)
-    array([5., 0.])
-    """
-
-    p: float = 2.0
-
-    separable = True
-    needs_element = False
-
-    def __post_init__(self) -> None:
-        if isinstance(self.p, bool) or not isinstance(self.p, int | float):
-            raise TypeError(f"p must be a number, got {self.p!r}")
-        if not 1 <= self.p < float("inf"):
-            raise ValueError(f"p must be at least 1 and finite, got {self.p}")
-
-    def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
-        # A zero adds nothing and has no slope, whatever a framework says of |x| and its powers at 0; the branches that
-        # are not taken must be smooth.
-        counts = valid & (windows != 0)
-        size = xp.where(counts, xp.abs(windows), 0)
-        largest = xp.constant(xp.max(size, axis=-1, keepdims=True))
-        finite = (largest > 0) & (largest < float("inf"))
-        scale = xp.where(finite, largest, 1)
-        power = xp.where(counts, size / scale, 1) ** self.p
-        total = xp.sum(xp.where(counts, power, 0), axis=-1)
-        root = xp.where(total > 0, total, 1) ** (1 / self.p) * scale[..., 0]
-        return xp.where(total > 0, root, total)
-
-
-OPERATORS = {"max": Max, "min": Min, "average": Average, "sum": Sum, "lp": Lp}
-"""The operators by name."""
-
-
-def operator_for(operator: Any) -> Operator:
-    """The operator, given as one or by its name."""
-    if isinstance(operator, Operator):
-        return operator
-    if isinstance(operator, str) and operator in OPERATORS:
-        return OPERATORS[operator]()
-    if isinstance(operator, str):
-        raise ValueError(f"operator must be one of {', '.join(map(repr, OPERATORS))}, got {operator!r}")
-    raise TypeError(f"operator must be an anypool operator such as anypool.Max(), or its name, got {operator!r}")
-
-
-def wide(dtype: str) -> str:
-    """The float to accumulate in: at least float32."""
-    return "float32" if dtype in HALF_PRECISION else dtype
+def _is_array(value: Any) -> bool:
+    """Whether a parameter is an array: what has a shape, but NumPy's scalars and arrays of one number."""
+    return value is ARRAY or (
+        hasattr(value, "shape") and not (isinstance(value, np.generic | np.ndarray) and value.ndim == 0)
+    )

@@ -19,21 +19,21 @@ CHANNELS = 32
 
 
 @dataclass(frozen=True)
-class Few:
-    """Up to how many elements, of all windows together: without a gradient to come, and with one."""
+class SizeLimit:
+    """Up to how many elements, of all windows together: in inference, and in training."""
 
     rows: tuple[float, float] = (0, 2**11)
     """Of tensors in row-major order, or in any other but the next."""
     channels_last: tuple[float, float] | None = None
     """Of channels-last images."""
 
-    def hold(self, x: Tensor, overlap: float) -> tuple[bool, bool]:
+    def is_below(self, x: Tensor, overlap: float) -> tuple[bool, bool]:
         """Whether x, whose elements lie in so many windows each, has so few, in either case."""
         limits, images = self.rows, x.dim() == 4 and not x.is_contiguous()
         if self.channels_last and images and x.shape[1] >= CHANNELS:
             limits = self.channels_last if x.is_contiguous(memory_format=torch.channels_last) else limits
-        without, learning = (0 < x.numel() * overlap <= limit for limit in limits)
-        return without, learning
+        inference, training = (0 < x.numel() * overlap <= limit for limit in limits)
+        return inference, training
 
 
 NEVER = (False, False)
@@ -44,18 +44,18 @@ class Native:
     """An operator of torch that takes a tensor, the arguments of an operator, and of a window."""
 
     call: Callable[[Tensor, Any, Any], Tensor]
-    few: Few = Few()
-    whole: Few | None = None
-    """As `few`, where all of an image goes into one output."""
+    limit: SizeLimit = SizeLimit()
+    whole: SizeLimit | None = None
+    """As `limit`, where all of an image goes into one output."""
 
     def is_faster(self, x: Tensor, rank: int, window: Any) -> tuple[bool, bool]:
-        """Whether it means the same and is faster: without a gradient to come, and with one."""
+        """Whether it means the same and is faster: in inference, and in training."""
         if x.dtype not in (torch.float32, torch.float64) or not rank < x.dim() <= rank + 2:
             return NEVER
         if len(window) == 1:
-            few = self.whole if self.whole and window[0] in (1, (1,) * rank) else self.few
-            return few.hold(x, 1.0)
-        return self.few.hold(x, _overlap(rank, *window))
+            limit = self.whole if self.whole and window[0] in (1, (1,) * rank) else self.limit
+            return limit.is_below(x, 1.0)
+        return self.limit.is_below(x, _overlap(rank, *window))
 
 
 def _overlap(rank: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> float:
@@ -89,18 +89,18 @@ def _average(function: Callable[..., Tensor], settings: int = 2) -> Callable[[Te
 
 
 MAX_1D = Native(_windowed(torch.max_pool1d))
-MAX_2D = Native(_windowed(torch.max_pool2d), Few(rows=(0, 2**14), channels_last=(0, 2**16)))
+MAX_2D = Native(_windowed(torch.max_pool2d), SizeLimit(rows=(0, 2**14), channels_last=(0, 2**16)))
 MAX_3D = Native(_windowed(torch.max_pool3d))
 AVERAGE_1D = Native(_average(torch.avg_pool1d, settings=1))
-AVERAGE_2D = Native(_average(F.avg_pool2d), Few(rows=(0, 2**14), channels_last=(0, 2**18)))
+AVERAGE_2D = Native(_average(F.avg_pool2d), SizeLimit(rows=(0, 2**14), channels_last=(0, 2**18)))
 AVERAGE_3D = Native(_average(F.avg_pool3d))
 ADAPTIVE_MAX_1D = Native(_windowed(F.adaptive_max_pool1d))
-ADAPTIVE_MAX_2D = Native(_windowed(F.adaptive_max_pool2d), Few(rows=(0, 2**15), channels_last=(0, 2**17)))
+ADAPTIVE_MAX_2D = Native(_windowed(F.adaptive_max_pool2d), SizeLimit(rows=(0, 2**15), channels_last=(0, 2**17)))
 ADAPTIVE_MAX_3D = Native(_windowed(F.adaptive_max_pool3d))
 ADAPTIVE_AVERAGE_1D = Native(_windowed(F.adaptive_avg_pool1d))
 ADAPTIVE_AVERAGE_2D = Native(
     _windowed(F.adaptive_avg_pool2d),
-    Few(channels_last=(2**17, 2**17)),
-    whole=Few(rows=(0, 2**17), channels_last=(0, 2**11)),
+    SizeLimit(channels_last=(2**17, 2**17)),
+    whole=SizeLimit(rows=(0, 2**17), channels_last=(0, 2**11)),
 )
 ADAPTIVE_AVERAGE_3D = Native(_windowed(F.adaptive_avg_pool3d))

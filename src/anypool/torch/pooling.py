@@ -12,14 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anypool.adapters import Adapter
+from anypool import calls
+from anypool.adapters.base import Adapter
 from anypool.adapters.torch import eager
 from anypool.adapters.torch.adapter import ADAPTER, is_plain
-from anypool.definition import Pooling
-from anypool.functional import decide, max_unpool, run
+from anypool.arguments import per_axis
 from anypool.operators import Average, Lp, Max, Min, Operator
+from anypool.pooling import Pooling, cleared_with_caches, decide
 from anypool.torch.native import NEVER, Native
-from anypool.windows import Adaptive, Global, Sliding, per_axis
+from anypool.windows import Adaptive, Global, Sliding
 
 AXES = {1: (-1,), 2: (-2, -1), 3: (-3, -2, -1)}
 """The pooled axes by their number: the last ones."""
@@ -35,44 +36,47 @@ def pool(
     if is_plain(x):
         key = rank, operator, window, return_indices, x.shape, x.stride(), x.dtype
         try:
-            bound, few = _KNOWN.get(key) or _know(x, key, native)
+            compiled, is_small = _CACHE.get(key) or _cache(x, key, native)
         except (RuntimeError, TypeError, ValueError):  # what is wrong is told below
-            bound = None
-        if bound is not None:
-            learns = x.requires_grad and _learning()
-            if native is not None and few[learns]:
+            compiled = None
+        if compiled is not None:
+            needs_grad = x.requires_grad and _grad_enabled()
+            if native is not None and is_small[needs_grad]:
                 return native.call(x, operator, window)
-            return eager.run_bound(x, bound) if learns or return_indices else bound.values(x)
+            return eager.run_compiled(x, compiled) if needs_grad or return_indices else compiled.values(x)
     return ADAPTER.call(_pool, x, rank, operator, window, return_indices)
 
 
-_learning = torch.is_grad_enabled
+_grad_enabled = torch.is_grad_enabled
 
-Known = tuple[eager.Bound | None, tuple[bool, bool]]
-"""The kernel, if there is one, and whether torch's own operator is faster: without a gradient to come, and with one."""
-_KNOWN: dict[Any, Known] = {}
-_MOST_KNOWN = 4096
+Cached = tuple[eager.CompiledPooling | None, tuple[bool, bool]]
+"""The kernel, if there is one, and whether torch's own operator is faster: in inference, and in training."""
+_CACHE: dict[Any, Cached] = {}
+_LARGEST_CACHE = 4096
 
 
-def _know(x: Tensor, key: tuple[Any, ...], native: Native | None) -> Known:
-    """What there is for tensors like x, remembered by all that it depends on."""
+def _cache(x: Tensor, key: tuple[Any, ...], native: Native | None) -> Cached:
+    """What there is for tensors like x, cached by all that it depends on."""
     rank, operator, window, return_indices = key[:4]
     pooling = _decided(ADAPTER, x, rank, operator, window, return_indices)
-    known: Known = None, NEVER
+    known: Cached = None, NEVER
     if eager.refusal(pooling) is None:
-        few = NEVER if native is None or return_indices else native.is_faster(x, rank, window)
-        known = eager.bound(x, pooling), few
-    if len(_KNOWN) >= _MOST_KNOWN:
-        _KNOWN.clear()
-    _KNOWN[key] = known
+        is_small = NEVER if native is None or return_indices else native.is_faster(x, rank, window)
+        known = eager.compiled_for(x, pooling), is_small
+    if len(_CACHE) >= _LARGEST_CACHE:
+        _CACHE.clear()
+    _CACHE[key] = known
     return known
+
+
+cleared_with_caches(_CACHE.clear)
 
 
 def _pool(adapter: Adapter, x: Any, rank: int, operator: Any, window: Any, return_indices: bool) -> Any:
     if not isinstance(x, Tensor):
         raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
     x = adapter.array(x)
-    return run(adapter, x, _decided(adapter, x, rank, operator, window, return_indices))
+    return calls.run(adapter, x, _decided(adapter, x, rank, operator, window, return_indices))
 
 
 def _decided(adapter: Adapter, x: Tensor, rank: int, operator: Any, window: Any, return_indices: bool) -> Pooling:
@@ -128,7 +132,7 @@ def unpool(
 ) -> Tensor:
     """Pooled values back in their places; `output_size` is near the default, as in torch, and may hold all axes."""
     if output_size is None:
-        return max_unpool(x, indices, kernel_size, stride, padding, axes=AXES[rank])
+        return _unpool(x, indices, kernel_size, stride, padding, None, AXES[rank])
     sizes: Any = per_axis("output_size", tuple(output_size)[-rank:], 1)
     if len(output_size) not in (rank, x.dim()):
         raise ValueError(f"output_size must have {rank} or {x.dim()} entries, got {tuple(output_size)}")
@@ -140,4 +144,8 @@ def unpool(
             raise ValueError(
                 f"output_size must be within one stride of {usual}, what this window gives, got {tuple(output_size)}"
             )
-    return max_unpool(x, indices, kernel_size, stride, padding, sizes, axes=AXES[rank])
+    return _unpool(x, indices, kernel_size, stride, padding, sizes, AXES[rank])
+
+
+def _unpool(x: Tensor, indices: Tensor, *arguments: Any) -> Tensor:
+    return ADAPTER.call(calls.max_unpool, x, indices, *arguments)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from anypool.adapters import Adapter
+from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.jax import rules, steps
-from anypool.definition import Pooling
-from anypool.operators import FLOATS, INTEGERS, Average, Defaults, Max, Min, Sum
-from anypool.windows import AdaptiveAxis, AxisPlan, Sliding, SlidingAxis, is_known
+from anypool.arguments import FLOATS, INTEGERS, is_known
+from anypool.operators import Average, Defaults, Max, Min, Sum
+from anypool.plans import AdaptiveAxis, AxisPlan, SlidingAxis
+from anypool.pooling import Pooling, counted, end_padding
+from anypool.windows import Sliding
 
 MOST_PIECES = 64
 
-WITHOUT_X64 = Defaults(floating="float32", signed="int32", unsigned="uint32")
+WITHOUT_X64 = Defaults(floating="float32", signed="int32", unsigned="uint32", widest="float32")
 WITH_X64 = Defaults(floating="float64", signed="int64", unsigned="uint64")
 
 
@@ -28,17 +31,27 @@ class Namespace:
     any = staticmethod(jnp.any)
     arange = staticmethod(jnp.arange)
     asarray = staticmethod(jnp.asarray)
+    broadcast_to = staticmethod(jnp.broadcast_to)
     concat = staticmethod(jnp.concatenate)
-    constant = staticmethod(lax.stop_gradient)
+    exp = staticmethod(jnp.exp)
     expand_dims = staticmethod(jnp.expand_dims)
+    isfinite = staticmethod(jnp.isfinite)
     isnan = staticmethod(jnp.isnan)
+    log = staticmethod(jnp.log)
     max = staticmethod(jnp.max)
+    max_of_all = staticmethod(jnp.max)
+    maximum = staticmethod(jnp.maximum)
     min = staticmethod(jnp.min)
+    minimum = staticmethod(jnp.minimum)
     moveaxis = staticmethod(jnp.moveaxis)
     reshape = staticmethod(jnp.reshape)
     round = staticmethod(jnp.rint)
     shape = staticmethod(jnp.shape)
+    sign = staticmethod(jnp.sign)
+    sort = staticmethod(jnp.sort)
+    sqrt = staticmethod(jnp.sqrt)
     squeeze = staticmethod(jnp.squeeze)
+    stop_gradient = staticmethod(lax.stop_gradient)
     sum = staticmethod(jnp.sum)
     transpose = staticmethod(jnp.transpose)
     where = staticmethod(jnp.where)
@@ -60,6 +73,18 @@ class Namespace:
         return jnp.asarray(jnp.inf if x.dtype.name in FLOATS else jnp.iinfo(x.dtype).max, x.dtype)
 
     @staticmethod
+    def astype_like(x: Any, other: Any) -> jax.Array:
+        return x.astype(other.dtype)
+
+    @staticmethod
+    def index_ones_like(x: Any) -> jax.Array:
+        return jnp.ones(jnp.shape(x), jnp.result_type(int))
+
+    @staticmethod
+    def nan_like(x: Any) -> jax.Array:
+        return jnp.asarray(jnp.nan, x.dtype)
+
+    @staticmethod
     def zero(x: Any) -> jax.Array:
         return jnp.zeros((), x.dtype)
 
@@ -72,7 +97,7 @@ class Namespace:
         return jnp.take(x, places, axis=axis, mode="clip")
 
     @staticmethod
-    def take_along_last(x: Any, places: Any) -> jax.Array:
+    def take_along_axis(x: Any, places: Any) -> jax.Array:
         if is_known(x.shape[-1]) and places.shape[-1] == 1 and not all(map(is_known, x.shape)):
             # Where a length is unknown, a gather would have to know that it is not 0.
             here = jnp.arange(x.shape[-1]) == places
@@ -80,39 +105,19 @@ class Namespace:
         return jnp.take_along_axis(x, places, axis=-1, mode="clip")
 
     @staticmethod
-    def latest(places: Any, size: int) -> jax.Array:
+    def scatter_last(places: Any, size: int) -> jax.Array:
         """For places (rows, sources): the last source of each of `size` places in its row, −1 where there is none."""
         rows, sources = places.shape
         nowhere = jnp.full((rows, size), -1, jnp.result_type(int))
         return nowhere.at[jnp.arange(rows)[:, None], places].max(jnp.arange(sources)[None, :], mode="drop")
 
 
-class Jax(Adapter):
-    name = "JAX"
-    order = ("framework", "definition")
+class Framework(Implementation):
+    """`lax.reduce_window` and what is made of JAX's own operations, with derivatives of their own."""
 
-    @property
-    def defaults(self) -> Defaults:
-        return WITH_X64 if jax.config.jax_enable_x64 else WITHOUT_X64
+    name = "framework"
 
-    def namespace(self, x: Any) -> type[Namespace]:
-        return Namespace
-
-    def choose(self, impl: str, x: Any, pooling: Pooling) -> str:
-        if jax.dtypes.canonicalize_dtype(pooling.result).name != pooling.result:
-            raise ValueError(
-                f"dtype {pooling.result} needs 64 bits, which JAX has with jax.config.update('jax_enable_x64', True)"
-            )
-        positions = math.prod(plan.length for plan in pooling.plan) if pooling.return_indices else 0
-        if is_known(positions) and positions > jnp.iinfo(jnp.result_type(int)).max:
-            raise ValueError(
-                f"return_indices=True: {positions} positions need jax.config.update('jax_enable_x64', True)"
-            )
-        return super().choose(impl, x, pooling)
-
-    def refusal(self, implementation: str, x: Any, pooling: Pooling) -> str | None:
-        if implementation != "framework":
-            return super().refusal(implementation, x, pooling)
+    def refusal(self, x: Any, pooling: Pooling) -> str | None:
         if not isinstance(pooling.operator, Max | Min | Sum | Average):
             return f"JAX has no operation for {type(pooling.operator).__name__}"
         if not all(_is_known(plan) or _may_be_short(plan, pooling) for plan in pooling.plan):
@@ -125,9 +130,7 @@ class Jax(Adapter):
             return "the output or an axis is empty"
         return None
 
-    def run(self, implementation: str, x: Any, pooling: Pooling) -> Any:
-        if implementation != "framework":
-            return super().run(implementation, x, pooling)
+    def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         operator, windows = pooling.operator, _windows(pooling)
         x = x.astype(pooling.accumulator)
         known = all(map(_is_known, pooling.plan))
@@ -139,10 +142,37 @@ class Jax(Adapter):
         if known:
             values = rules.total(x, counts, windows, operator, whole)
         else:
-            values = operator.finish(rules.fold(x, windows, steps.SUM), whole, Namespace)
+            values = operator.finish((rules.fold(x, windows, steps.SUM),), whole, Namespace)
         if pooling.result in INTEGERS and pooling.accumulator in FLOATS:
             values = jnp.rint(values)
         return values.astype(pooling.result)
+
+
+class Jax(Adapter):
+    name = "JAX"
+
+    def __init__(self) -> None:
+        framework = Framework(self)
+        self.implementations = (framework, Lifted(framework), Definition(self))
+
+    @property
+    def defaults(self) -> Defaults:
+        return WITH_X64 if jax.config.jax_enable_x64 else WITHOUT_X64
+
+    def namespace(self, x: Any) -> type[Namespace]:
+        return Namespace
+
+    def choose(self, impl: str, x: Any, pooling: Pooling) -> Implementation:
+        if jax.dtypes.canonicalize_dtype(pooling.result).name != pooling.result:
+            raise ValueError(
+                f"dtype {pooling.result} needs 64 bits, which JAX has with jax.config.update('jax_enable_x64', True)"
+            )
+        positions = math.prod(plan.length for plan in pooling.plan) if pooling.return_indices else 0
+        if is_known(positions) and positions > jnp.iinfo(jnp.result_type(int)).max:
+            raise ValueError(
+                f"return_indices=True: {positions} positions need jax.config.update('jax_enable_x64', True)"
+            )
+        return super().choose(impl, x, pooling)
 
     def largest(self, indices: Any) -> tuple[int, int] | None:
         if isinstance(indices, jax.core.Tracer) or not indices.size:
@@ -160,11 +190,10 @@ def _windows(pooling: Pooling) -> steps.Windows:
             windows.append(steps.Pieces(axis, pieces))
         elif not _is_known(plan):
             assert isinstance(plan, SlidingAxis)
-            windows.append(steps.Along(axis, plan.width, plan.stride, plan.step))
+            windows.append(steps.Along(axis, plan.kernel_size, plan.stride, plan.dilation))
         elif isinstance(plan, SlidingAxis):
-            reach = plan.step * (plan.width - 1) + 1
-            after = (plan.outputs - 1) * plan.stride + reach - plan.length - plan.before
-            windows.append(steps.Along(axis, plan.width, plan.stride, plan.step, plan.before, after))
+            after = end_padding(plan)
+            windows.append(steps.Along(axis, plan.kernel_size, plan.stride, plan.dilation, plan.pad_before, after))
         else:
             windows.append(steps.Along(axis, plan.length, plan.length))
     return tuple(windows)
@@ -179,8 +208,8 @@ def _may_be_short(plan: AxisPlan, pooling: Pooling) -> bool:
 
     Then the definition cannot be traced, and reduce_window can, with JAX's own derivative.
     """
-    inside = isinstance(plan, SlidingAxis) and is_known(plan.before) and plan.before == plan.after == 0
-    if not inside or pooling.return_indices or plan.width > steps.ALONG_ONE_AXIS:
+    inside = isinstance(plan, SlidingAxis) and is_known(plan.pad_before) and plan.pad_before == plan.pad_after == 0
+    if not inside or pooling.return_indices or plan.kernel_size > steps.ALONG_ONE_AXIS:
         return False
     if isinstance(pooling.window, Sliding) and pooling.window.ceil_mode:
         return False
@@ -192,7 +221,7 @@ def _may_be_short(plan: AxisPlan, pooling: Pooling) -> bool:
 
 def _overhangs(plan: AxisPlan) -> bool:
     """Whether a window reaches past the axis."""
-    return isinstance(plan, SlidingAxis) and bool((plan.clipped()[1] < plan.width).any())
+    return isinstance(plan, SlidingAxis) and bool((plan.clipped()[1] < plan.kernel_size).any())
 
 
 def _counts(pooling: Pooling) -> tuple[int, tuple[jax.Array, ...]]:
@@ -200,9 +229,9 @@ def _counts(pooling: Pooling) -> tuple[int, tuple[jax.Array, ...]]:
     whole, counts = 1, []
     for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
         if not _is_known(plan):
-            whole = whole * plan.width
+            whole = whole * plan.kernel_size
             continue
-        count = plan.padded_counts() if pooling.operator.counts_padding else plan.clipped()[1]
+        count = counted(plan, pooling.operator)
         if (count == count[:1]).all():
             whole = whole * int(count[0])
         else:

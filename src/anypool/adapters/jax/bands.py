@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from anypool.adapters.jax.steps import Along, Windows
-from anypool.windows import is_known
+from anypool.arguments import is_known
 
 LARGE = 2**29
 """Bytes from which an array is pooled in bands."""

@@ -34,8 +34,8 @@ from anypool.adapters.jax.steps import (
     padded,
     steps,
 )
+from anypool.arguments import is_known
 from anypool.operators import Operator
-from anypool.windows import is_known
 
 TANGENTS_ONE_BY_ONE = 128
 """Elements along an axis, at most, whose tangents are summed one by one."""
@@ -210,7 +210,7 @@ def _selected_jvp(windows: Windows, primals: Any, tangents: Any) -> tuple[Any, A
 
 
 def _finished(x: Any, counts: tuple[Any, ...], windows: Windows, operator: Operator, whole: int) -> Any:
-    return operator.finish(_values(x, windows, SUM), math.prod(counts, start=whole), jnp)
+    return operator.finish((_values(x, windows, SUM),), math.prod(counts, start=whole), jnp)
 
 
 _total = jax.custom_jvp(_finished, nondiff_argnums=(2, 3, 4))
@@ -224,7 +224,7 @@ def _total_jvp(windows: Windows, operator: Operator, whole: int, primals: Any, t
     def linear(counts: Any, tangents: Any, windows: Windows) -> Any:
         for step in folds(windows):
             tangents = _tangents_summed(step, tangents)
-        return operator.finish(tangents, math.prod(counts, start=whole), jnp)
+        return operator.finish((tangents,), math.prod(counts, start=whole), jnp)
 
     banded = bands(x, windows)
     if banded is None:

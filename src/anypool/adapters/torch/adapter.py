@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from anypool import definition
-from anypool.adapters import Adapter
-from anypool.adapters.torch import aten, eager, library, norms
-from anypool.definition import Pooling
-from anypool.operators import DTYPES, Defaults, Lp
+from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
+from anypool.adapters.torch import aten, eager, library
+from anypool.arguments import DTYPES
+from anypool.operators import Defaults, Sum
+from anypool.pooling import Pooling
 
 NAMES = {getattr(torch, name): name for name in DTYPES}
 """The dtypes that pool, and their names."""
@@ -29,11 +30,18 @@ class Namespace:
     """torch's functions for tensors on one device, under NumPy's names."""
 
     abs = staticmethod(torch.abs)
+    broadcast_to = staticmethod(torch.broadcast_to)
+    exp = staticmethod(torch.exp)
+    isfinite = staticmethod(torch.isfinite)
+    log = staticmethod(torch.log)
+    max_of_all = staticmethod(torch.amax)
+    sign = staticmethod(torch.sign)
+    sqrt = staticmethod(torch.sqrt)
     isnan = staticmethod(torch.isnan)
     reshape = staticmethod(torch.reshape)
     round = staticmethod(torch.round)
     transpose = staticmethod(torch.permute)
-    constant = staticmethod(torch.detach)
+    stop_gradient = staticmethod(torch.detach)
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -63,6 +71,30 @@ class Namespace:
     @staticmethod
     def min(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
         return torch.amin(x, axis, keepdim=keepdims)
+
+    @staticmethod
+    def maximum(x: Tensor, y: Any) -> Tensor:
+        return torch.maximum(x, y) if isinstance(y, Tensor) else torch.clamp(x, min=y)
+
+    @staticmethod
+    def minimum(x: Tensor, y: Any) -> Tensor:
+        return torch.minimum(x, y) if isinstance(y, Tensor) else torch.clamp(x, max=y)
+
+    @staticmethod
+    def sort(x: Tensor) -> Tensor:
+        return torch.sort(x, dim=-1, stable=True).values
+
+    @staticmethod
+    def astype_like(x: Tensor, other: Tensor) -> Tensor:
+        return x.to(other.dtype)
+
+    @staticmethod
+    def index_ones_like(x: Tensor) -> Tensor:
+        return torch.ones_like(x, dtype=torch.int64)
+
+    @staticmethod
+    def nan_like(x: Tensor) -> Tensor:
+        return torch.full((), float("nan"), dtype=x.dtype, device=x.device)
 
     @staticmethod
     def sum(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
@@ -118,10 +150,10 @@ class Namespace:
         return torch.index_select(x, axis, places)
 
     @staticmethod
-    def take_along_last(x: Tensor, places: Tensor) -> Tensor:
+    def take_along_axis(x: Tensor, places: Tensor) -> Tensor:
         return torch.gather(x, -1, places)
 
-    def latest(self, places: Tensor, size: int) -> Tensor:
+    def scatter_last(self, places: Tensor, size: int) -> Tensor:
         """For places (rows, sources): the last source of each of `size` places in its row, −1 where there is none."""
         rows, sources = places.shape
         latest = torch.full((rows, size), -1, dtype=torch.int64, device=self.device)
@@ -164,10 +196,6 @@ def _traced(x: Tensor) -> bool:
     return type(x) not in PLAIN or _dispatching() > 0 or _tracing() is not None
 
 
-def _kernel_refusal(pooling: Pooling) -> str | None:
-    return (norms if isinstance(pooling.operator, Lp) else eager).refusal(pooling)
-
-
 def _in_order(x: Tensor, layout: eager.Order) -> Tensor:
     """x in this memory order."""
     if layout is None:
@@ -175,9 +203,101 @@ def _in_order(x: Tensor, layout: eager.Order) -> Tensor:
     return x.permute(layout).contiguous().permute(eager.places(layout))
 
 
+TRANSFORMED = "under torch.func transforms and in forward mode the definition is what differentiates"
+
+
+def _is_onnx_export() -> bool:
+    return torch.onnx.is_in_onnx_export() and torch.compiler.is_exporting()
+
+
+class Onnx(Implementation):
+    """ONNX's own nodes, while torch.onnx exports a program."""
+
+    name = "framework"
+
+    def refusal(self, x: Tensor, pooling: Pooling) -> str | None:
+        if not _is_onnx_export():
+            return "no program is exported to ONNX"
+        from anypool.adapters.torch import onnx
+
+        return onnx.refusal(pooling)
+
+    def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        from anypool.adapters.torch import onnx
+
+        return onnx.run(x, pooling)
+
+
+class Kernel(Implementation):
+    """The compiled kernels: at once, or as operators of a traced program."""
+
+    name = "kernel"
+
+    def refusal(self, x: Tensor, pooling: Pooling) -> str | None:
+        if not x.is_cpu:
+            return f"kernels run on CPU tensors, x is on {x.device}"
+        if _transformed(x):
+            return TRANSFORMED
+        if _tracing() is not None or _is_onnx_export():
+            return "TorchScript and ONNX programs are for machines that may know torch's operators alone"
+        return eager.refusal(pooling)
+
+    def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        return library.run(x, pooling) if _traced(x) else eager.run(x, pooling)
+
+    def run_into(self, out: Any, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        adapter = self.adapter
+        adapter.check_out(out, pooling.output_shape, pooling.result)
+        adapter.check_writable(out, x)
+        apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
+        if apart and out.is_contiguous() and not (out.is_neg() or pooling.return_indices or _traced(x)):
+            return eager.values_into(out, x, pooling)
+        return super().run_into(out, x, pooling, parameters)
+
+
+class Aten(Implementation):
+    """torch's own operators."""
+
+    name = "framework"
+
+    def refusal(self, x: Tensor, pooling: Pooling) -> str | None:
+        if _transformed(x):
+            return TRANSFORMED
+        if _is_onnx_export():
+            return "ONNX exporters do not know all of torch's operators"
+        return aten.refusal(x, pooling)
+
+    def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        return aten.run(x, pooling)
+
+
+class SignedDefinition(Definition):
+    """The definition; of the unsigned integers that torch stores but hardly computes in, in int64."""
+
+    def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        if pooling.accumulator not in SAME_BITS:
+            return super().run(x, pooling, parameters)
+        return self.adapter.in_order_of(x, self._run_unsigned(x, pooling, parameters))
+
+    def _run_unsigned(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        """Order statistics and sums of unsigned integers, in int64: order by a map that keeps it, sums modulo 2⁶⁴."""
+        orders = not isinstance(pooling.operator, Sum)
+        flip = torch.iinfo(torch.int64).min if orders and pooling.dtype == "uint64" else 0
+        signed = (x.view(torch.int64) if x.dtype is torch.uint64 else x.to(torch.int64)) ^ flip
+        inner = replace(pooling, dtype="int64", accumulator="int64", result="int64", memo={})
+        result = definition.pool(signed, inner, parameters, self.adapter.namespace(x))
+        values, *indices = result if pooling.return_indices else (result,)
+        values = values ^ flip
+        values = values.view(torch.uint64) if pooling.result == "uint64" else values.to(getattr(torch, pooling.result))
+        return (values, *indices) if pooling.return_indices else values
+
+
 class Torch(Adapter):
     name = "PyTorch"
-    order = ("kernel", "framework", "definition")
+
+    def __init__(self) -> None:
+        kernel, native = Kernel(self), Aten(self)
+        self.implementations = (Onnx(self), kernel, Lifted(kernel), native, Lifted(native), SignedDefinition(self))
 
     @property
     def defaults(self) -> Defaults:
@@ -216,77 +336,29 @@ class Torch(Adapter):
     def namespace(self, x: Tensor) -> Namespace:
         return _namespace(x.device)
 
-    def choose(self, impl: str, x: Tensor, pooling: Pooling) -> str:
-        if impl == "auto" and x.is_cpu and _kernel_refusal(pooling) is None and not _transformed(x):
-            return "kernel"
-        return super().choose(impl, x, pooling)
-
-    def refusal(self, implementation: str, x: Tensor, pooling: Pooling) -> str | None:
-        if implementation == "definition":
-            return None
-        if _transformed(x):
-            return "under torch.func transforms and in forward mode the definition is what differentiates"
-        if implementation == "framework":
-            return aten.refusal(x, pooling)
-        if x.device.type != "cpu":
-            return f"kernels run on CPU tensors, x is on {x.device}"
-        return _kernel_refusal(pooling)
-
-    def run(self, implementation: str, x: Tensor, pooling: Pooling) -> Any:
-        watched = _traced(x)
-        if watched and torch.onnx.is_in_onnx_export() and torch.compiler.is_exporting():
-            from anypool.adapters.torch import onnx
-
-            result = onnx.run(x, pooling)
-            if result is not None:
-                return result
-            implementation = "definition" if implementation == "kernel" else implementation
-        if implementation == "kernel" and torch._C._get_tracing_state() is not None:
-            # TorchScript, and what Keras exports through it, is for machines that may know torch's operators alone.
-            implementation = "framework" if aten.refusal(x, pooling) is None else "definition"
-        if implementation == "framework":
-            return aten.run(x, pooling)
-        if implementation == "kernel" and not isinstance(pooling.operator, Lp):
-            return library.run(x, pooling) if watched else eager.run(x, pooling)
-        if implementation == "kernel" and not watched:
-            return norms.run(x, pooling)
-        unsigned = pooling.accumulator in SAME_BITS
-        result = self._run_unsigned(x, pooling) if unsigned else definition.pool(x, pooling, self.namespace(x))
+    def in_order_of(self, x: Tensor, result: Any) -> Any:
         if _transformed(x):
             return result
         layout = eager.order(x)
-        if pooling.return_indices:
-            return _in_order(result[0], layout), _in_order(result[1], layout)
-        return _in_order(result, layout)
+        return (
+            tuple(_in_order(each, layout) for each in result)
+            if isinstance(result, tuple)
+            else _in_order(result, layout)
+        )
 
-    def _run_unsigned(self, x: Tensor, pooling: Pooling) -> Any:
-        """Max, min and sums of unsigned integers, in int64: extremes by a map that keeps order, sums modulo 2⁶⁴."""
-        flip = torch.iinfo(torch.int64).min if pooling.operator.selects and pooling.dtype == "uint64" else 0
-        signed = (x.view(torch.int64) if x.dtype is torch.uint64 else x.to(torch.int64)) ^ flip
-        inner = replace(pooling, dtype="int64", accumulator="int64", result="int64")
-        result = definition.pool(signed, inner, self.namespace(x))
-        values, *indices = result if pooling.return_indices else (result,)
-        values = values ^ flip
-        values = values.view(torch.uint64) if pooling.result == "uint64" else values.to(getattr(torch, pooling.result))
-        return (values, *indices) if pooling.return_indices else values
+    writable = True
 
     def is_array(self, x: Any) -> bool:
         return isinstance(x, Tensor)
 
-    def run_into(self, out: Any, implementation: str, x: Tensor, pooling: Pooling) -> Any:
-        self.check_out(out, pooling.output_shape, pooling.result)
+    def check_writable(self, out: Tensor, x: Tensor) -> None:
         if out.device != x.device:
             raise ValueError(f"out must be on x's device, {x.device}, got {out.device}")
         if torch.is_grad_enabled() and (x.requires_grad or out.requires_grad):
             raise ValueError("out= has no gradient, but x or out requires one: use torch.no_grad(), or leave out= away")
-        apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
-        plain = out.is_contiguous() and not (out.is_neg() or pooling.return_indices or _traced(x))
-        if implementation == "kernel" and apart and plain and not isinstance(pooling.operator, Lp):
-            return eager.values_into(out, x, pooling)
-        result = self.run(implementation, x, pooling)
-        values, indices = result if pooling.return_indices else (result, None)
+
+    def write(self, out: Tensor, values: Tensor) -> None:
         out.copy_(values)
-        return (out, indices) if pooling.return_indices else out
 
     def unpool(self, x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
         if indices.device != x.device:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anypool.definition import Pooling
-from anypool.operators import FLOATS, HALF_PRECISION, Average, Max, Min, Sum
-from anypool.windows import AdaptiveAxis, AxisPlan, Plan, SlidingAxis, WholeAxis
+from anypool.arguments import FLOATS, HALF_PRECISION
+from anypool.operators import Average, Max, Min, Sum
+from anypool.plans import AdaptiveAxis, AxisPlan, Plan, SlidingAxis, WholeAxis
+from anypool.pooling import Pooling
 
 _SLIDING_MAX = {2: torch.max_pool2d, 3: torch.max_pool3d}
 _SLIDING_AVERAGE = {2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -48,13 +49,13 @@ def refusal(x: Tensor, pooling: Pooling) -> str | None:
 def _sliding_refusal(pooling: Pooling, plans: Sequence[SlidingAxis]) -> str | None:
     operator = pooling.operator
     if not isinstance(operator, Max | Min):
-        if any(plan.step != 1 for plan in plans):
+        if any(plan.dilation != 1 for plan in plans):
             return "torch has no dilation for averages and sums"
         if pooling.empty:
             return "torch pools no window without elements"
         if any(map(_pads_itself, plans)) and operator.needs_element and type(operator) is not Sum:
             return "torch has no asymmetric or large padding for averages"
-        if len(plans) == 3 and any(plan.width > plan.length and not _pads_itself(plan) for plan in plans):
+        if len(plans) == 3 and any(plan.kernel_size > plan.length and not _pads_itself(plan) for plan in plans):
             return "torch's average over 3 axes takes no window longer than an axis"
     if _ceil_mode(plans) is None:
         return "torch has no such number of windows"
@@ -109,19 +110,19 @@ def _sliding(images: Tensor, operator: Any, plans: Sequence[SlidingAxis]) -> Ten
     ceil_mode, extreme = bool(_ceil_mode(plans)), isinstance(operator, Max | Min)
     images = -images if type(operator) is Min else images
     if any(map(_pads_itself, plans)):
-        pairs = [side for plan in reversed(plans) for side in (plan.before, plan.after)]
+        pairs = [side for plan in reversed(plans) for side in (plan.pad_before, plan.pad_after)]
         images = F.pad(images, pairs, value=-math.inf if extreme else 0.0)
         padding = [0] * len(plans)
     else:
-        padding = [plan.before for plan in plans]
+        padding = [plan.pad_before for plan in plans]
     single = len(plans) == 1
     kernel, stride, padding, dilation = (
         [default, *sizes] if single else sizes
         for default, sizes in (
-            (1, [plan.width for plan in plans]),
+            (1, [plan.kernel_size for plan in plans]),
             (1, [plan.stride for plan in plans]),
             (0, padding),
-            (1, [plan.step for plan in plans]),
+            (1, [plan.dilation for plan in plans]),
         )
     )
     if extreme:
@@ -139,16 +140,16 @@ def _is_adaptive(plan: Plan) -> bool:
 def _cells(along: AxisPlan) -> bool:
     if not isinstance(along, SlidingAxis):
         return True
-    return (along.step, along.before, along.stride) == (
+    return (along.dilation, along.pad_before, along.stride) == (
         1,
         0,
-        along.width,
-    ) and along.length == along.outputs * along.width
+        along.kernel_size,
+    ) and along.length == along.outputs * along.kernel_size
 
 
 def _pads_itself(plan: SlidingAxis) -> bool:
     """Whether the padding is one that torch's pooling refuses, so that the array is padded first."""
-    return plan.before != plan.after or 2 * plan.before > plan.width
+    return plan.pad_before != plan.pad_after or 2 * plan.pad_before > plan.kernel_size
 
 
 def _ceil_mode(plans: Sequence[SlidingAxis]) -> bool | None:
@@ -161,9 +162,9 @@ def _ceil_mode(plans: Sequence[SlidingAxis]) -> bool | None:
 
 
 def _outputs(plan: SlidingAxis, explicit: bool, ceil_mode: bool) -> Any:
-    padded = plan.length + plan.before + plan.after
-    room = padded - plan.step * (plan.width - 1) - 1
+    padded = plan.length + plan.pad_before + plan.pad_after
+    room = padded - plan.dilation * (plan.kernel_size - 1) - 1
     if not ceil_mode:
         return room // plan.stride + 1
     outputs = -(-room // plan.stride) + 1
-    return outputs - ((outputs - 1) * plan.stride >= (padded if explicit else padded - plan.after))
+    return outputs - ((outputs - 1) * plan.stride >= (padded if explicit else padded - plan.pad_after))

@@ -1,6 +1,6 @@
-"""The compiled kernels on torch's CPU tensors, differentiable: values, winners, and gradients of any order.
+"""The compiled kernels on torch's CPU tensors, differentiable: values, offsets, and gradients of any order.
 
-A max or min saves for its gradient the offset of the winner within its window, one byte per output where windows have
+A max or min saves for its gradient the offset of its element within the window, one byte per output where windows have
 up to 256 elements; a sum or an average saves nothing.
 """
 
@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from anypool.arguments import FLOATS, is_known
 from anypool.cpu import kernels
-from anypool.definition import Pooling
-from anypool.operators import FLOATS
-from anypool.windows import SlidingAxis, is_known
+from anypool.plans import SlidingAxis
+from anypool.pooling import Pooling, once_per_pooling
 
-MOST_ORDERS = 64
-"""Memory orders of tensors that a pooling remembers at once."""
+MOST_LAYOUTS = 64
+"""Memory orders of tensors that a pooling caches at once."""
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Runs of a kernel
@@ -30,10 +30,10 @@ MOST_ORDERS = 64
 
 def refusal(pooling: Pooling) -> str | None:
     """Why the kernels cannot run this pooling; lengths may be symbols, as in a traced program."""
-    if "refusal" in vars(pooling) or (all(map(is_known, pooling.shape)) and all(map(is_known, pooling.output_shape))):
+    if kernels.refusal in pooling.memo or all(map(is_known, (*pooling.shape, *pooling.output_shape))):
         return kernels.refusal(pooling)
-    anyhow = replace(pooling, shape=(1,) * len(pooling.shape), plan=(SlidingAxis(1, 1, 1),) * len(pooling.plan))
-    return kernels.refusal(anyhow)
+    shape, plan = (1,) * len(pooling.shape), (SlidingAxis(1, 1, 1),) * len(pooling.plan)
+    return kernels.refusal(replace(pooling, shape=shape, plan=plan, memo={}))
 
 
 Order = tuple[int, ...] | None
@@ -45,7 +45,7 @@ def order(x: Tensor) -> Order:
         return None
     steps = x.stride()
     try:
-        return _remembered(steps)
+        return _cached_order(steps)
     except TypeError:  # symbols, which cannot be hashed
         return _descending(steps)
 
@@ -54,7 +54,7 @@ def _descending(steps: Sequence[Any]) -> tuple[int, ...]:
     return tuple(sorted(range(len(steps)), key=lambda axis: -steps[axis]))
 
 
-_remembered = lru_cache(maxsize=1024)(_descending)
+_cached_order = lru_cache(maxsize=1024)(_descending)
 
 
 def places(layout: Sequence[int]) -> list[int]:
@@ -82,7 +82,7 @@ def values_into(out: Tensor, x: Tensor, pooling: Pooling) -> Tensor:
     return out
 
 
-class Fresh:
+class OutputFactory:
     """New tensors of one kind, their elements whatever they are; large ones in the memory of earlier outputs."""
 
     __slots__ = ("bytes", "dtype", "shape", "steps")
@@ -109,13 +109,13 @@ def _kind(x: Tensor) -> str:
     return f"{x.dtype} of shape {tuple(x.shape)} on {x.device}"
 
 
-class Bound:
+class CompiledPooling:
     """A pooling of tensors of one memory order: decided once, and run with nothing but addresses."""
 
     def __init__(self, pooling: Pooling, steps: tuple[int, ...], layout: Order) -> None:
         self.pooling, self.steps, self.layout = pooling, steps, layout
-        self.values_like = Fresh(pooling.output_shape, layout, getattr(torch, pooling.result))
-        self.offsets_like = Fresh(pooling.output_shape, layout, offset_dtype(pooling))
+        self.values_like = OutputFactory(pooling.output_shape, layout, getattr(torch, pooling.result))
+        self.offsets_like = OutputFactory(pooling.output_shape, layout, offset_dtype(pooling))
         self.forward = kernels.bind_forward(pooling, steps, self.values_like.steps)
         self.select: kernels.Launch | None = None
         function = _Selection if pooling.operator.selects else _Linear
@@ -127,7 +127,7 @@ class Bound:
         return found
 
     def selection(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The values of a max or min, and the offsets of the winners in their windows."""
+        """The values of a max or min, and the offsets of its elements in their windows."""
         found, offsets = self.values_like(x), self.offsets_like(x)
         if self.select is None:
             self.select = kernels.bind_forward(self.pooling, self.steps, found.stride(), offsets.stride())
@@ -135,28 +135,33 @@ class Bound:
         return found, offsets
 
 
-def bound(x: Tensor, pooling: Pooling) -> Bound:
+def compiled_for(x: Tensor, pooling: Pooling) -> CompiledPooling:
     """The pooling for tensors that lie as x does."""
-    known = vars(pooling).setdefault("bound", {})
-    steps = x.stride()
+    known, steps = _compiled(pooling), x.stride()
     found = known.get(steps)
     if found is None:
         if not x.is_cpu:
             raise ValueError(f"kernels run on CPU tensors, got {_kind(x)}")
-        if len(known) >= MOST_ORDERS:
+        if len(known) >= MOST_LAYOUTS:
             known.clear()
-        found = known[steps] = Bound(pooling, steps, order(x))
+        found = known[steps] = CompiledPooling(pooling, steps, order(x))
     return found
 
 
+@once_per_pooling
+def _compiled(pooling: Pooling) -> dict[tuple[int, ...], CompiledPooling]:
+    """By strides."""
+    return {}
+
+
 def offset_dtype(pooling: Pooling) -> torch.dtype:
-    elements = math.prod(plan.width for plan in pooling.plan)
+    elements = math.prod(plan.kernel_size for plan in pooling.plan)
     return torch.uint8 if elements <= 2**8 else torch.uint16 if elements <= 2**16 else torch.uint32
 
 
 def indices(offsets: Tensor, pooling: Pooling) -> Tensor:
-    """Flat positions of the winners within the pooled axes."""
-    result = Fresh(pooling.output_shape, order(offsets), torch.int64)(offsets)
+    """Flat positions of the selected elements within the pooled axes."""
+    result = OutputFactory(pooling.output_shape, order(offsets), torch.int64)(offsets)
     kernels.indices(array(offsets), pooling, array(result))
     return result
 
@@ -175,9 +180,9 @@ class Backward:
 
     def __init__(self, pooling: Pooling, layout: Order) -> None:
         self.pooling = pooling
-        self.values_like = Fresh(pooling.output_shape, layout, getattr(torch, pooling.result))
-        self.offsets_like = Fresh(pooling.output_shape, layout, offset_dtype(pooling))
-        self.gradient_like = Fresh(pooling.shape, layout, getattr(torch, pooling.dtype))
+        self.values_like = OutputFactory(pooling.output_shape, layout, getattr(torch, pooling.result))
+        self.offsets_like = OutputFactory(pooling.output_shape, layout, offset_dtype(pooling))
+        self.gradient_like = OutputFactory(pooling.shape, layout, getattr(torch, pooling.dtype))
         self.launches: dict[Any, kernels.Launch] = {}
 
     def __call__(self, grad: Tensor, offsets: Tensor | None) -> Tensor:
@@ -185,7 +190,7 @@ class Backward:
         steps = grad.stride(), None if offsets is None else self.offsets_like.check("offsets", offsets).stride()
         launch = self.launches.get(steps)
         if launch is None:
-            if len(self.launches) >= MOST_ORDERS:
+            if len(self.launches) >= MOST_LAYOUTS:
                 self.launches.clear()
             launch = self.launches[steps] = kernels.bind_backward(self.pooling, *steps, self.gradient_like.steps)
         result = self.gradient_like(grad)
@@ -195,11 +200,17 @@ class Backward:
 
 def gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
     """The gradient of x, laid out as x was, from that of the values."""
-    known = vars(pooling).setdefault("backward", {})
+    known = _backward(pooling)
     backward = known.get(layout)
     if backward is None:
         backward = known[layout] = Backward(pooling, layout)
     return backward(grad, offsets)
+
+
+@once_per_pooling
+def _backward(pooling: Pooling) -> dict[Order, Backward]:
+    """By memory orders."""
+    return {}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -208,29 +219,29 @@ def gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Ord
 
 def run(x: Tensor, pooling: Pooling) -> Any:
     """The values, or (values, indices)."""
-    return run_bound(x, bound(x, pooling))
+    return run_compiled(x, compiled_for(x, pooling))
 
 
-def run_bound(x: Tensor, bound: Bound) -> Any:
-    if bound.differentiable is not None and x.requires_grad and torch.is_grad_enabled():
-        return bound.differentiable(x, bound)
-    if not bound.pooling.return_indices:
-        return bound.values(x)
-    found, offsets = bound.selection(x)
-    return found, indices(offsets, bound.pooling)
+def run_compiled(x: Tensor, compiled: CompiledPooling) -> Any:
+    if compiled.differentiable is not None and x.requires_grad and torch.is_grad_enabled():
+        return compiled.differentiable(x, compiled)
+    if not compiled.pooling.return_indices:
+        return compiled.values(x)
+    found, offsets = compiled.selection(x)
+    return found, indices(offsets, compiled.pooling)
 
 
 class _Selection(Function):
     """A max or min: an element of every window, and its gradient to that element."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bound: Bound) -> Any:
-        found, offsets = bound.selection(x)
-        ctx.pooling, ctx.layout = bound.pooling, bound.layout
-        if not bound.pooling.return_indices:
+    def forward(ctx: Any, x: Tensor, compiled: CompiledPooling) -> Any:
+        found, offsets = compiled.selection(x)
+        ctx.pooling, ctx.layout = compiled.pooling, compiled.layout
+        if not compiled.pooling.return_indices:
             ctx.save_for_backward(offsets)
             return found
-        numbers = indices(offsets, bound.pooling)
+        numbers = indices(offsets, compiled.pooling)
         ctx.mark_non_differentiable(numbers)
         ctx.save_for_backward(offsets, numbers)  # these too, so that torch sees if they are changed, as in its own
         return found, numbers
@@ -262,9 +273,9 @@ class _Linear(Function):
     """A sum or an average: linear, so that its gradient needs no values."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bound: Bound) -> Tensor:
-        ctx.pooling, ctx.layout = bound.pooling, bound.layout
-        return bound.values(x)
+    def forward(ctx: Any, x: Tensor, compiled: CompiledPooling) -> Tensor:
+        ctx.pooling, ctx.layout = compiled.pooling, compiled.layout
+        return compiled.values(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
@@ -288,4 +299,4 @@ class _Spread(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return _Linear.apply(grad, bound(grad, ctx.pooling)), None, None
+        return _Linear.apply(grad, compiled_for(grad, ctx.pooling)), None, None

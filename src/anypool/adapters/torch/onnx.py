@@ -10,19 +10,25 @@ import torch
 from torch import Tensor
 from torch.onnx.ops import symbolic, symbolic_multi_out
 
-from anypool.definition import Pooling
-from anypool.operators import FLOATS, Average, Lp, Max, Min, Sum
-from anypool.windows import Sliding, SlidingAxis, is_known
+from anypool.arguments import FLOATS, is_known
+from anypool.operators import Average, Lp, Max, Min, Sum
+from anypool.plans import SlidingAxis
+from anypool.pooling import Pooling
+from anypool.windows import Sliding
 
 OPSET = 18
 OPSET_WITH_DILATED_AVERAGES = 19
 
 
+def refusal(pooling: Pooling) -> str | None:
+    """Why no node of ONNX means the same; None where one does."""
+    return "ONNX has no node that means the same" if _node(pooling) is None else None
+
+
 def run(x: Tensor, pooling: Pooling) -> Any:
-    """The values, or (values, indices), by a node of ONNX; None where ONNX has none."""
+    """The values, or (values, indices), by a node of ONNX."""
     node = _node(pooling)
-    if node is None:
-        return None
+    assert node is not None
     rank = len(pooling.axes)
     last = tuple(range(-rank, 0))
     images = torch.movedim(x, pooling.axes, last)
@@ -54,7 +60,7 @@ def _call(
     if type(operator) is Min:
         results[0] = -results[0]
     if _divisor(operator) is not None:
-        results[0] = results[0] * (math.prod(plan.width for plan in pooling.plan) / _divisor(operator))
+        results[0] = results[0] * (math.prod(plan.kernel_size for plan in pooling.plan) / _divisor(operator))
     return results
 
 
@@ -86,19 +92,19 @@ def _node(pooling: Pooling) -> tuple[str, dict[str, Any]] | None:
 
 def _geometry(pooling: Pooling, plans: Sequence[SlidingAxis]) -> dict[str, Any] | None:
     """kernel_shape, strides, pads and dilations; what a last window hangs over the end is padding like another."""
-    attributes: dict[str, Any] = {"kernel_shape": [p.width for p in plans], "strides": [p.stride for p in plans]}
-    if any(plan.step > 1 for plan in plans):
-        attributes["dilations"] = [plan.step for plan in plans]
+    attributes: dict[str, Any] = {"kernel_shape": [p.kernel_size for p in plans], "strides": [p.stride for p in plans]}
+    if any(plan.dilation > 1 for plan in plans):
+        attributes["dilations"] = [plan.dilation for plan in plans]
     window = pooling.window
     if not all(is_known(plan.length) for plan in plans):
         return attributes if _pads_unknown_lengths(attributes, window, plans) else None
-    reach = [(plan.outputs - 1) * plan.stride + (plan.width - 1) * plan.step + 1 for plan in plans]
-    after = [end - plan.length - plan.before for end, plan in zip(reach, plans, strict=True)]
-    overhang = any(end > plan.after for end, plan in zip(after, plans, strict=True))
+    reach = [(plan.outputs - 1) * plan.stride + (plan.kernel_size - 1) * plan.dilation + 1 for plan in plans]
+    after = [end - plan.length - plan.pad_before for end, plan in zip(reach, plans, strict=True)]
+    overhang = any(end > plan.pad_after for end, plan in zip(after, plans, strict=True))
     if overhang and pooling.operator.counts_padding and _divisor(pooling.operator) is None:
         return None  # the divisor counts padding, but not the overhang
     # Fewer than the padding given: what no window reaches may be left away.
-    attributes["pads"] = [*(plan.before for plan in plans), *(max(end, 0) for end in after)]
+    attributes["pads"] = [*(plan.pad_before for plan in plans), *(max(end, 0) for end in after)]
     return attributes
 
 
@@ -108,7 +114,7 @@ def _pads_unknown_lengths(attributes: dict[str, Any], window: Any, plans: Sequen
     if isinstance(window.padding, str):
         attributes["auto_pad"] = {"same": "SAME_UPPER", "same_lower": "SAME_LOWER"}[window.padding]
     else:
-        attributes["pads"] = [*(plan.before for plan in plans), *(plan.after for plan in plans)]
+        attributes["pads"] = [*(plan.pad_before for plan in plans), *(plan.pad_after for plan in plans)]
     return True
 
 

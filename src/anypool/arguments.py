@@ -1,0 +1,79 @@
+"""Checks of arguments that everyone shares: an error names the argument, the value and the rule."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+HALF_PRECISION = ("float16", "bfloat16")
+FLOATS = (*HALF_PRECISION, "float32", "float64")
+UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
+INTEGERS = ("int8", "int16", "int32", "int64", *UNSIGNED)
+DTYPES = ("bool", *INTEGERS, *FLOATS)
+
+LARGEST = 2**31 - 1
+"""No size, stride, padding or dilation may exceed this, so that positions and products of two fit 64 bits."""
+
+
+def is_known(length: Any) -> bool:
+    """Whether a length is a plain integer, not a framework's symbol for one."""
+    return isinstance(length, int)
+
+
+def as_integer(name: str, value: Any, least: int) -> int:
+    """`value` as an int of at least `least`; TypeError or ValueError naming the argument, the value and the rule."""
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer or a tuple of integers, got {value!r}") from None
+    if not least <= number <= LARGEST:
+        raise ValueError(f"{name} must be between {least} and {LARGEST}, got {number}")
+    return number
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """`value` as a bool, of Python or NumPy; TypeError where it is anything else."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def as_number(name: str, value: Any) -> float:
+    """`value` as a Python int or float, of Python or NumPy; TypeError where it is anything else."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def per_axis(name: str, value: Any, least: int, optional: bool = False) -> Any:
+    """An int for every axis, or a tuple with one per axis, checked; with `optional` an entry may be None."""
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or np.shape(value) == ():
+        return as_integer(name, value, least)
+    if len(value) == 0:
+        raise ValueError(f"{name} must have one entry per pooled axis, got {value!r}")
+    return tuple(None if optional and v is None else as_integer(name, v, least) for v in value)
+
+
+def dtype_name(dtype: Any) -> str:
+    """The name of a dtype of any framework, or of a dtype's name; TypeError where pooling has no such dtype."""
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            name = None
+    if name not in DTYPES:
+        raise TypeError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    return name
+
+
+def wide(dtype: str) -> str:
+    """The float to accumulate in: at least float32."""
+    return "float32" if dtype in HALF_PRECISION else dtype

@@ -1,0 +1,135 @@
+"""One call of pooling on an array of any framework: decide, choose an implementation, run it.
+
+Adapters find these functions by their names (`CALLS`), which programs and files hold too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anypool.arguments import as_flag, is_known, per_axis
+from anypool.operators import Operator, operator_for
+from anypool.pooling import Pooling, check_dtype, decide, pooled_axes, shown
+from anypool.windows import Global, Sliding
+
+
+def pool(
+    adapter: Any,
+    x: Any,
+    operator: Any,
+    window: Any,
+    axes: Any = None,
+    return_indices: Any = False,
+    dtype: Any = None,
+    out: Any = None,
+    impl: str = "auto",
+) -> Any:
+    """`anypool.pool`; operator and window may be tuples of the arguments of `Average` and `Sliding`."""
+    x = adapter.array(x)
+    operator, arrays = split(operator)
+    pooling = decide(adapter, x, operator, window, axes, return_indices, dtype)
+    return run(adapter, x, pooling, arrays, impl, out)
+
+
+def split(operator: Any) -> tuple[Any, tuple[Any, ...]]:
+    """An operator without the arrays of its parameters, which no cache may keep, and these arrays."""
+    return operator.split() if isinstance(operator, Operator) else (operator, ())
+
+
+def run(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any] = (), impl: str = "auto", out: Any = None) -> Any:
+    """The values, or (values, indices), once all is decided."""
+    operator = pooling.operator
+    given = adapter.parameters(x, pooling, arrays) if arrays else ()
+    parameters = operator.values(given) if operator.parameters() else ()
+    implementation = adapter.choose(impl, x, pooling)
+    if out is None:
+        return implementation.run(x, pooling, parameters)
+    return implementation.run_into(out, x, pooling, parameters)
+
+
+def global_pool(
+    adapter: Any,
+    x: Any,
+    operator: Any,
+    axes: Any,
+    keepdims: Any = False,
+    return_indices: Any = False,
+    dtype: Any = None,
+    out: Any = None,
+    impl: str = "auto",
+) -> Any:
+    """`anypool.global_pool`."""
+    keepdims = as_flag("keepdims", keepdims)
+    x = adapter.array(x)
+    operator, arrays = split(operator_for(operator))
+    pooling = decide(adapter, x, operator, Global(), axes, return_indices, dtype)
+    if keepdims:
+        return run(adapter, x, pooling, arrays, impl, out)
+    xp, pooled = adapter.namespace(x), tuple(sorted(pooling.axes))
+    into = None
+    if out is not None:
+        kept = tuple(length for axis, length in enumerate(pooling.shape) if axis not in pooled)
+        adapter.check_out(out, kept, pooling.result)
+        into = xp.expand_dims(out, pooled)
+    result = run(adapter, x, pooling, arrays, impl, into)
+    values, *indices = result if return_indices else (result,)
+    values = xp.squeeze(values, pooled) if out is None else out
+    return (values, xp.squeeze(indices[0], pooled)) if return_indices else values
+
+
+def max_unpool(
+    adapter: Any,
+    x: Any,
+    indices: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    output_size: Any = None,
+    axes: Any = None,
+) -> Any:
+    """`anypool.max_unpool`."""
+    x, indices = adapter.array(x), adapter.array(indices)
+    window = Sliding(kernel_size, stride, padding)
+    shape, given = adapter.shape(x), adapter.dtype(x)
+    check_dtype(given)
+    pooled = pooled_axes(axes, len(shape), window)
+    lengths = _unpooled_lengths(window, [shape[axis] for axis in pooled], output_size)
+    places = adapter.shape(indices)
+    if len(places) != len(shape) or any(
+        is_known(m) and is_known(n) and m != n for m, n in zip(places, shape, strict=True)
+    ):
+        raise ValueError(f"indices must have x's shape {shown(shape)}, got {shown(places)}")
+    if "int" not in adapter.dtype(indices):
+        raise TypeError(f"indices must be integers, got dtype {adapter.dtype(indices)}")
+    extremes = adapter.largest(indices)
+    if extremes is not None and not 0 <= extremes[0] <= extremes[1] < math.prod(lengths):
+        raise ValueError(
+            f"indices must lie within [0, {math.prod(lengths)}), the {' × '.join(map(str, lengths))} positions of the "
+            f"output, got values from {extremes[0]} to {extremes[1]}"
+        )
+    others = math.prod(length for axis, length in enumerate(shape) if axis not in pooled)
+    outputs = others * math.prod(lengths)
+    if is_known(outputs) and outputs >= 2**60:
+        raise ValueError(f"output_size {lengths} gives an output which no memory holds")
+    return adapter.unpool(x, indices, pooled, lengths)
+
+
+def _unpooled_lengths(window: Sliding, outputs: Sequence[int], output_size: Any) -> tuple[int, ...]:
+    if output_size is not None:
+        sizes = per_axis("output_size", output_size, 1)
+        sizes = sizes if isinstance(sizes, tuple) else (sizes,) * len(outputs)
+        if len(sizes) != len(outputs):
+            raise ValueError(f"output_size must have one entry per pooled axis ({len(outputs)}), got {output_size!r}")
+        return sizes
+    lengths = window.unpooled_shape(outputs)
+    if any(is_known(length) and length < 1 for length in lengths):
+        raise ValueError(
+            f"{window} over {tuple(outputs)} outputs leaves an output of shape {lengths}: give output_size"
+        )
+    return lengths
+
+
+CALLS: dict[str, Callable[..., Any]] = {"pool": pool, "global_pool": global_pool, "max_unpool": max_unpool}
+"""The functions that programs and files name."""
