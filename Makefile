@@ -50,7 +50,7 @@ bench: .venv/bench
 bench-quick: .venv/bench
 	$(BIN)/python -m benchmarks --quick
 
-# GROUP: kernels, jax or torch-networks. ONLY: rows whose name contains it.
+# GROUP: kernels, operators, jax or torch-networks. ONLY: rows whose name contains it.
 COMMIT ?= main
 GROUP ?= kernels
 ONLY ?=

@@ -12,7 +12,7 @@ from benchmarks import against
 from benchmarks.timing import THREADS, use_two_processors
 
 HERE = Path(__file__).parent
-GROUPS = ("kernels", "torch-networks", "jax", "keras", "memory")
+GROUPS = ("kernels", "operators", "torch-networks", "jax", "keras", "memory")
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument(
         "--against",
         metavar="COMMIT",
-        help=f"this working tree beside another commit; of {', '.join(against.GROUPS)}, by default all three",
+        help=f"this working tree beside another commit; of {', '.join(against.GROUPS)}, by default all of them",
     )
     parser.add_argument(
         "--out", type=Path, help=f"where results, page and picture go; default {HERE.name}/ for a full run or group"

@@ -23,7 +23,7 @@ from benchmarks.timing import geometric_mean
 ROOT = Path(__file__).parents[1]
 BUILDS = ROOT / "build" / "against"
 NOW, THEN, CONTROL = "now", "then", "then, again"
-GROUPS = ("kernels", "jax", "torch-networks")
+GROUPS = ("kernels", "operators", "jax", "torch-networks")
 
 SLOWER = 0.95
 """A row below it is measured once more, by itself and for longer, and the second measurement stands."""
@@ -182,6 +182,12 @@ def ratio_of(name: str, family: str, rounds: Sequence[Mapping[str, float]], agai
     )
 
 
+def in_common(listed: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Name and family of the subjects that all have, in the order of the first."""
+    first, *others = [dict(map(tuple, answer["subjects"])) for answer in listed.values()]
+    return [(name, family) for name, family in first.items() if all(name in other for other in others)]
+
+
 def measure(
     runners: Mapping[str, Runner], subjects: Iterable[tuple[str, str]], report: Callable[[str], None]
 ) -> list[Ratio]:
@@ -235,8 +241,11 @@ def run(commit: str, groups: Sequence[str], quick: bool, only: str) -> None:
     for group in groups:
         with ExitStack() as stack:
             children = {name: stack.enter_context(Child(path, group, quick)) for name, path in packages.items()}
-            listed = [dict(map(tuple, child.ask(list=True)["subjects"])) for child in children.values()]
-            common = {name: family for name, family in listed[0].items() if all(name in other for other in listed)}
-            chosen = [(name, family) for name, family in common.items() if only in name]
+            listed = {name: child.ask(list=True) for name, child in children.items()}
+            refused = {name: answer["refused"] for name, answer in listed.items() if "refused" in answer}
+            if refused:
+                print(f"{group}: left out: {'; '.join(f'{name}: {why}' for name, why in refused.items())}")
+                continue
+            chosen = [(name, family) for name, family in in_common(listed) if only in name]
             rows += measure(children, chosen, lambda text: print(text, flush=True))
     print("\n".join(["", *summary(rows, f"{commit} ({sha[:12]})")]))

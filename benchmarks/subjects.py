@@ -31,13 +31,17 @@ def main() -> None:
     answers = sys.stdout
     sys.stdout = sys.stderr  # whatever else is printed is no answer
     _import_from(package)
-    subjects = {subject.name: subject for subject in GROUPS[group](quick)}
+    subjects: dict[str, Subject] = {}
     call: Call | None = None
     for line in sys.stdin:
         request = json.loads(line)
         answer: dict[str, Any]
         if "list" in request:
-            answer = {"subjects": [(subject.name, subject.family) for subject in subjects.values()]}
+            try:
+                subjects = {subject.name: subject for subject in GROUPS[group](quick)}
+                answer = {"subjects": [(subject.name, subject.family) for subject in subjects.values()]}
+            except Exception as error:  # an older commit may lack what a group is about
+                answer = {"refused": _said(error)}
         elif "make" in request:
             call = None
             _forget()
@@ -46,12 +50,16 @@ def main() -> None:
                 call()
                 answer = {"estimate": estimate(call)}
             except Exception as error:  # said in the other process, which goes on with the next subject
-                answer = {"refused": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+                answer = {"refused": _said(error)}
         else:
             assert call is not None, "a call is made before it is timed"
             call()  # it finds the caches as it leaves them, not as the process before it
             answer = {"seconds": seconds_each(call, request["repeats"])}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _import_from(package: Path) -> None:
@@ -92,7 +100,20 @@ def jax(quick: bool) -> Iterator[Subject]:
 
     for row in jax_gradients.rows(quick):
         family = f"JAX, {row.family}, {row.direction}"
-        yield Subject(row.name, family, lambda row=row: jax_gradients.AnypoolJax().call(Task(row)))  # type: ignore[misc]
+        yield Subject(f"JAX: {row.name}", family, lambda row=row: jax_gradients.AnypoolJax().call(Task(row)))  # type: ignore[misc]
+
+
+def operators(quick: bool) -> Iterator[Subject]:
+    """Every operator that has a name, on NumPy arrays and, in training, on tensors."""
+    from benchmarks import operators
+    from benchmarks.cases import FORWARD
+    from benchmarks.tasks import Task
+
+    array, tensor = operators.OURS
+    for row in operators.rows(quick):
+        contender = array if row.direction == FORWARD else tensor
+        family = f"operators, {row.direction}, channels {row.layout}"
+        yield Subject(f"operators: {row.name}", family, lambda row=row, by=contender: by.call(Task(row)))  # type: ignore[misc]
 
 
 def torch_networks(quick: bool) -> Iterator[Subject]:
@@ -103,7 +124,7 @@ def torch_networks(quick: bool) -> Iterator[Subject]:
         yield Subject(trial.name, f"networks, {trial.direction}, channels {trial.layout}", trial.accelerated_step)
 
 
-GROUPS = {"kernels": kernels, "jax": jax, "torch-networks": torch_networks}
+GROUPS = {"kernels": kernels, "operators": operators, "jax": jax, "torch-networks": torch_networks}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from anypool import Average, Max, Operator, Sliding
+from anypool import Operator, Sliding
+from anypool.operators import operator_for
 from benchmarks.cases import ITEM_SIZE, LAST, MAX, Row, pooled_shape
 
 DTYPES = {
@@ -36,7 +37,7 @@ class Task:
         self.rank = row.case.rank
         self.axes = tuple(range(1, self.rank + 1)) if self.last else tuple(range(2, self.rank + 2))
         self.is_max = row.operator == MAX
-        self.operator: Operator = Max() if self.is_max else Average()
+        self.operator: Operator = operator_for(row.operator)
         self.window = row.case.window
 
     @cached_property

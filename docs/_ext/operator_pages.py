@@ -15,6 +15,7 @@ import inspect
 import re
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +56,15 @@ def _row(kind: type[Any]) -> str:
 
 
 def _layers(kind: type[Any]) -> str:
-    """The layers that bear the operator's name, and the general form where there is none."""
-    names = []
+    """The layers that bear the operator's name, or the general ones."""
+    bearing, general = [], []
     for module, pattern in (("anypool.torch", "{}Pool2d"), ("anypool.keras", "{}Pooling2D")):
-        room = sys.modules.get(module) or __import__(module, fromlist=["*"])
-        stems = dict.fromkeys([kind.info.layer, kind.__name__, *({"Average": ["Avg"]}.get(kind.__name__, []))])
-        names += [name for stem in stems if stem and hasattr(room, name := pattern.format(stem))][:1]
-    general = f'`Pool2d("{kind.info.name}", …)`'
-    return ", ".join(f"`{name}`" for name in names) or general
+        room = import_module(module)
+        stems = dict.fromkeys([kind.info.layer, kind.__name__, kind.info.layer.replace("Average", "Avg")])
+        names = [pattern.format(stem) for stem in stems if stem]
+        bearing += [f"`{name}`" for name in names if hasattr(room, name)][:1]
+        general += [f'`{name}("{kind.info.name}", …)`' for name in [pattern.format("")] if hasattr(room, name)]
+    return ", ".join(bearing or general) or "–"
 
 
 def _escaped(text: str) -> str:
@@ -92,8 +94,7 @@ def page() -> str:
 INTRODUCTION = """
 An operator says what is kept of the elements x of a window, of which there are n. Each works over every window, on
 every array and with gradients; [Windows](../reference/windows.md) says which elements those are. The functions take
-an operator as an object, or by name with its settings, as in `ap.pool(x, "lp:p=3", ap.Sliding(2))`; so do the layers
-`Pool2d` and `Pooling2D`, and the command line.
+an operator as an object, or by name with its settings, as in `ap.pool(x, "lp:p=3", ap.Sliding(2))`.
 """.strip()
 
 GALLERY_TEXT = f"""

@@ -108,6 +108,14 @@ def test_the_mean_of_a_family_is_geometric():
     assert math.isclose(float(line.split()[1].rstrip("×")), 1.0)
 
 
+def test_only_what_all_have_is_compared():
+    listed = {
+        NOW: {"subjects": [["b", "max"], ["a", "max"], ["new", "max"]]},
+        THEN: {"subjects": [["a", "max"], ["b", "max"]]},
+    }
+    assert against.in_common(listed) == [("b", "max"), ("a", "max")]
+
+
 @pytest.mark.parametrize("commit", ["no-such-commit", "--all", ""])
 def test_what_names_no_commit_is_refused(commit):
     if not (ROOT / ".git").exists():
@@ -120,7 +128,7 @@ def test_what_names_no_commit_is_refused(commit):
     ("arguments", "said"),
     [
         (["--against", "no-such-commit"], "against must name a commit"),
-        (["--against", "HEAD", "--group", "memory"], "--group must be one of kernels, jax, torch-networks"),
+        (["--against", "HEAD", "--group", "memory"], "--group must be one of kernels, operators, jax, torch-networks"),
         (["--against", "HEAD", "--out", "somewhere"], "--out must be left away"),
     ],
 )
@@ -133,7 +141,7 @@ def test_the_command_refuses_in_a_line(arguments, said):
 def test_a_process_serves_what_it_is_asked_for():
     package = ROOT / "src" / "anypool"
     with against.Child(package, "kernels", quick=True) as child:
-        names = [name for name, _ in child.ask(list=True)["subjects"]]
+        names = [name for name, _ in against.in_common({"now": child.ask(list=True)})]
         tiny = next(name for name in names if name.startswith("tiny") and "forward" in name)
         assert child.ask(make=tiny)["estimate"] > 0
         assert 0 < child.ask(repeats=3)["seconds"] < 1
