@@ -149,6 +149,12 @@ class Sliding(Window):
             outputs -= _not_negative(past, after + span + stride)
         return SlidingAxis(length, outputs, kernel, dilation, stride, before, after)
 
+    @property
+    def leaves_lengths_open(self) -> bool:
+        """Whether axes of several lengths have the same number of windows."""
+        strides = self.stride if isinstance(self.stride, tuple) else (self.stride,)
+        return any(stride != 1 for stride in strides)
+
     def unpooled_shape(self, outputs: Sequence[int]) -> tuple[int, ...]:
         """The input lengths that give these outputs with nothing left over: (o − 1)·s − p₀ − p₁ + d(k−1) + 1."""
         lengths = []
