@@ -132,7 +132,7 @@ class Sliding(Window):
             total = (outputs - 1) * stride + span - length
             if span < stride:  # then total, at least span − stride, may be below 0, and is 0
                 total *= _not_negative(total, stride + span)
-            before = (total + (self.padding == "same_lower")) // 2
+            before = (total + int(self.padding == "same_lower")) // 2
             return SlidingAxis(length, outputs, kernel, dilation, stride, before, total - before)
         axis = entry if axis is None else axis
         before, after = _pair(self.padding, entry)
