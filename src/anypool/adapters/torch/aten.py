@@ -41,6 +41,8 @@ def refusal(x: Tensor, pooling: Pooling) -> str | None:
         return "torch pools no array without elements"
     if x.is_cuda and torch.are_deterministic_algorithms_enabled():
         return "torch has no deterministic gradient for all of its pooling on CUDA"
+    if torch.onnx.is_in_onnx_export() and pooling.dtype == "float64" and not isinstance(operator, Max | Min):
+        return "ONNX Runtime has no averages of float64"
     if _is_adaptive(pooling.plan):
         if type(operator) is Sum or getattr(operator, "divisor_override", None) is not None:
             return "torch has only max and average over adaptive windows"
@@ -62,7 +64,7 @@ def _average_refusal(pooling: Pooling, plans: Sequence[SlidingAxis]) -> str | No
         return "torch pools no window without elements"
     if len(plans) == 3 and pooling.dtype in HALF_PRECISION:
         return f"torch has no average over 3 axes for {pooling.dtype} on every device"
-    if _divisor(pooling.operator) is None and _needs_padding(pooling, plans):
+    if constant_divisor(pooling.operator) is None and _needs_padding(pooling, plans):
         if not pooling.operator.counts_padding:
             return "torch has no asymmetric or large padding for averages"
         if _floor_padding(pooling) != [plan.pad_after for plan in plans]:
@@ -141,7 +143,7 @@ def _sliding(images: Tensor, pooling: Pooling, plans: Sequence[SlidingAxis]) -> 
     if extreme:
         result = _SLIDING_MAX[len(kernel)](images, kernel, stride, padding, dilation, ceil_mode)
         return -result if type(operator) is Min else result
-    divisor, average = _divisor(operator), _SLIDING_AVERAGE[len(kernel)]
+    divisor, average = constant_divisor(operator), _SLIDING_AVERAGE[len(kernel)]
     if divisor is not None and torch.onnx.is_in_onnx_export():  # TorchScript's exporter drops the divisor
         return average(images, kernel, stride, padding) * (math.prod(kernel) / divisor)
     counts = operator.counts_padding or divisor is not None
@@ -174,7 +176,7 @@ def _sliding_plans(pooling: Pooling) -> list[SlidingAxis]:
     return [plan for plan in pooling.plan if isinstance(plan, SlidingAxis)]
 
 
-def _divisor(operator: Any) -> int | None:
+def constant_divisor(operator: Any) -> int | None:
     """What every sum is divided by, whatever the window holds."""
     return 1 if type(operator) is Sum else getattr(operator, "divisor_override", None)
 
@@ -189,7 +191,7 @@ def _needs_padding(pooling: Pooling, plans: Sequence[SlidingAxis]) -> bool:
     ):
         return True
     # A divisor that TorchScript's ONNX exporter drops is put back, where all windows are full.
-    return torch.onnx.is_in_onnx_export() and _divisor(pooling.operator) is not None
+    return torch.onnx.is_in_onnx_export() and constant_divisor(pooling.operator) is not None
 
 
 def _floor_padding(pooling: Pooling) -> list[Any]:
