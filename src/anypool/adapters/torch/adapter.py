@@ -52,7 +52,12 @@ class Namespace:
     def asarray(self, x: Any) -> Tensor:
         if isinstance(x, Tensor):
             return x
-        return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        state = _tracing()
+        try:  # torch.jit.trace would warn of a constant, and this is one
+            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+            return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        finally:
+            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
     @staticmethod
     def where(condition: Tensor, x: Any, y: Any) -> Tensor:
@@ -82,6 +87,8 @@ class Namespace:
 
     @staticmethod
     def sort(x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():  # the exporters have no stable one, which only gradients can tell
+            return torch.sort(x, dim=-1).values
         return torch.sort(x, dim=-1, stable=True).values
 
     @staticmethod
@@ -203,6 +210,13 @@ def _in_order(x: Tensor, layout: eager.Order) -> Tensor:
     return x.permute(layout).contiguous().permute(eager.places(layout))
 
 
+class Lengths(tuple[Any, ...]):
+    """The lengths of a tensor that torch.jit.trace follows: tensors themselves, whose arithmetic it records. Without a
+    hash, since no cache may keep what belongs to one trace."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 TRANSFORMED = "under torch.func transforms and in forward mode the definition is what differentiates"
 
 
@@ -322,14 +336,7 @@ class Torch(Adapter):
         return x.resolve_neg() if x.is_neg() else x
 
     def shape(self, x: Tensor) -> tuple[Any, ...]:
-        state = torch._C._get_tracing_state()
-        if state is None:
-            return x.shape
-        try:  # TorchScript would record the arithmetic of windows, for which it has no operators
-            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
-            return x.shape
-        finally:
-            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+        return x.shape if _tracing() is None else Lengths(x.shape)
 
     def dtype(self, x: Tensor) -> str:
         return NAMES.get(x.dtype) or str(x.dtype).removeprefix("torch.")
