@@ -52,6 +52,8 @@ class Native:
         """Whether it means the same and is faster: in inference, and in training."""
         if x.dtype not in (torch.float32, torch.float64) or not rank < x.dim() <= rank + 2:
             return NEVER
+        if rank == 3 and not x.is_contiguous():  # of which torch's own take only some
+            return NEVER
         if len(window) == 1:
             limit = self.whole if self.whole and window[0] in (1, (1,) * rank) else self.limit
             return limit.is_below(x, 1.0)
