@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from anypool.arguments import per_axis
+from anypool.arguments import as_flag, per_axis, plain
 from anypool.functional import global_pool, pool
 from anypool.operators import Average, Max, Operator
 from anypool.windows import Adaptive, Global, Sliding, Window
@@ -78,11 +78,11 @@ class SlidingPooling(Pooling):
         super().__init__(data_format, name=name, **options)
         self.pool_size = self._per_axis("pool_size", pool_size)
         self.strides = self.pool_size if strides is None else self._per_axis("strides", strides)
-        self.padding = padding if isinstance(padding, str | int) else _tuples(padding)
+        self.padding = plain(padding)
         self.dilation = self._per_axis("dilation", dilation)
-        self.ceil_mode = ceil_mode
+        self.ceil_mode = as_flag("ceil_mode", ceil_mode)
         lowered = padding.lower() if isinstance(padding, str) else self.padding
-        self.window = Sliding(self.pool_size, self.strides, lowered, self.dilation, ceil_mode)
+        self.window = Sliding(self.pool_size, self.strides, lowered, self.dilation, self.ceil_mode)
 
     def get_config(self) -> dict[str, Any]:
         """Keras's configuration; what Keras does not have appears where it is not the default."""
@@ -142,9 +142,7 @@ class GlobalPooling(Pooling):
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
         super().__init__(data_format, **options)
-        if not isinstance(keepdims, bool):
-            raise TypeError(f"keepdims must be True or False, got {keepdims!r}")
-        self.keepdims = keepdims
+        self.keepdims = as_flag("keepdims", keepdims)
         self.window = Global()
 
     def call(self, inputs: Any) -> Any:
@@ -216,8 +214,3 @@ def _entries(name: str, value: Any, rank: int, optional: bool = False) -> tuple[
     if len(entries) != rank:
         raise ValueError(f"{name} must be an integer or have one entry per spatial axis ({rank}), got {value!r}")
     return entries
-
-
-def _tuples(value: Any) -> Any:
-    """Lists, also within lists, as tuples: what a configuration holds."""
-    return tuple(_tuples(entry) for entry in value) if isinstance(value, Sequence) else value
