@@ -31,7 +31,7 @@ class Pooling(keras.layers.Layer):
         first = 1 if self.data_format == "channels_last" else 2
         self.axes = tuple(range(first, first + self.rank))
         self.input_spec = keras.layers.InputSpec(ndim=self.rank + 2)
-        self.built = True  # there are no weights
+        self.built = type(self).build is keras.layers.Layer.build  # there are no weights but a subclass's own
 
     def call(self, inputs: Any) -> Any:
         return pool(inputs, self.operator, self.window, self.axes)
@@ -170,10 +170,9 @@ class StepsPooling(GlobalPooling):
     def masked(self, inputs: Any, counted: Any) -> Any:
         """The pooling of the steps that count; where none does, −inf for a max and inf for a min."""
         name = keras.backend.standardize_dtype(inputs.dtype)
-        largest = np.inf if keras.backend.is_float_dtype(name) else np.iinfo(name).max
-        smallest = -np.inf if keras.backend.is_float_dtype(name) else np.iinfo(name).min
-        loser = keras.ops.cast(smallest if isinstance(self.operator, Max) else largest, name)
-        return super().call(keras.ops.where(counted, inputs, loser))
+        least, greatest = _bounds(name)
+        identity = keras.ops.convert_to_tensor(least if isinstance(self.operator, Max) else greatest, name)
+        return super().call(keras.ops.where(counted, inputs, identity))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
@@ -214,3 +213,13 @@ def _entries(name: str, value: Any, rank: int, optional: bool = False) -> tuple[
     if len(entries) != rank:
         raise ValueError(f"{name} must be an integer or have one entry per spatial axis ({rank}), got {value!r}")
     return entries
+
+
+def _bounds(dtype: str) -> tuple[Any, Any]:
+    """The least and the greatest number of a dtype."""
+    if dtype == "bool":
+        return False, True
+    if keras.backend.is_float_dtype(dtype):
+        return -np.inf, np.inf
+    limits = np.iinfo(dtype)
+    return limits.min, limits.max

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
+from anypool.adapters import adapter_for
 from anypool.adapters.keras import Pool
-from anypool.arguments import wide
 from anypool.functional import global_pool
 from anypool.keras.bases import AdaptivePooling, AveragingPooling, GlobalPooling, SlidingPooling, StepsPooling
 from anypool.operators import Average, Max, Min, Sum
@@ -147,12 +147,12 @@ class GlobalAveragePooling1D(StepsPooling):
 
     def masked(self, inputs: Any, counted: Any) -> Any:
         """Σ of the steps that count / their number; where none does, NaN."""
-        inputs_dtype = keras.backend.standardize_dtype(inputs.dtype)
-        total = global_pool(
-            keras.ops.where(counted, inputs, 0), Sum(), self.axes, self.keepdims, dtype=wide(inputs_dtype)
-        )
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        accumulator, result = self.operator.dtypes(dtype, None, adapter_for(inputs).defaults)
+        kept = keras.ops.where(counted, inputs, keras.ops.convert_to_tensor(0, dtype))
+        total = global_pool(kept, Sum(), self.axes, self.keepdims, dtype=accumulator)
         number = keras.ops.sum(keras.ops.cast(counted, total.dtype), self.axes, self.keepdims)
-        return keras.ops.cast(total / number, self.compute_dtype)
+        return keras.ops.cast(total / number, result)
 
 
 @loadable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,28 @@ from anypool.operators import Average, Operator
 from anypool.torch import pooling
 from anypool.torch.native import Native
 from anypool.windows import Adaptive
+
+T = TypeVar("T", bound=torch.nn.Module)
+
+AXES = {1: "the last axis", 2: "the last two axes", 3: "the last three axes"}
+
+
+def by_rank(name: str, base: type[T], what: str, module: str, **attributes: Any) -> tuple[type[T], type[T], type[T]]:
+    """The modules over one, two and three axes: `what` says what they compute, and torch's of the name are their bases.
+
+    An attribute that is a dict has an entry per number of axes; `module` is where the names are.
+    """
+
+    def made(rank: int) -> type[T]:
+        own = f"{name}{rank}d"
+        torch_s = getattr(torch.nn, own, None)
+        likeness = "" if torch_s is None else f", as `torch.nn.{own}`"
+        text = what.format(axes=AXES[rank], likeness=likeness, name=own)
+        chosen = {key: value.get(rank) if isinstance(value, dict) else value for key, value in attributes.items()}
+        parents = (base,) if torch_s is None else (base, torch_s)
+        return type(own, parents, {"__doc__": text, "__module__": module, "rank": rank, **chosen})
+
+    return made(1), made(2), made(3)
 
 
 class Pool(torch.nn.Module):

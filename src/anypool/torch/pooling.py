@@ -20,7 +20,7 @@ from anypool.arguments import per_axis
 from anypool.operators import Average, Lp, Max, Min, Operator
 from anypool.pooling import Pooling, cleared_with_caches, decide
 from anypool.torch.native import NEVER, Native
-from anypool.windows import Adaptive, Global, Sliding
+from anypool.windows import Adaptive, Global, Sliding, Window
 
 AXES = {1: (-1,), 2: (-2, -1), 3: (-3, -2, -1)}
 """The pooled axes by their number: the last ones."""
@@ -77,6 +77,22 @@ def _pool(adapter: Adapter, x: Any, rank: int, operator: Any, window: Any, retur
         raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
     x = adapter.array(x)
     return calls.run(adapter, x, _decided(adapter, x, rank, operator, window, return_indices))
+
+
+def pool_any(
+    x: Tensor, operator: Operator, window: Window, axes: tuple[int, ...], arrays: tuple[Tensor, ...] = ()
+) -> Tensor:
+    """Pool these axes by an operator whose arrays are given beside it."""
+    return ADAPTER.call(_pool_any, x, operator, window, axes, arrays)
+
+
+def _pool_any(
+    adapter: Adapter, x: Any, operator: Operator, window: Window, axes: tuple[int, ...], arrays: tuple[Tensor, ...]
+) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
+    x = adapter.array(x)
+    return calls.run(adapter, x, decide(adapter, x, operator, window, axes), arrays)
 
 
 def _decided(adapter: Adapter, x: Tensor, rank: int, operator: Any, window: Any, return_indices: bool) -> Pooling:

@@ -291,8 +291,9 @@ class Torch(Adapter):
     name = "PyTorch"
 
     def __init__(self) -> None:
-        kernel, native = Kernel(self), Aten(self)
-        self.implementations = (Onnx(self), kernel, Lifted(kernel), native, Lifted(native), SignedDefinition(self))
+        self.kernel, native = Kernel(self), Aten(self)
+        lifted = Lifted(self.kernel), native, Lifted(native)
+        self.implementations = (Onnx(self), self.kernel, *lifted, SignedDefinition(self))
 
     @property
     def defaults(self) -> Defaults:
@@ -330,6 +331,11 @@ class Torch(Adapter):
 
     def namespace(self, x: Tensor) -> Namespace:
         return _namespace(x.device)
+
+    def choose(self, impl: str, x: Tensor, pooling: Pooling) -> Implementation:
+        if impl == "auto" and is_plain(x) and eager.refusal(pooling) is None:
+            return self.kernel  # what the loop would find, in a third of its time
+        return super().choose(impl, x, pooling)
 
     def in_order_of(self, x: Tensor, result: Any) -> Any:
         if eager.is_transformed(x):
