@@ -23,12 +23,17 @@ def is_known(length: Any) -> bool:
     return isinstance(length, int)
 
 
+_PLAIN = (type(None), bool, int, float, str)
+
+
 def plain(value: Any) -> Any:
     """A setting without NumPy: its scalars as Python's, its arrays and all lists as tuples.
 
     >>> plain([np.int64(2), np.array([1, 3]), np.True_])
     (2, (1, 3), True)
     """
+    if type(value) in _PLAIN:  # first: torch.compile follows this, and no further
+        return value
     if isinstance(value, np.floating):
         return float(value)  # np.longdouble has no other
     if isinstance(value, np.generic | np.ndarray):
@@ -67,7 +72,8 @@ def as_number(name: str, value: Any) -> float:
 
 def per_axis(name: str, value: Any, least: int, optional: bool = False) -> Any:
     """An int for every axis, or a tuple with one per axis, checked; with `optional` an entry may be None."""
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or np.shape(value) == ():
+    value = plain(value)
+    if isinstance(value, str) or not isinstance(value, Sequence):
         return as_integer(name, value, least)
     if len(value) == 0:
         raise ValueError(f"{name} must have one entry per pooled axis, got {value!r}")
