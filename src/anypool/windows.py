@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from anypool.arguments import as_flag, as_integer, is_known, per_axis
+from anypool.arguments import as_flag, as_integer, is_known, per_axis, plain
 from anypool.plans import AdaptiveAxis, AxisPlan, Plan, SlidingAxis, WholeAxis
 
 PADDINGS = ("valid", "same", "same_lower")
@@ -252,9 +250,10 @@ def _padding(value: Any) -> Any:
         if name not in PADDINGS:
             raise ValueError(f"padding must be one of {', '.join(map(repr, PADDINGS))} or integers, got {value!r}")
         return 0 if name == "valid" else name
-    if not isinstance(value, Sequence | np.ndarray):
+    value = plain(value)
+    if not isinstance(value, Sequence):
         return as_integer("padding", value, 0)
-    pairs = [isinstance(entry, Sequence | np.ndarray) and not isinstance(entry, str) for entry in value]
+    pairs = [isinstance(entry, Sequence) and not isinstance(entry, str) for entry in value]
     if not any(pairs):
         return per_axis("padding", value, 0)
     if not all(pairs) or any(len(entry) != 2 for entry in value):
