@@ -61,7 +61,9 @@ def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
 
 
 def _in_dtype(parameters: Sequence[Any], dtype: str, xp: Any) -> tuple[Any, ...]:
-    return tuple(value if isinstance(value, int | float) else xp.astype(value, dtype) for value in parameters)
+    return tuple(
+        value if isinstance(value, int | float) else xp.astype(xp.asarray(value), dtype) for value in parameters
+    )
 
 
 def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> tuple[Any, ...]:
@@ -77,7 +79,11 @@ def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) ->
             state = _each_block(_Indexed(operator, plans, inner, xp), state, (), axes, plans, xp)
             inner = inner * math.prod(plan.length for plan in plans)
         else:
-            state = _each_block(_Values(operator, plans, xp), state, parameters, axes, plans, xp)
+            beside = [
+                _beside_windows(value, xp.shape(state[0]), axes, each.per_element, xp)
+                for each, value in zip(operator.parameters(), parameters, strict=True)
+            ]
+            state = _each_block(_Values(operator, plans, xp), state, beside, axes, plans, xp)
     return state
 
 
@@ -149,7 +155,10 @@ def _each_block(
     plans: Plan,
     xp: Any,
 ) -> tuple[Any, ...]:
-    """`compute` over all windows along `axes`: its results, with the outputs where the axes were."""
+    """`compute` over all windows along `axes`: its results, with the outputs where the axes were.
+
+    `parameters` are numbers, or arrays (lead…, 1 for every axis, elements or 1).
+    """
     last = tuple(range(-len(axes), 0))
     moved = [xp.moveaxis(array, axes, last) for array in arrays]
     shape = xp.shape(moved[0])
@@ -157,7 +166,12 @@ def _each_block(
     # Lengths that are not known are not multiplied: JAX cannot tell that a product such as b·(w − 2) is no less than 0.
     merged = (math.prod(lead),) if all(map(is_known, lead)) else lead
     flat = [xp.reshape(array, (*merged, *lengths)) for array in moved]
-    beside = [_beside_windows(value, xp.shape(arrays[0]), axes, merged, xp) for value in parameters]
+    beside = [
+        value
+        if isinstance(value, int | float) or len(merged) == len(lead)
+        else xp.reshape(value, (*merged, *xp.shape(value)[len(lead) :]))
+        for value in parameters
+    ]
     ranges = [(0, math.prod(lead)), *((0, plan.outputs) for plan in plans)]
     results = _in_blocks(compute, flat, beside, ranges, plans, xp)
     outputs = tuple(plan.outputs for plan in plans)
@@ -190,14 +204,14 @@ def _in_blocks(
     return compute(arrays, cut, ranges)
 
 
-def _beside_windows(value: Any, shape: Sequence[Any], axes: Sequence[int], lead: Sequence[Any], xp: Any) -> Any:
-    """A parameter that broadcasts against x, as it broadcasts against windows (lead, outputs…, elements)."""
+def _beside_windows(value: Any, shape: Sequence[Any], axes: Sequence[int], per_element: bool, xp: Any) -> Any:
+    """A parameter that broadcasts against x, as it broadcasts against windows (lead…, outputs…, elements)."""
     if isinstance(value, int | float):
         return value
+    elements = xp.shape(value)[-1] if per_element else 1
     lengths = [1 if axis in axes else n for axis, n in enumerate(shape)]
-    last = tuple(range(-len(axes), 0))
-    spread = xp.moveaxis(xp.broadcast_to(value, tuple(lengths)), axes, last)
-    return xp.reshape(spread, (*lead, *(1 for _ in axes), 1))
+    spread = xp.broadcast_to(value if per_element else value[..., None], (*lengths, elements))
+    return xp.moveaxis(spread, axes, tuple(range(-len(axes) - 1, -1)))
 
 
 def _windows(x: Any, operator: Operator, plans: Plan, ranges: Sequence[Range], xp: Any) -> tuple[Any, Any]:
@@ -267,10 +281,10 @@ def _all(masks: Sequence[Any]) -> bool:
 
 
 def _joined(masks: Sequence[Any], xp: Any) -> Any:
-    """Masks (outputs, elements) per axis as one mask (outputs…, elements)."""
+    """Masks (outputs, elements) per axis as one mask (outputs…, elements), without axes where all are valid."""
     rank = len(masks)
     if _all(masks):
-        return xp.asarray(np.ones((1,) * (rank + 1), dtype=bool))
+        return xp.asarray(np.ones((), dtype=bool))
     joined: Any = np.ones((1,) * (2 * rank), dtype=bool)
     for axis, mask in enumerate(masks):
         mask = xp.asarray(mask)

@@ -65,12 +65,12 @@ def test_what_the_reference_cannot_pool_is_refused(rng):
     refused = 0
     for _ in range(600):
         case, shape = random_case(rng, rank=2)
-        x = np.zeros(shape)
+        x = case.row.domain(np.zeros(shape))
         if case.fits(shape):
             assert case.package(x).shape == case.expected(x).shape
         else:
             refused += 1
-            with pytest.raises(ValueError, match=r"must fit|without any element"):
+            with pytest.raises(ValueError, match=r"must fit|without any element|has no value"):
                 case.package(x)
     assert refused > 20
 
@@ -113,12 +113,9 @@ def test_nan_and_infinities_by_the_definition(adapter):
     for operator in OPERATORS:
         check(Case(operator=operator, window="global", axes=(1,)), x, adapter, impl="definition")
         for axes in [(0, 1), (1, 0)]:
-            check(
-                Case(operator=operator, axes=axes, stride=(1, 1), padding=((1, 1), (1, 1))),
-                x,
-                adapter,
-                impl="definition",
-            )
+            case = Case(operator=operator, axes=axes, stride=(1, 1), padding=((1, 1), (1, 1)))
+            case = case if case.fits(x.shape) else without(case, padding="valid")
+            check(case, x, adapter, impl="definition")
 
 
 @EVERY_ADAPTER

@@ -32,8 +32,10 @@ class Namespace:
     abs = staticmethod(torch.abs)
     broadcast_to = staticmethod(torch.broadcast_to)
     exp = staticmethod(torch.exp)
+    expm1 = staticmethod(torch.expm1)
     isfinite = staticmethod(torch.isfinite)
     log = staticmethod(torch.log)
+    log1p = staticmethod(torch.log1p)
     max_of_all = staticmethod(torch.amax)
     sign = staticmethod(torch.sign)
     sqrt = staticmethod(torch.sqrt)
@@ -287,7 +289,7 @@ class SignedDefinition(Definition):
         inner = replace(pooling, dtype="int64", accumulator="int64", result="int64", memo={})
         result = definition.pool(signed, inner, parameters, self.adapter.namespace(x))
         values, *indices = result if pooling.return_indices else (result,)
-        values = values ^ flip
+        values = values ^ flip if pooling.operator.keeps_dtype else values
         values = values.view(torch.uint64) if pooling.result == "uint64" else values.to(getattr(torch, pooling.result))
         return (values, *indices) if pooling.return_indices else values
 
