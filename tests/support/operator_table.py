@@ -107,4 +107,6 @@ ROWS = {
 """By their names in texts, as in `anypool.pool(x, "quantile:q=0.3", …)`."""
 
 OPERATORS = tuple(ROWS)
+CORE = ("max", "min", "average", "sum", "lp")
+"""Those with operations of their own in frameworks and kernels, of which sweeps draw more."""
 DIFFERENTIABLE_OPERATORS = tuple(name for name, row in ROWS.items() if row.slopes is not None)

@@ -30,7 +30,7 @@ class OrderStatistic(Operator):
         value = self.of_sorted(xp.sort(elements), count, *parameters_and_xp)
         if not xp.is_floating(windows):
             return value
-        return xp.where(xp.any(valid & xp.isnan(windows), axis=-1), xp.nan_like(value), value)
+        return xp.where(xp.any(xp.isnan(windows), axis=-1), xp.nan_like(value), value)
 
     def of_sorted(self, ordered: Any, count: Any, *parameters_and_xp: Any) -> Any:
         """The value of sorted windows, shape (…, k) to (…). `count` of them are elements, which stand first: an integer,

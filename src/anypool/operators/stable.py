@@ -47,7 +47,8 @@ def log_mean_exp(x: Any, valid: Any, r: Any, xp: Any) -> Any:
     total = xp.sum(xp.where(finite, xp.exp(below), 0), axis=-1, keepdims=True)
     less = xp.sum(xp.where(finite & near, xp.expm1(xp.where(near, below, 0)), 0), axis=-1, keepdims=True) / count
     logarithm = xp.where(near, xp.log1p(less), xp.log(xp.where(total > 0, total, 1) / count))
-    rate = xp.where(nearest, 1, r + xp.zero(x))
+    rate = r + xp.zero(x)
+    rate = xp.where(nearest | (rate == 0), 1, rate)
     regular = xp.where(nearest, _series(elements, finite, nearest, count, r, xp), (logarithm + shift) / rate)
     return with_limits(regular, x, valid, r, xp)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from anypool import definition
+from anypool.adapters import networks
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.torch import aten, eager, library
 from anypool.arguments import DTYPES
@@ -47,6 +49,12 @@ class Namespace:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+
+    @property
+    def windows_at_once(self) -> float:
+        """Blocks that stay in cache, but where a program is made, which would grow with their number."""
+        eager = self.device.type == "cpu" and not (_compiling() or _dispatching()) and _tracing() is None
+        return 4 * 2**20 if eager else math.inf
 
     def arange(self, n: Any) -> Tensor:
         return torch.arange(n, device=self.device)
@@ -84,7 +92,16 @@ class Namespace:
 
     @staticmethod
     def sort(x: Tensor) -> Tensor:
-        return torch.sort(x, dim=-1, stable=True).values
+        needs_gradient = x.requires_grad and torch.is_grad_enabled()
+        if needs_gradient or not is_plain(x) or not 1 < x.shape[-1] <= networks.LONGEST:
+            return torch.sort(x, dim=-1, stable=True).values
+        lanes = list(torch.movedim(x, -1, 0).clone(memory_format=torch.contiguous_format))
+        spare = torch.empty_like(lanes[0])
+        for low, high in networks.comparisons(len(lanes)):
+            least = torch.minimum(lanes[low], lanes[high], out=spare)
+            torch.maximum(lanes[low], lanes[high], out=lanes[high])
+            lanes[low], spare = least, lanes[low]
+        return torch.movedim(torch.stack(lanes), 0, -1)
 
     @staticmethod
     def astype_like(x: Tensor, other: Tensor) -> Tensor:
@@ -273,6 +290,15 @@ class Aten(Implementation):
         return aten.run(x, pooling)
 
 
+class SignedLifted(Lifted):
+    """An operator by its reductions, in dtypes in which torch computes."""
+
+    def refusal(self, x: Tensor, pooling: Pooling) -> str | None:
+        if pooling.accumulator in SAME_BITS:
+            return f"torch has no arithmetic in {pooling.accumulator}"
+        return super().refusal(x, pooling)
+
+
 class SignedDefinition(Definition):
     """The definition; of the unsigned integers that torch stores but hardly computes in, in int64."""
 
@@ -299,7 +325,10 @@ class Torch(Adapter):
 
     def __init__(self) -> None:
         kernel, native = Kernel(self), Aten(self)
-        self.implementations = (Onnx(self), kernel, Lifted(kernel), native, Lifted(native), SignedDefinition(self))
+        self.implementations = (
+            *(Onnx(self), kernel, SignedLifted(kernel), native, SignedLifted(native)),
+            SignedDefinition(self),
+        )
 
     @property
     def defaults(self) -> Defaults:
