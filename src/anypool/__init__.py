@@ -12,6 +12,7 @@ from anypool.functional import (
     sum_pool,
 )
 from anypool.operators import (
+    OPERATORS,
     AdaPool,
     Average,
     AvgMax,
@@ -29,7 +30,6 @@ from anypool.operators import (
     Min,
     Mixed,
     Mode,
-    OPERATORS,
     Operator,
     OrderedWeighted,
     Parameter,
@@ -53,6 +53,7 @@ from anypool.windows import Adaptive, Global, Sliding, Window
 __version__ = "0.1.0"
 
 __all__ = [
+    "OPERATORS",
     "AdaPool",
     "Adaptive",
     "Average",
@@ -72,7 +73,6 @@ __all__ = [
     "Min",
     "Mixed",
     "Mode",
-    "OPERATORS",
     "Operator",
     "OrderedWeighted",
     "Parameter",

@@ -17,6 +17,7 @@ SLOW_TO_MEET = {"jax": ("float16", "float32", "int32"), "tensorflow": ("bfloat16
 def cases_of(adapter, operator):
     return CASES_PER_OPERATOR[adapter.name] // (1 if operator in CORE else 3)
 
+
 INDEXED = [
     Case(axes=(0, 1)),
     Case(operator="min", axes=(1, 0), kernel_size=(3, 2), stride=(2, 1), padding=((1, 1), (0, 1))),

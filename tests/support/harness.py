@@ -157,7 +157,11 @@ def error_bound(case, x, kind):
         rounding = float(finfo(kind if kind.name not in HALF else np.float32).eps)
         expected = np.nan_to_num(np.abs(case.expected(x, dtype="float64")), posinf=0)
         scale = np.maximum(largest**case.row.degree, expected)
-        return (case.row.error + np.log2(np.maximum(count, 1))) * rounding * scale + float(number.eps) * expected + smallest
+        return (
+            (case.row.error + np.log2(np.maximum(count, 1))) * rounding * scale
+            + float(number.eps) * expected
+            + smallest
+        )
     scale = np.abs(reference.pool(sizes, case.operator, windows, case.axes, **case.options()))
     return (steps + (case.p if case.operator == "lp" else 0)) * float(number.eps) * scale + smallest
 

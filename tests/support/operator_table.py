@@ -1,4 +1,4 @@
-"""The operators under test: instances of every registered one, what the reference makes of them, and how exact they are."""
+"""The operators under test: instances of every registered one, what the reference makes of them, how exact they are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,7 +62,9 @@ def moderate(x):
 
 
 def labels(x):
-    return x if x.dtype.kind in "iub" else np.rint(np.nan_to_num(x.astype(np.float32), posinf=9, neginf=-9)).astype("i4")
+    return (
+        x if x.dtype.kind in "iub" else np.rint(np.nan_to_num(x.astype(np.float32), posinf=9, neginf=-9)).astype("i4")
+    )
 
 
 POWER = {"domain": not_negative, "error": 1024, "steep": 512}

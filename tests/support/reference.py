@@ -84,9 +84,10 @@ def pool(
 ):
     """`operator` over every window of x: "max", "min", "average", "sum", "lp", or a function of a window's elements.
 
-    A function is given Python's integers or floats, and NaN wins before it. Max and min have the dtype of x. Averages and p-norms are float64, sums float64 or, of integers, as numpy.sum's; or
-    `dtype`, averages rounded half to even where it is an integer's. Indices are flat positions within the pooled
-    axes, row-major in the order of `axes`. Without keepdims the pooled axes are dropped (they must have one window).
+    A function is given Python's integers or floats, and NaN wins before it. Max and min have the dtype of x. Averages,
+    p-norms and functions are float64, sums float64 or, of integers, as numpy.sum's; or `dtype`, averages rounded half
+    to even where it is an integer's. Indices are flat positions within the pooled axes, row-major in the order of
+    `axes`. Without keepdims the pooled axes are dropped (they must have one window).
     """
     x = np.asarray(x)
     axes = tuple(axis % x.ndim for axis in axes)

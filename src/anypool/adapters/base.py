@@ -91,7 +91,8 @@ class Adapter:
 
     The namespace (`namespace(x)`) holds what operators and the definition call. With NumPy's names and meanings: abs,
     any, arange, asarray, astype (to a dtype's name), broadcast_to, concat, exp, expand_dims, expm1, isfinite, isnan,
-    log, log1p, max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take, transpose, where.
+    log, log1p, max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take, transpose,
+    where.
     Beside them: sort and take_along_axis (along the last axis), stop_gradient, is_floating, astype_like (in the dtype
     of another array), index_ones_like (ones, in the integers of indices), highest, lowest and nan_like (numbers, in
     the dtype of an array), zero and zeros (likewise), max_of_all (the greatest element of all axes), and scatter_last
@@ -147,12 +148,12 @@ class Adapter:
         lengths = [1 if axis in pooling.axes else n for axis, n in enumerate(room)]
         for each, array in zip(declared, checked, strict=True):
             shape = self.shape(array)
-            if each.per_element and shape[-1:] != (pooling.window_size,):
-                if not shape or (is_known(shape[-1]) and is_known(pooling.window_size)):
-                    raise ValueError(
-                        f"{each.name} of {type(operator).__name__} must have one entry per element of the window "
-                        f"({pooling.window_size}) along its last axis, got shape {shown(shape)}"
-                    )
+            size = pooling.window_size
+            if each.per_element and not (shape and _broadcasts((shape[-1],), (size,), exactly=True)):
+                raise ValueError(
+                    f"{each.name} of {type(operator).__name__} must have one entry per element of the window ({size}) "
+                    f"along its last axis, got shape {shown(shape)}"
+                )
             beside = shape[:-1] if each.per_element else shape
             if not _broadcasts(beside, lengths):
                 raise ValueError(
@@ -213,9 +214,9 @@ class Adapter:
         raise NotImplementedError
 
 
-def _broadcasts(shape: Sequence[Any], lengths: Sequence[Any]) -> bool:
-    """Whether an array of this shape broadcasts to these lengths; what is not known is let pass."""
+def _broadcasts(shape: Sequence[Any], lengths: Sequence[Any], exactly: bool = False) -> bool:
+    """Whether an array of this shape broadcasts to these lengths, or has them; what is not known is let pass."""
     return len(shape) <= len(lengths) and all(
-        not is_known(n) or n == 1 or not is_known(m) or n == m
+        not is_known(n) or not is_known(m) or n == m or (n == 1 and not exactly)
         for n, m in zip(reversed(shape), reversed(lengths), strict=False)
     )

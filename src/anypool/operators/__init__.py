@@ -20,6 +20,7 @@ from anypool.operators.sums import Average, Sum
 
 __all__ = [
     "ARRAY",
+    "OPERATORS",
     "AdaPool",
     "Average",
     "AvgMax",
@@ -38,7 +39,6 @@ __all__ = [
     "Min",
     "Mixed",
     "Mode",
-    "OPERATORS",
     "Operator",
     "OrderedWeighted",
     "Parameter",

@@ -33,8 +33,8 @@ class OrderStatistic(Operator):
         return xp.where(xp.any(xp.isnan(windows), axis=-1), xp.nan_like(value), value)
 
     def of_sorted(self, ordered: Any, count: Any, *parameters_and_xp: Any) -> Any:
-        """The value of sorted windows, shape (…, k) to (…). `count` of them are elements, which stand first: an integer,
-        or integers that broadcast to (…, 1). Called as of_sorted(ordered, count, *parameters, xp)."""
+        """The value of sorted windows, shape (…, k) to (…). `count` of them are elements, which stand first: an
+        integer, or integers that broadcast to (…, 1). Called as of_sorted(ordered, count, *parameters, xp)."""
         raise NotImplementedError
 
 
@@ -215,8 +215,8 @@ class TopKMean(OrderStatistic):
 
 @dataclass(frozen=True)
 class OrderedWeighted(OrderStatistic):
-    """y = Σ wᵣ·x₍ᵣ₎ over the window in descending order, with w = softmax(logits): from the maximum (all weight first) by
-    the average (equal logits) to the minimum. NaN wins.
+    """y = Σ wᵣ·x₍ᵣ₎ over the window in descending order, with w = softmax(logits): the maximum (all weight first), the
+    average (equal logits), the minimum, and what lies between. NaN wins.
 
     A window with n elements, fewer than there are logits, takes the softmax of the first n. Gradients: w of its place
     at every element, equal ones in row-major order; wᵣ·(x₍ᵣ₎ − y) of a logit. Source: Forcén et al. 2020, arXiv

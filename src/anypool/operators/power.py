@@ -142,8 +142,8 @@ TINY = 1e-300
 
 @dataclass(frozen=True)
 class PowerMean(Operator):
-    """y = (Σ xᵢᵖ / n)^(1/p) of xᵢ ≥ 0: the minimum as p → −∞, the harmonic mean at −1, the geometric at 0, the average at
-    1, the maximum as p → ∞.
+    """y = (Σ xᵢᵖ / n)^(1/p) of xᵢ ≥ 0: the minimum as p → −∞, the harmonic mean at −1, the geometric at 0, the average
+    at 1, the maximum as p → ∞.
 
     A negative element makes NaN. A zero makes 0 where p ≤ 0. Gradients: (1/n)(xᵢ/y)^(p−1), and by definition 0 at
     xᵢ = 0; of p: (y/p)·(Σxᵖ ln x / Σxᵖ − ln y).

@@ -35,10 +35,12 @@ class Variance(Operator):
         object.__setattr__(self, "ddof", as_integer("ddof", self.ddof, 0))
 
     def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
-        elements = xp.where(valid, windows, 0)
         count = float_count(windows, valid, xp)
-        mean = xp.sum(elements, axis=-1, keepdims=True) / xp.maximum(count, 1)
-        squares = xp.sum(xp.where(valid, (elements - mean) ** 2, 0), axis=-1, keepdims=True)
+        deviations = xp.where(valid, windows, 0)
+        for _ in range(2):  # the second time takes away by how much the mean was rounded
+            mean = xp.sum(deviations, axis=-1, keepdims=True) / xp.maximum(count, 1)
+            deviations = xp.where(valid, deviations - mean, 0)
+        squares = xp.sum(deviations * deviations, axis=-1, keepdims=True)
         return (squares / self._divisor(count, xp))[..., 0]
 
     def lift(self, x: Any, xp: Any) -> tuple[Any, ...]:
