@@ -216,13 +216,13 @@ class _Block:
 
     @staticmethod
     def of(pooling: Pooling, blocks: Sequence[_Along], shape: Sequence[int]) -> _Block:
-        plans = tuple(blocks[axis].plan for axis in pooling.axes)
+        plans: Any = tuple(blocks[axis].plan for axis in pooling.axes)
         lengths = tuple(sum(high - low for _, low, high in each.pieces) for each in blocks)
         return _Block(
             pooling.operator,
             pooling.window,
             pooling.axes,
-            plans,  # type: ignore[arg-type]
+            plans,
             lengths,
             (pooling.dtype, pooling.accumulator, pooling.result),
             pooling.return_indices,
