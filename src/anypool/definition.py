@@ -211,12 +211,15 @@ def _windows(x: Any, operator: Operator, plans: Plan, ranges: Sequence[Range], x
     inside, valid = [], []
     for number, (plan, outputs) in enumerate(zip(plans, ranges[1:], strict=True)):
         axis = lead + 2 * number
-        grid = _Grid(plan, outputs, xp)
+        if is_known(plan.outputs) and outputs != (0, plan.outputs):
+            begin, end, plan = plan.part(*outputs)
+            x = x[(slice(None),) * axis + (slice(begin, end),)]
+        grid = _Grid(plan, xp)
         x = xp.expand_dims(x, axis) if plan.whole else _take(x, grid, axis, xp)
         inside.append(grid.inside)
         valid.append(grid.padded if operator.counts_padding else grid.inside)
-    end = lead + 2 * rank
-    order = (*range(lead), *range(lead, end, 2), *range(lead + 1, end, 2))
+    last = lead + 2 * rank
+    order = (*range(lead), *range(lead, last, 2), *range(lead + 1, last, 2))
     shape = xp.shape(x)
     windows = xp.transpose(x, order) if rank > 1 else x
     windows = xp.reshape(windows, (*shape[:lead], *shape[lead::2], math.prod(shape[lead + 1 :: 2])))
@@ -235,14 +238,13 @@ def _take(x: Any, grid: _Grid, axis: int, xp: Any) -> Any:
 
 
 class _Grid:
-    """The elements of a range of windows along one axis, shape (outputs, elements): NumPy arrays where lengths are
-    known."""
+    """The elements of all windows along one axis, shape (outputs, elements): NumPy arrays where lengths are known."""
 
-    def __init__(self, plan: AxisPlan, outputs: Range, xp: Any) -> None:
-        i, j = _numbers(outputs, xp)[:, None], _numbers((0, plan.kernel_size), xp)[None, :]
+    def __init__(self, plan: AxisPlan, xp: Any) -> None:
+        i, j = _numbers((0, plan.outputs), xp)[:, None], _numbers((0, plan.kernel_size), xp)[None, :]
         if not is_known(plan.length):  # arithmetic with it is the framework's
             i, j = xp.asarray(i), xp.asarray(j)
-        self.shape = (outputs[1] - outputs[0], plan.kernel_size)
+        self.shape = (plan.outputs, plan.kernel_size)
         self.inside = plan.valid(i, j)
         self.padded = plan.padded(i, j)
         position = plan.positions(i, j)
@@ -290,7 +292,7 @@ def count(pooling: Pooling, xp: Any) -> Any:
         if is_known(plan.length):
             along = xp.asarray(counted(plan, pooling.operator))
         else:
-            grid = _Grid(plan, (0, plan.outputs), xp)
+            grid = _Grid(plan, xp)
             inside = grid.padded if pooling.operator.counts_padding else grid.inside
             along = xp.sum(xp.astype(xp.asarray(inside), "int32"), axis=-1)
         shape = [1] * len(pooling.shape)

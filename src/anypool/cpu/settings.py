@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,19 @@ def get_cpu_capability() -> str | None:
     """
     isa = None if compiled is None else compiled.isa
     return isa if isa in ("plain", None) else f"x86-64-{isa}"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Kernels called from this thread, within the block, run on it alone: for tasks that run side by side."""
+    if compiled is None:
+        yield
+        return
+    before = compiled.set_thread_limit(1)
+    try:
+        yield
+    finally:
+        compiled.set_thread_limit(before)
 
 
 def set_memory_cache_limit(n: int) -> None:
