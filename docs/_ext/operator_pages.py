@@ -149,15 +149,23 @@ def draw(folder: Path) -> None:
     """A picture of the photograph and of each operator's pooling of it."""
     _write(folder / "photograph.png", photograph())
     for name in ap.OPERATORS:
-        _write(folder / f"operator-{name}.png", np.asarray(ap.pool(photograph(), name, ap.Sliding(CELL))))
+        _write(folder / f"operator-{name}.png", _pooled(name))
+
+
+def _pooled(name: str) -> np.ndarray:
+    """The photograph, or sixteen shades of it for operators that take labels alone."""
+    try:
+        return np.asarray(ap.pool(photograph(), name, ap.Sliding(CELL)))
+    except TypeError:
+        return np.asarray(ap.pool((photograph() * 15).round().astype("uint8"), name, ap.Sliding(CELL)))
 
 
 def _write(path: Path, values: np.ndarray) -> None:
     import matplotlib.image
 
-    if not path.exists():
-        span = float(values.max() - values.min()) or 1.0
-        matplotlib.image.imsave(path, (values - values.min()) / span, cmap="gray", vmin=0, vmax=1)
+    values = values.astype(float)
+    span = float(values.max() - values.min()) or 1.0
+    matplotlib.image.imsave(path, (values - values.min()) / span, cmap="gray", vmin=0, vmax=1)
 
 
 def write_pages(app: Sphinx) -> None:

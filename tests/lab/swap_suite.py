@@ -3,6 +3,8 @@
 test_swap.py runs this in a process with JAX as Keras's backend, and with torch.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -96,7 +98,7 @@ def torch_model(classes=3):
     return TorchModel(classes)
 
 
-NETWORKS = {"keras": lambda: KerasNetwork(keras_model()), "torch": lambda: TorchNetwork(torch_model())}
+NETWORKS: dict[str, Any] = {"keras": lambda: KerasNetwork(keras_model()), "torch": lambda: TorchNetwork(torch_model())}
 both = pytest.mark.parametrize("kind", NETWORKS)
 
 
