@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PI
 BUILD_REQUIREMENTS := $(INSTALL) "nanobind>=2.4" "numpy>=2.0"
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*/*)
 
-.PHONY: help compare test test-all lint docs bench bench-quick bench-against kernels sanitize clean
+.PHONY: help compare test test-all lint docs readme bench bench-quick bench-against kernels sanitize clean
 
 help:
 	@echo "make compare        what each pooling does to real digits, and to a network trained on them"
@@ -43,6 +43,10 @@ lint: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# The table of operators in README, from the operators.
+readme: .venv/docs
+	cd docs/_ext && ../../$(BIN)/python -c "import operator_pages, pathlib; operator_pages.fill(pathlib.Path('../../README.md'))"
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
