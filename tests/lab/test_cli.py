@@ -217,7 +217,13 @@ def test_compare_prints_a_table_and_writes_both_files(command, trained):
     assert "27,370" in out
     assert "0.300 s" in out
     assert "The report is anypool-report/report.html" in out
-    assert sorted(os.listdir("anypool-report")) == [".results.json.lock", "report.html", "results.csv", "results.json"]
+    assert sorted(os.listdir("anypool-report")) == [
+        ".results.json.lock",
+        "examples.npz",
+        "report.html",
+        "results.csv",
+        "results.json",
+    ]
     assert "<title>Poolings compared on digits</title>" in Path("anypool-report/report.html").read_text()
 
 
@@ -356,6 +362,41 @@ def test_a_full_disk_is_one_line_and_loses_nothing(command, trained, monkeypatch
     assert (code, complaint.count("\n")) == (1, 1)
     assert "cannot be written: No space left on device" in complaint
     assert "90.0 %" in out
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# report
+
+
+def test_report_is_made_again_without_training(command, trained):
+    command("compare", "--pool", "max,min", "--seeds", "2", "--out", "here")
+    page, table = (Path("here", name).read_text() for name in ("report.html", "results.csv"))
+    for name in ("report.html", "results.csv"):
+        os.remove(f"here/{name}")
+    trained.jobs.clear()
+    assert command("report", "here") == (0, "The report is here/report.html\n", "")
+    assert Path("here/report.html").read_text() == page
+    assert Path("here/results.csv").read_text() == table
+    assert trained.jobs == []
+
+
+def test_report_of_version_0_1_0(command):
+    os.mkdir("here")
+    shutil.copy(OLD, "here/results.json")
+    assert command("report", "here")[0] == 0
+    assert "68.1 %" in Path("here/report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ([], "out must be a directory with a results.json, but there is no anypool-report/results.json"),
+    (["nowhere"], "there is no nowhere/results.json"),
+    ([""], "out must name a directory, got ''"),
+    (["damaged"], "damaged/results.json cannot be read"),
+])  # fmt: skip
+def test_refused_reports(refused, tmp_path, arguments, said):
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "results.json").write_text("{")
+    assert said in refused("report", *arguments)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from . import data as datasets
 from .callbacks import Callback, Stopped, check_stop
 from .data import Dataset
-from .files import check_writable, write_whole
+from .examples import Examples
+from .files import check_writable
 from .measures.shifts import pixels_of_shift
 from .networks.base import BATCH_SIZE
 from .poolings import DEFAULT, candidates
-from .results import Results, ResultsError, read_settings, records, to_csv
+from .results import Results, ResultsError, read_settings, records
 from .runs import POLARITIES, Failure, Run, RunKey
 from .subjects import Job, Plan, Subject, find_subject
 
@@ -224,15 +225,12 @@ class Comparison:
         Raises:
             ValueError: there is no directory, or no run to report on. OSError: a file cannot be written.
         """
-        from .report import render
+        from .report import write_report
 
         if self.results.path is None:
             raise ValueError("out must have been given, to say where the report goes")
-        report = self.results.path.with_name("report.html")
-        page = render(self.settings, self.runs, self.data)
-        write_whole(self.results.path.with_suffix(".csv"), to_csv(self.runs).encode())
-        write_whole(report, page.encode())
-        return report
+        examples = Examples.of(self.data)
+        return write_report(self.results.path.parent, self.settings, self.runs, self.failures, examples)
 
     def to_frame(self) -> pandas.DataFrame:
         """The runs as a pandas DataFrame: one row per run, the measures as columns."""
