@@ -14,7 +14,7 @@
 namespace anypool {
 namespace {
 
-int chosen = 0;
+int wanted = 0;
 bool forked = false;  // OpenMP's threads did not survive the fork, and waiting for them would last for ever
 
 int from_environment() {
@@ -42,13 +42,13 @@ int threads() {
 #endif
     });
     if (forked) return 1;
-    return chosen ? chosen : environment ? environment : omp_get_max_threads();
+    return wanted ? wanted : environment ? environment : omp_get_max_threads();
 #else
     return 1;
 #endif
 }
 
-void set_threads(int n) { chosen = n; }
+void set_threads(int n) { wanted = n; }
 
 char *scratch(size_t bytes) {
     thread_local Buffer buffer;

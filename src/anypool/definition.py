@@ -50,7 +50,8 @@ def lift_and_finish(
     parameters = _in_dtype(parameters, dtype, xp)
     arrays = operator.lift(xp.astype(x, dtype), *parameters, xp)
     reduced = tuple(reduce(array, each) for array, each in zip(arrays, poolings, strict=False))
-    return operator.finish((*reduced, *arrays[len(reduced) :]), count(pooling, xp), *parameters, xp)
+    number = xp.astype(count(pooling, xp), dtype) if dtype in FLOATS else count(pooling, xp)
+    return operator.finish((*reduced, *arrays[len(reduced) :]), number, *parameters, xp)
 
 
 def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
