@@ -274,8 +274,18 @@ def test_an_invented_file_of_images(command, trained, tmp_path):
     )
 
 
+def test_a_class_without_a_test_image_is_said(command, trained, tmp_path):
+    x, y = np.random.default_rng(0).random((40, 6, 7)), np.arange(40) % 2
+    np.savez(
+        tmp_path / "mine.npz", x_train=x, y_train=np.array(["ant", "bee"])[y], x_test=x[:1], y_test=np.array(["ant"])
+    )
+    code, out, _ = command("compare", "--data", "mine.npz", "--pool", "average", "--seeds", "1")
+    assert code == 0
+    assert "Classes without a test image: bee" in out
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
-    (["--data", "emnist"], "data must be one of digits, mnist, fashion_mnist, cifar10 or an .npz file, got 'emnist'"),
+    (["--data", "emnist"], "data must be one of digits, mnist, fashion_mnist, cifar10, an .npz file or a folder of images, got 'emnist'"),
     (["--data", "nothing.npz"], "data must be an .npz file that exists, got 'nothing.npz'"),
     (["--data", "keys.npz"], "keys.npz: must hold x_train, y_train, x_test, y_test, but y_train, x_test, y_te"),
     (["--pool", "max,mean"], "got 'mean'"),

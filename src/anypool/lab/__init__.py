@@ -4,7 +4,7 @@
     comparison = compare(data="digits", poolings=("max", "min", "average"), seeds=3)
     comparison.to_frame()
 
-- `data`: images and labels, from scikit-learn, `keras.datasets`, files or arrays, checked.
+- `data`: images and labels, checked. `sources`: from folders and from frameworks' data sets.
 - `poolings`: the candidates, by what they are called.
 - `models`: networks of ours, with the pooling as an argument. `subjects`: what poolings are compared in.
 - `networks`: what is asked of a network of Keras or of torch. `measures`: what is measured of it, and of operators.
@@ -29,6 +29,7 @@ _PUBLIC = {
     "Run": "runs",
     "compare": "comparison",
     "from_arrays": "data",
+    "from_datasets": "data",
     "load": "data",
     "render": "report",
 }
