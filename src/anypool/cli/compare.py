@@ -83,6 +83,10 @@ def compare(
         ),
     ] = None,
     where: Annotated[str, typer.Option(metavar="KIND", help=f"Poolings of yours to swap: {', '.join(WHERE)}.")] = "all",
+    recalibrate: Annotated[
+        bool,
+        typer.Option("--recalibrate/--no-recalibrate", help="Also measure with batch normalisation's statistics anew."),
+    ] = True,
     weights: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Weights for a network of yours: .weights.h5, or .pt with a torch state."),
@@ -119,6 +123,7 @@ def compare(
                 invert=invert,
                 shift=None if shift is None else _share(shift),
                 where=where,
+                recalibrate=recalibrate,
                 weights=weights,
                 out=out,
             )

@@ -42,6 +42,7 @@ def compare(
     invert: bool = False,
     shift: float | None = None,
     where: str = "all",
+    recalibrate: bool = True,
     weights: str | Path | None = None,
     out: str | Path | None = None,
     callback: Callback | None = None,
@@ -65,6 +66,8 @@ def compare(
         shift: how far images are moved: a share of their shorter side, by default 1/14 and at least one pixel; an
             integer is pixels.
         where: which pooling layers of a network of yours are swapped: `all`, `sliding` or `global`.
+        recalibrate: measure a network of yours with the statistics of batch normalisation taken anew, too, and
+            fine-tune it from there.
         weights: a file of weights for a network of yours.
         out: a directory for results.json, in which runs are kept as they end and found again, results.csv and
             report.html; by default none.
@@ -85,6 +88,7 @@ def compare(
         invert=invert,
         shift=shift,
         where=where,
+        recalibrate=recalibrate,
         weights=weights,
         out=out,
     )
@@ -104,6 +108,7 @@ def prepare(
     invert: bool = False,
     shift: float | None = None,
     where: str = "all",
+    recalibrate: bool = True,
     weights: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Comparison:
@@ -119,7 +124,7 @@ def prepare(
     else:
         images = datasets.load(data, subject.trained) if isinstance(data, str) else data(subject.trained)
     subject.check(images)
-    plan = _plan(subject, images, epochs, shift, None if path is None else read_settings(path))
+    plan = _plan(subject, images, epochs, shift, recalibrate, None if path is None else read_settings(path))
     keys = [
         RunKey(seed, polarity, name, stage)
         for seed in range(seeds)
@@ -131,14 +136,19 @@ def prepare(
 
 
 def _plan(
-    subject: Subject, data: Dataset, epochs: int | None, shift: float | None, earlier: dict[str, Any] | None
+    subject: Subject,
+    data: Dataset,
+    epochs: int | None,
+    shift: float | None,
+    recalibrate: bool,
+    earlier: dict[str, Any] | None,
 ) -> Plan:
     if shift is None and earlier is not None and "max_shift" in earlier:
         shift = earlier["max_shift"]  # what nobody says goes on as it was
     if epochs is None:
         epochs = default_epochs(data) if subject.trained else 0
     pixels = pixels_of_shift(shift, data.input_shape[:2])
-    return Plan(epochs, pixels, subject.draws, subject.moved_images)
+    return Plan(epochs, pixels, subject.draws, subject.moved_images, recalibrate)
 
 
 @dataclass
@@ -260,6 +270,7 @@ def settings_for(subject: Subject, data: Dataset, plan: Plan) -> dict[str, Any]:
         "max_shift": plan.max_shift,
         "draws": plan.draws,
         "moved_images": plan.moved_images,
+        "recalibrate": plan.recalibrate,
         **subject.settings(),
     }
 
