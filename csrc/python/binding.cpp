@@ -379,6 +379,7 @@ NB_MODULE(_kernels, m) {
     m.attr("isa") = kernels ? nb::cast(kernels->name) : nb::none();
     m.def("get_num_threads", [] { return threads(); });
     m.def("set_num_threads", [](int n) { set_threads(n); });
+    m.def("set_thread_limit", [](int n) { return set_thread_limit(n); });
     m.attr("LARGE") = large_from;
     m.def(
         "large_bytes",

@@ -91,7 +91,7 @@ def random_geometry(draw):
         arguments = [geometry(draw, n) for n in lengths]
         ceil_mode = draw.random() < 0.3
         window = Sliding(*map(tuple, zip(*arguments, strict=True)), ceil_mode=ceil_mode)
-        windows = [reference.sliding(n, *a, ceil_mode) for n, a in zip(lengths, arguments, strict=True)]
+        windows = [reference.sliding(n, *a, ceil_mode=ceil_mode) for n, a in zip(lengths, arguments, strict=True)]
     shape = [outer, *lengths, inner]
     axes = tuple(range(1, rank + 1))
     return shape, axes, window, windows

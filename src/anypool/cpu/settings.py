@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,19 @@ def get_num_threads() -> int:
     True
     """
     return compiled.get_num_threads() if compiled is not None else 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Kernels called from this thread, within the block, run on it alone: for tasks that run side by side."""
+    if compiled is None:
+        yield
+        return
+    before = compiled.set_thread_limit(1)
+    try:
+        yield
+    finally:
+        compiled.set_thread_limit(before)
 
 
 def set_memory_cache_limit(n: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import keras
 import numpy as np
 
-from anypool.arguments import as_flag, per_axis
+from anypool.arguments import as_flag, per_axis, plain
 from anypool.functional import global_pool, max_unpool, pool
 from anypool.operators import Average, Max, Operator
 from anypool.windows import Adaptive, Global, Sliding, Window
@@ -116,7 +116,7 @@ class SlidingPooling(Pooling):
         super().__init__(data_format, name=name, **options)
         self.pool_size = self._per_axis("pool_size", pool_size)
         self.strides = self.pool_size if strides is None else self._per_axis("strides", strides)
-        self.padding = padding if isinstance(padding, str | int) else _tuples(padding)
+        self.padding = plain(padding)
         self.dilation = self._per_axis("dilation", dilation)
         self.ceil_mode = as_flag("ceil_mode", ceil_mode)
         self.window = Sliding(self.pool_size, self.strides, self.padding, self.dilation, ceil_mode)
@@ -204,7 +204,7 @@ class Unpooling(Pooling):
         self.input_spec = None  # two inputs
         self.pool_size = _entries("pool_size", pool_size, self.rank)
         self.strides = self.pool_size if strides is None else _entries("strides", strides, self.rank)
-        self.padding = padding if isinstance(padding, int) else _tuples(padding)
+        self.padding = plain(padding)
         self.output_size = None if output_size is None else _entries("output_size", output_size, self.rank)
         self.sliding = Sliding(self.pool_size, self.strides, self.padding)
 
@@ -363,8 +363,3 @@ def _bounds(dtype: str) -> tuple[Any, Any]:
         return -np.inf, np.inf
     limits = np.iinfo(dtype)
     return limits.min, limits.max
-
-
-def _tuples(value: Any) -> Any:
-    """Lists, also within lists, as tuples: what a configuration holds."""
-    return tuple(_tuples(entry) for entry in value) if isinstance(value, Sequence) else value
