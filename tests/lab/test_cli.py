@@ -88,6 +88,16 @@ def test_a_size_that_max_refuses_is_said(command):
     assert "refuse" not in command("shape", "28", "28", "--padding", "1")[1]
 
 
+def test_operators_are_listed_with_all_that_is_known_of_them(command):
+    code, out, _ = command("operators")
+    assert code == 0
+    lines = out.splitlines()
+    for name, kind in ap.OPERATORS.items():
+        assert any(line.split()[:1] == [name] for line in lines), name
+        assert kind.info.formula.split()[0] in out
+    assert "…" not in out.replace("+ … +", "")
+
+
 def test_help_has_no_types_of_flags(command):
     for name in ("compare", "show", "shape"):
         assert "<bool>" not in command(name, "--help")[1]
