@@ -17,7 +17,7 @@ IMPLEMENTATIONS = ("kernel", "framework", "definition")
 class Implementation:
     """One way to run poolings: it says why not, or runs them, gradient included where the framework has them."""
 
-    name: ClassVar[str]
+    name: str
     """One of `IMPLEMENTATIONS`: what `impl=` asks for."""
 
     def __init__(self, adapter: Adapter) -> None:
@@ -60,11 +60,7 @@ class Lifted(Implementation):
 
     def __init__(self, inner: Implementation) -> None:
         super().__init__(inner.adapter)
-        self.inner = inner
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.inner.name
+        self.inner, self.name = inner, inner.name
 
     def refusal(self, x: Any, pooling: Pooling) -> str | None:
         operator = pooling.operator
