@@ -23,6 +23,7 @@ help:
 	@echo "make test-all       the same with the long sweeps"
 	@echo "make lint           ruff and mypy"
 	@echo "make docs           the documentation site, in build/docs/html"
+	@echo "make readme         the table of operators in README.md"
 	@echo "make bench          anypool beside every peer, half an hour; writes benchmarks/README.md"
 	@echo "make bench-quick    a few cases and peers, two minutes"
 	@echo "make bench-against COMMIT=main [GROUP=kernels] [ONLY=text]    this working tree beside another commit"
@@ -65,6 +66,9 @@ bench-against: .venv/bench kernels
 docs: .venv/docs
 	$(BIN)/python -m sphinx -W -n --keep-going -q -d build/docs/doctrees -b html docs build/docs/html
 	@echo "The site is build/docs/html/index.html"
+
+readme: .venv/docs
+	KERAS_BACKEND=jax $(BIN)/python docs/_ext/operator_pages.py --fill README.md
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
