@@ -1,6 +1,6 @@
 """anypool: pooling, every way to keep one number per window, on NumPy, PyTorch, JAX and Keras arrays."""
 
-from anypool.cpu.kernels import get_kept_memory, get_num_threads, set_kept_memory, set_num_threads
+from anypool.cpu.settings import get_memory_cache_limit, get_num_threads, set_memory_cache_limit, set_num_threads
 from anypool.functional import (
     adaptive_pool,
     avg_pool,
@@ -91,7 +91,7 @@ __all__ = [
     "adaptive_pool",
     "avg_pool",
     "clear_caches",
-    "get_kept_memory",
+    "get_memory_cache_limit",
     "get_num_threads",
     "global_pool",
     "max_pool",
@@ -101,7 +101,7 @@ __all__ = [
     "parameter",
     "pool",
     "register_operator",
-    "set_kept_memory",
+    "set_memory_cache_limit",
     "set_num_threads",
     "sum_pool",
 ]

@@ -52,8 +52,7 @@ def lift_and_finish(
     parameters = _in_dtype(parameters, dtype, xp)
     arrays = operator.lift(xp.astype(x, dtype), *parameters, xp)
     reduced = tuple(reduce(array, each) for array, each in zip(arrays, poolings, strict=False))
-    number = count(pooling, xp)
-    number = xp.astype(number, dtype) if dtype in FLOATS else number
+    number = xp.astype(count(pooling, xp), dtype) if dtype in FLOATS else count(pooling, xp)
     return operator.finish((*reduced, *arrays[len(reduced) :]), number, *parameters, xp)
 
 
@@ -230,7 +229,10 @@ def _windows(x: Any, operator: Operator, plans: Plan, ranges: Sequence[Range], x
     inside, valid = [], []
     for number, (plan, outputs) in enumerate(zip(plans, ranges[1:], strict=True)):
         axis = lead + 2 * number
-        grid = _Grid(plan, outputs, xp)
+        if is_known(plan.outputs) and outputs != (0, plan.outputs):
+            begin, end, plan = plan.part(*outputs)
+            x = x[(slice(None),) * axis + (slice(begin, end),)]
+        grid = _Grid(plan, xp)
         x = xp.expand_dims(x, axis + 1) if plan.whole else _take(x, grid, axis, xp)
         inside.append(grid.inside)
         valid.append(grid.padded if operator.counts_padding else grid.inside)
@@ -265,14 +267,13 @@ def _take(x: Any, grid: _Grid, axis: int, xp: Any) -> Any:
 
 
 class _Grid:
-    """The elements of a range of windows along one axis, shape (elements, outputs): NumPy arrays where lengths are
-    known."""
+    """The elements of all windows along one axis, shape (elements, outputs): NumPy arrays where lengths are known."""
 
-    def __init__(self, plan: AxisPlan, outputs: Range, xp: Any) -> None:
-        i, j = _numbers(outputs, xp)[None, :], _numbers((0, plan.kernel_size), xp)[:, None]
+    def __init__(self, plan: AxisPlan, xp: Any) -> None:
+        i, j = _numbers((0, plan.outputs), xp)[None, :], _numbers((0, plan.kernel_size), xp)[:, None]
         if not is_known(plan.length):  # arithmetic with it is the framework's
             i, j = xp.asarray(i), xp.asarray(j)
-        self.shape = (plan.kernel_size, outputs[1] - outputs[0])
+        self.shape = (plan.kernel_size, plan.outputs)
         self.inside = plan.valid(i, j)
         self.padded = plan.padded(i, j)
         position = plan.positions(i, j)
@@ -320,7 +321,7 @@ def count(pooling: Pooling, xp: Any) -> Any:
         if is_known(plan.length):
             along = xp.asarray(counted(plan, pooling.operator))
         else:
-            grid = _Grid(plan, (0, plan.outputs), xp)
+            grid = _Grid(plan, xp)
             inside = grid.padded if pooling.operator.counts_padding else grid.inside
             along = xp.sum(xp.astype(xp.asarray(inside), "int32"), axis=0)
         shape = [1] * len(pooling.shape)

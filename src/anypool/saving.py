@@ -39,13 +39,13 @@ def to_config(value: Any) -> Any:
 def from_config(config: Any) -> Any:
     """The value of what `to_config` gave, or an older version wrote; ValueError where a name is not known here."""
     if isinstance(config, dict):
-        given = {name: from_config(field) for name, field in config.items()}
+        if set(config) == {"anypool", "fields"}:  # a Keras model of format 1
+            return _first_format(config["anypool"])(**_each_field(config["fields"]))
+        given = _each_field(config)
         if "operator" in given:
             return deserialize(given)
         if "window" in given:
             return _named(WINDOWS, "window", given.pop("window"))(**given)
-        if set(given) == {"anypool", "fields"}:  # a Keras model of format 1
-            return _first_format(config["anypool"])(**given["fields"])
         if len(config) == 1:  # a torch program of format 1
             ((name, arguments),) = config.items()
             return _first_format(name.rpartition(".")[2])(*from_config(arguments))
@@ -53,6 +53,10 @@ def from_config(config: Any) -> Any:
     if isinstance(config, Sequence) and not isinstance(config, str):
         return tuple(map(from_config, config))
     return config
+
+
+def _each_field(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: from_config(field) for name, field in config.items()}
 
 
 def _first_format(name: str) -> Any:

@@ -55,6 +55,11 @@ def test_what_is_not_known_is_refused_in_words(config, words):
         from_config(config)
 
 
+def test_the_first_format_of_keras_models_is_read():
+    assert from_config({"anypool": "Lp", "fields": {"p": 3.0}}) == ap.Lp(3.0)
+    assert from_config({"anypool": "Adaptive", "fields": {"output_size": [2, None]}}) == ap.Adaptive((2, None))
+
+
 def test_arrays_are_not_saved():
     with pytest.raises(TypeError, match="p of GeM must be a number"):
         to_config(ap.GeM(p=np.ones(3)))

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -256,6 +257,23 @@ def test_masked_steps_do_not_count(kind, data_format, keepdims, rng):
         np.testing.assert_allclose(call(layer, x, mask=mask), call(theirs, x, mask=mask), rtol=1e-6)
 
 
+MASKED_DTYPES = ("bool", *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32)), "float16", "float32")
+
+
+@pytest.mark.parametrize("dtype", MASKED_DTYPES)
+def test_masked_steps_of_every_dtype(dtype, rng):
+    """What is left out changes neither values nor dtype: as pooling what is left, of that dtype."""
+    x = (rng.integers(0, 2, (2, 9, 3)) if dtype == "bool" else rng.integers(90, 120, (2, 9, 3))).astype(dtype)
+    mask = np.zeros((2, 9), bool)
+    mask[:, :7] = True
+    for kind in ("Max", "Min", "Average"):
+        layer = getattr(layers, f"Global{kind}Pooling1D")()
+        got = layer(keras.ops.convert_to_tensor(x), mask=keras.ops.convert_to_tensor(mask))
+        expected = layer(keras.ops.convert_to_tensor(x[:, :7]))
+        assert got.dtype == expected.dtype, kind
+        np.testing.assert_allclose(numpy(got).astype(float), numpy(expected).astype(float), rtol=1e-3, err_msg=kind)
+
+
 def test_masks_come_from_layers_before_and_end_here():
     tokens = np.array([[1, 2, 0, 0], [3, 0, 0, 0]])
     embedding = keras.layers.Embedding(5, 3, mask_zero=True)
@@ -264,6 +282,36 @@ def test_masks_come_from_layers_before_and_end_here():
         pooled = getattr(layers, f"Global{kind}Pooling1D")()(embedding(steps))
         output = keras.Model(steps, pooled).predict(tokens, verbose=0)
         np.testing.assert_allclose(output[1], numpy(embedding.embeddings)[3], rtol=1e-6)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Subclasses
+
+OF_EVERY_BASE = [
+    ("MaxPooling2D", {}),
+    ("AveragePooling2D", {}),
+    ("GlobalMinPooling2D", {}),
+    ("AdaptiveMaxPooling2D", {"output_size": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OF_EVERY_BASE)
+def test_a_subclass_with_weights_of_its_own_is_built(name, options, rng):
+    kind = getattr(layers, name)
+
+    class Scaled(kind):
+        def build(self, input_shape):
+            self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+
+        def call(self, inputs):
+            return super().call(inputs) * self.scale
+
+    layer, x = Scaled(**options), image(rng, 2)
+    assert not layer.built
+    np.testing.assert_array_equal(numpy(layer(x)), numpy(kind(**options)(x)))
+    assert layer.built
+    assert len(layer.weights) == 1
+    assert kind(**options).built
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -376,6 +424,18 @@ def test_mixed_precision(name, policy, rng):
 # Symbolic tensors and variables
 
 
+DATA = Path(__file__).parents[1] / "data"
+
+
+def test_models_of_the_first_version_load_and_predict_the_same():
+    model = keras.models.load_model(DATA / "functions-0.1.0.keras")
+    kept = np.load(DATA / "functions-0.1.0.npz")
+    outputs = model.predict(kept["x"], verbose=0)
+    assert len(outputs) == len([name for name in kept if name.startswith("y")])
+    for number, output in enumerate(outputs):
+        np.testing.assert_allclose(output, kept[f"y{number}"], rtol=1e-6, err_msg=str(number))
+
+
 def test_functions_in_functional_models(tmp_path, rng):
     pixels = keras.Input((6, None, 2))
     values, indices = ap.max_pool(pixels, (2, 3), axes=(1, 2), return_indices=True)
@@ -440,8 +500,8 @@ def test_variables_are_pooled_as_their_values(rng):
         (TypeError, "count_include_pad must be", lambda: layers.AveragePooling2D(count_include_pad=1)),
         (ValueError, "a window must fit", lambda: layers.MaxPooling2D(5)(keras.Input((4, 4, 1)))),
         (ValueError, "a window must fit", lambda: layers.MaxPooling2D(5)(np.zeros((1, 4, 4, 1), "float32"))),
-        (ValueError, "expected ndim=4", lambda: layers.MaxPooling2D()(np.zeros((4, 4, 1), "float32"))),
-        (ValueError, "input_shape must have 4", lambda: layers.MaxPooling2D().compute_output_shape((1, 4, 4))),
+        (ValueError, "expected min_ndim=4", lambda: layers.MaxPooling2D()(np.zeros((4, 4, 1), "float32"))),
+        (ValueError, "input_shape must have at least 4", lambda: layers.MaxPooling2D().compute_output_shape((1, 4, 4))),
         (ValueError, "without any element", lambda: layers.MaxPooling1D(2, padding=3)(np.zeros((1, 4, 1), "float32"))),
     ],
 )

@@ -209,6 +209,10 @@ class Adapter:
         """Zeros with x at the flat positions `indices` within the axes."""
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
 
+    def is_traced(self, x: Any) -> bool:
+        """Whether x stands for values that come when a program runs, so that nothing can be checked of them."""
+        return False
+
     def largest(self, indices: Any) -> tuple[int, int] | None:
         """The least and the greatest of an array of indices; None where values are not known yet, or there are none."""
         raise NotImplementedError

@@ -160,6 +160,16 @@ class Kernel(Implementation):
         return values, kernels.indices(offsets, pooling)
 
 
+_LOADED_BY_HAND = {
+    "zarr": "pool dask.array.from_zarr(x), chunk by chunk, or x[...]",
+    "h5py": "pool dask.array.from_array(x), chunk by chunk, or x[...]",
+    "xarray": "pool x.data, or x.to_numpy()",
+    "scipy": "pool x.toarray()",
+    "sparse": "pool x.todense()",
+}
+"""Libraries whose arrays NumPy would load whole, or take for objects, and what to do instead."""
+
+
 class NumPy(Adapter):
     name = "NumPy"
     defaults = Defaults()
@@ -173,6 +183,12 @@ class NumPy(Adapter):
             return x
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError("x is a masked array, whose mask pooling would ignore: fill it first, x.filled(value)")
+        kind = type(x)
+        advice = _LOADED_BY_HAND.get(kind.__module__.partition(".")[0])
+        if advice is not None and not isinstance(x, np.ndarray):
+            raise TypeError(f"x must be loaded before it is pooled, got a {kind.__module__}.{kind.__name__}: {advice}")
+        if x is None or isinstance(x, dict | set | str | bytes):
+            raise TypeError(f"x must be an array, got {kind.__name__}")
         try:
             array = np.asarray(x)
         except ValueError as error:

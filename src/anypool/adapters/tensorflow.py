@@ -218,6 +218,9 @@ class TensorFlow(Adapter):
     def namespace(self, x: tf.Tensor) -> type[Namespace]:
         return Namespace
 
+    def is_traced(self, x: tf.Tensor) -> bool:
+        return tf.get_static_value(x) is None
+
     def largest(self, indices: tf.Tensor) -> tuple[int, int] | None:
         value = tf.get_static_value(indices)
         return None if value is None or not value.size else (int(value.min()), int(value.max()))

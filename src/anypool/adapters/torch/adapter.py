@@ -45,7 +45,7 @@ class Namespace:
     reshape = staticmethod(torch.reshape)
     round = staticmethod(torch.round)
     transpose = staticmethod(torch.permute)
-    stop_gradient = staticmethod(torch.detach)
+    stop_gradient = staticmethod(eager.detached)
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -62,7 +62,12 @@ class Namespace:
     def asarray(self, x: Any) -> Tensor:
         if isinstance(x, Tensor):
             return x
-        return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        state = _tracing()
+        try:  # torch.jit.trace would warn of a constant, and this is one
+            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+            return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        finally:
+            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
     @staticmethod
     def where(condition: Tensor, x: Any, y: Any) -> Tensor:
@@ -92,6 +97,8 @@ class Namespace:
 
     @staticmethod
     def sort(x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():  # the exporters have no stable one, which only gradients can tell
+            return torch.sort(x, dim=-1).values
         needs_gradient = x.requires_grad and torch.is_grad_enabled()
         if needs_gradient or not is_plain(x) or not 1 < x.shape[-1] <= LONGEST:
             return torch.sort(x, dim=-1, stable=True).values
@@ -193,6 +200,7 @@ _DEFAULTS = {dtype: Defaults(floating=name) for dtype, name in NAMES.items() if 
 
 PLAIN = (Tensor, torch.nn.Parameter)
 _compiling, _transforming = torch.compiler.is_compiling, torch._C._are_functorch_transforms_active
+_is_batched = torch._C._functorch.is_legacy_batchedtensor
 _dispatching, _tracing = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
 
 
@@ -200,14 +208,8 @@ def is_plain(x: Any) -> bool:
     """Whether x is a tensor of floats on the CPU, and nobody compiles, traces, transforms or watches the call."""
     if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _DEFAULTS or x.is_neg():
         return False
-    return not (_transforming() or forward_ad._current_level >= 0 or _dispatching()) and _tracing() is None
-
-
-def _transformed(x: Tensor) -> bool:
-    """Whether x is under a torch.func transform or carries a forward-mode tangent."""
-    if _transforming():
-        return True
-    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None
+    watched = _transforming() or _is_batched(x) or forward_ad._current_level >= 0 or _dispatching()
+    return not watched and _tracing() is None
 
 
 def _traced(x: Tensor) -> bool:
@@ -220,6 +222,13 @@ def _in_order(x: Tensor, layout: eager.Order) -> Tensor:
     if layout is None:
         return x.contiguous()
     return x.permute(layout).contiguous().permute(eager.places(layout))
+
+
+class Lengths(tuple[Any, ...]):
+    """The lengths of a tensor that torch.jit.trace follows: tensors themselves, whose arithmetic it records. Without a
+    hash, since no cache may keep what belongs to one trace."""
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 TRANSFORMED = "under torch.func transforms and in forward mode the definition is what differentiates"
@@ -255,7 +264,7 @@ class Kernel(Implementation):
     def refusal(self, x: Tensor, pooling: Pooling) -> str | None:
         if not x.is_cpu:
             return f"kernels run on CPU tensors, x is on {x.device}"
-        if _transformed(x):
+        if eager.is_transformed(x):
             return TRANSFORMED
         if _tracing() is not None or _is_onnx_export():
             return "TorchScript and ONNX programs are for machines that may know torch's operators alone"
@@ -280,7 +289,7 @@ class Aten(Implementation):
     name = "framework"
 
     def refusal(self, x: Tensor, pooling: Pooling) -> str | None:
-        if _transformed(x):
+        if eager.is_transformed(x):
             return TRANSFORMED
         if _is_onnx_export():
             return "ONNX exporters do not know all of torch's operators"
@@ -324,11 +333,9 @@ class Torch(Adapter):
     name = "PyTorch"
 
     def __init__(self) -> None:
-        kernel, native = Kernel(self), Aten(self)
-        self.implementations = (
-            *(Onnx(self), kernel, SignedLifted(kernel), native, SignedLifted(native)),
-            SignedDefinition(self),
-        )
+        self.kernel, native = Kernel(self), Aten(self)
+        lifted = SignedLifted(self.kernel), native, SignedLifted(native)
+        self.implementations = (Onnx(self), self.kernel, *lifted, SignedDefinition(self))
 
     @property
     def defaults(self) -> Defaults:
@@ -352,14 +359,7 @@ class Torch(Adapter):
         return x.resolve_neg() if x.is_neg() else x
 
     def shape(self, x: Tensor) -> tuple[Any, ...]:
-        state = torch._C._get_tracing_state()
-        if state is None:
-            return x.shape
-        try:  # TorchScript would record the arithmetic of windows, for which it has no operators
-            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
-            return x.shape
-        finally:
-            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+        return x.shape if _tracing() is None else Lengths(x.shape)
 
     def dtype(self, x: Tensor) -> str:
         return NAMES.get(x.dtype) or str(x.dtype).removeprefix("torch.")
@@ -367,8 +367,13 @@ class Torch(Adapter):
     def namespace(self, x: Tensor) -> Namespace:
         return _namespace(x.device)
 
+    def choose(self, impl: str, x: Tensor, pooling: Pooling) -> Implementation:
+        if impl == "auto" and is_plain(x) and eager.refusal(pooling) is None:
+            return self.kernel  # what the loop would find, in a third of its time
+        return super().choose(impl, x, pooling)
+
     def in_order_of(self, x: Tensor, result: Any) -> Any:
-        if _transformed(x):
+        if eager.is_transformed(x):
             return result
         layout = eager.order(x)
         return (
@@ -395,13 +400,13 @@ class Torch(Adapter):
         if indices.device != x.device:
             raise ValueError(f"indices must be on x's device, {x.device}, got {indices.device}")
         result = self._unpool(x, indices, axes, lengths)
-        return result if _transformed(x) else _in_order(result, eager.order(x))
+        return result if eager.is_transformed(x) else _in_order(result, eager.order(x))
 
     def _unpool(self, x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
         name = self.dtype(x)
         if name in SAME_BITS:
             return self._unpool(x.view(SAME_BITS[name]), indices, axes, lengths).view(x.dtype)
-        if x.device.type == "cpu" and not (_transformed(x) or _traced(x) or _traced(indices)):
+        if x.device.type == "cpu" and not (eager.is_transformed(x) or _traced(x) or _traced(indices)):
             return aten.unpool(x, indices, axes, lengths)
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch._dynamo import allow_in_graph
 
 from anypool.adapters.registry import adapter_for
-from anypool.operators import operator_class
+from anypool.operators import ARRAY, operator_class
 
 
 def call(function: Callable[..., Any], x: Tensor, arguments: tuple[Any, ...]) -> Any:
@@ -35,7 +35,8 @@ def _unread(name: str, text: str, x: Tensor, *tensors: Tensor) -> Any:
 
 
 def serialize(value: Any) -> str:
-    """A Python literal: dtypes are their names, operators and windows {class: fields}, tensors `...`."""
+    """A Python literal: dtypes are their names, operators and windows {class: fields}, tensors `...`,
+    and what stands for an array `{}`."""
     if isinstance(value, tuple | list):
         return "(" + "".join([serialize(entry) + ", " for entry in value]) + ")"
     if isinstance(value, torch.dtype):
@@ -46,6 +47,8 @@ def serialize(value: Any) -> str:
     if hasattr(kind, "__match_args__"):
         fields = serialize([getattr(value, name) for name in kind.__match_args__])
         return f"{{'{kind.__module__}:{kind.__qualname__}': {fields}}}"
+    if value is ARRAY:
+        return "{}"
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
     raise TypeError(f"in a traced program, pooling takes numbers, names and windows, got {value!r}")
@@ -75,6 +78,8 @@ def deserialize(text: str, tensors: Sequence[Tensor] = ()) -> Any:
 def _value(literal: Any, tensors: Iterator[Tensor]) -> Any:
     if isinstance(literal, tuple):
         return tuple([_value(entry, tensors) for entry in literal])
+    if literal == {}:
+        return ARRAY
     if isinstance(literal, dict):
         ((name, arguments),) = literal.items()
         return _class(name)(*_value(arguments, tensors))

@@ -1,0 +1,212 @@
+"""Modules for any operator, which learn its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from anypool import operators
+from anypool.arguments import as_flag, as_integer
+from anypool.operators import ARRAY, Operator, Parameter, operator_for
+from anypool.torch import pooling
+from anypool.torch.bases import by_rank
+from anypool.windows import Adaptive, Global, Sliding, Window
+
+
+class OperatorPool(torch.nn.Module):
+    """What the modules for any operator share: the operator, what of it is learned, and the pooled axes.
+
+    The operator's parameters are this module's, by their names: a number, or one per channel, which is the axis before
+    the pooled ones. A learned parameter that left its bounds counts as its nearest bound, while its gradient goes on.
+    """
+
+    rank: ClassVar[int]
+
+    def __init__(
+        self,
+        operator: Operator | str,
+        window: Window,
+        *,
+        learnable: bool | Sequence[str] = True,
+        channels: int | None = None,
+        dim: int | Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if window.rank not in (None, self.rank):
+            raise ValueError(f"{type(self).__name__} pools {self.rank} axes, but {window} is written for {window.rank}")
+        self.window, self.dim = window, _dims(dim, self.rank)
+        self.channels = None if channels is None else as_integer("channels", channels, 1)
+        if channels is not None and dim is not None:
+            raise ValueError("channels= goes with the last axes pooled, not with dim=, got both")
+        given = operator_for(operator)
+        learned = _learned(given, learnable)
+        self.operator = replace(given, **{each.name: ARRAY for each in learned}) if learned else given.split()[0]
+        for each in given.parameters():
+            value = getattr(given, each.name)
+            if each in learned:
+                self.register_parameter(each.name, torch.nn.Parameter(self._initial(each, value)))
+            elif getattr(self.operator, each.name) is ARRAY:
+                self.register_buffer(each.name, torch.as_tensor(value))
+        self._bounds = {each.name: (each.at_least, each.at_most) for each in given.parameters()}
+
+    def _initial(self, parameter: Parameter, value: Any) -> Tensor:
+        if hasattr(self, parameter.name):
+            raise ValueError(f"parameter {parameter.name!r} of the operator has the name of an attribute of modules")
+        if isinstance(value, int | float):
+            return torch.full(() if self.channels is None else (self.channels,), float(value))
+        return torch.as_tensor(value).detach().clone()
+
+    def _arrays(self) -> tuple[Tensor, ...]:
+        """The operator's arrays, within their bounds and in shapes that broadcast against the input."""
+        arrays = []
+        for name, (least, most) in self._bounds.items():
+            if name in self._parameters or name in self._buffers:
+                value = getattr(self, name)
+                value = value + (value.clamp(least, most) - value).detach()
+                per_channel = self.channels is not None and value.shape == (self.channels,)
+                arrays.append(value.view(-1, *(1,) * self.rank) if per_channel else value)
+        return tuple(arrays)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return pooling.pool_any(input, self.operator, self.window, self.dim, self._arrays())
+
+    def extra_repr(self) -> str:
+        dim = "" if self.dim == pooling.AXES[self.rank] else f", dim={self.dim}"
+        return f"{self.operator}, {self.window}{dim}".replace("Ellipsis", "learned")
+
+
+def _dims(dim: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    if dim is None:
+        return pooling.AXES[rank]
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    if len(dims) != rank:
+        raise ValueError(f"dim must name {rank} axes, got {dim!r}")
+    return dims
+
+
+def _learned(operator: Operator, learnable: bool | Sequence[str]) -> tuple[Parameter, ...]:
+    """The parameters that are learned: all, none, or those named."""
+    parameters = operator.parameters()
+    if isinstance(learnable, bool):
+        return parameters if learnable else ()
+    names = [each.name for each in parameters]
+    wanted = [learnable] if isinstance(learnable, str) else list(learnable)
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        known = ", ".join(names) or "none"
+        raise ValueError(f"learnable must name parameters of {operator.info.name} ({known}), got {unknown[0]!r}")
+    return tuple(each for each in parameters if each.name in wanted)
+
+
+class AnySlidingPool(OperatorPool):
+    """Any operator over sliding windows: the base of Pool1d, Pool2d and Pool3d.
+
+    Args:
+        operator: an operator or its text, as in "gem:p=3".
+        kernel_size, stride, padding, dilation, ceil_mode: as in `anypool.Sliding`.
+        learnable: whether the operator's parameters are learned, or the names of those that are.
+        channels: one parameter for each of so many channels; default: one for all.
+        dim: the pooled axes; default: the last ones.
+
+    Raises:
+        TypeError, ValueError: as `anypool.operator_for` and `anypool.Sliding`, or the operator has no such parameter.
+    """
+
+    def __init__(
+        self,
+        operator: Operator | str,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: Any = 0,
+        dilation: int | Sequence[int] = 1,
+        ceil_mode: bool = False,
+        **options: Any,
+    ) -> None:
+        window = Sliding(kernel_size, stride, padding, dilation, ceil_mode)  # type: ignore[arg-type]
+        super().__init__(operator, window, **options)
+
+
+class AnyAdaptivePool(OperatorPool):
+    """Any operator over as many windows as wanted: the base of AdaptivePool1d, AdaptivePool2d and AdaptivePool3d.
+
+    Args:
+        operator, learnable, channels, dim: as in Pool2d. output_size: as in `anypool.Adaptive`.
+    """
+
+    def __init__(
+        self, operator: Operator | str, output_size: int | Sequence[int | None] | None, **options: Any
+    ) -> None:
+        super().__init__(operator, Adaptive(*pooling.adaptive(output_size)), **options)
+
+
+class AnyGlobalPool(OperatorPool):
+    """Any operator over everything: the base of GlobalPool1d, GlobalPool2d and GlobalPool3d.
+
+    Args:
+        operator, learnable, channels, dim: as in Pool2d. keepdim: whether the pooled axes stay, with length 1.
+    """
+
+    def __init__(self, operator: Operator | str, keepdim: bool = False, **options: Any) -> None:
+        super().__init__(operator, Global(), **options)
+        self.keepdim = as_flag("keepdim", keepdim)
+
+    def forward(self, input: Tensor) -> Tensor:
+        values = super().forward(input)
+        if self.keepdim:
+            return values
+        for dim in sorted((dim % input.dim() for dim in self.dim), reverse=True):
+            values = values.squeeze(dim)
+        return values
+
+
+class MedianPool(AnySlidingPool):
+    """Medians over sliding windows: the base of MedianPool1d, MedianPool2d and MedianPool3d.
+
+    Args:
+        kernel_size, stride, padding, dilation, ceil_mode: as in `anypool.Sliding`. mid: as in `anypool.Median`.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: Any = 0,
+        dilation: int | Sequence[int] = 1,
+        ceil_mode: bool = False,
+        *,
+        mid: str = "lower",
+    ) -> None:
+        super().__init__(operators.Median(mid), kernel_size, stride, padding, dilation, ceil_mode)
+
+
+class GeM(AnyGlobalPool):
+    """The generalised mean (Σ max(x, ε)ᵖ/n)^(1/p) of the last two axes, with a learned p (Radenović 2018).
+
+    Args:
+        p: the power to start from. eps: what smaller elements count as. keepdim: whether the axes stay, with length 1.
+        learnable: whether p is learned. channels: one p for each of so many channels; default: one for all.
+
+    >>> GeM(p=3.0)(torch.ones(2, 4, 7, 7)).shape
+    torch.Size([2, 4, 1, 1])
+    """
+
+    rank = 2
+
+    def __init__(self, p: Any = 3.0, eps: float = 1e-6, keepdim: bool = True, **options: Any) -> None:
+        super().__init__(operators.GeM(p, eps), keepdim, **options)
+
+
+Pool1d, Pool2d, Pool3d = by_rank("Pool", AnySlidingPool, "Any operator over windows of {axes}.", __name__)
+AdaptivePool1d, AdaptivePool2d, AdaptivePool3d = by_rank(
+    "AdaptivePool", AnyAdaptivePool, "Any operator over as many windows along {axes} as wanted.", __name__
+)
+GlobalPool1d, GlobalPool2d, GlobalPool3d = by_rank(
+    "GlobalPool", AnyGlobalPool, "Any operator over all of {axes}.", __name__
+)
+MedianPool1d, MedianPool2d, MedianPool3d = by_rank(
+    "MedianPool", MedianPool, "The median of every window of {axes}.", __name__
+)
