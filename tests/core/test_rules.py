@@ -60,7 +60,7 @@ def frameworks(path, **options):
 
 FLOORS = (
     ("arguments.py",),
-    ("plans.py", "operators"),
+    ("plans.py", "networks.py", "operators"),
     ("windows.py",),
     ("pooling.py",),
     ("definition.py",),

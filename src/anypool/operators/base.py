@@ -14,6 +14,7 @@ With both, `reduce` is the definition and lifting an acceleration of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, cast
 
@@ -188,8 +189,8 @@ class Operator:
         """Whether the value is one of the elements, and so has their dtype."""
         return self.selects
 
-    def window_refusal(self, fewest: int, size: int) -> str | None:
-        """Why windows of `size` elements, of which the emptiest holds `fewest`, have no value; None if they have."""
+    def window_refusal(self, size: int, fewest: Callable[[], int]) -> str | None:
+        """Why windows of `size` elements, of which the emptiest holds `fewest()`, have no value; None if they have."""
         for each in self.parameters():
             value = getattr(self, each.name)
             if isinstance(value, tuple) and len(value) != size:
