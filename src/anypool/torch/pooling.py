@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from anypool import calls
 from anypool.adapters.base import Adapter
@@ -168,6 +169,9 @@ def lp_pool(
     return (torch.sign(mean) * torch.relu(torch.abs(mean)) * size).pow(1.0 / norm_type)
 
 
+_UNPOOL: dict[int, Any] = {1: F.max_unpool1d, 2: F.max_unpool2d, 3: F.max_unpool3d}
+
+
 def unpool(
     x: Tensor,
     indices: Tensor,
@@ -178,6 +182,8 @@ def unpool(
     output_size: Sequence[int] | None,
 ) -> Tensor:
     """Pooled values back in their places; `output_size` is near the default, as in torch, and may hold all axes."""
+    if isinstance(x, Tensor) and rank < x.dim() <= rank + 2 and is_plain(x) and x.numel() == 0:
+        return _UNPOOL[rank](x, indices, kernel_size, stride, padding, output_size)  # some of them it refuses
     if output_size is None:
         return _unpool(x, indices, kernel_size, stride, padding, None, AXES[rank])
     sizes: Any = per_axis("output_size", tuple(output_size)[-rank:], 1)

@@ -179,8 +179,10 @@ _dispatching, _tracing = torch._C._len_torch_dispatch_stack, torch._C._get_traci
 
 
 def is_plain(x: Any) -> bool:
-    """Whether x is a tensor of floats on the CPU, and nobody compiles, traces, transforms or watches the call."""
-    if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _DEFAULTS or x.is_neg():
+    """Whether x is a dense tensor of floats on the CPU, and nobody compiles, traces, transforms or watches the call."""
+    if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _DEFAULTS:
+        return False
+    if x.layout is not torch.strided or x.is_neg():
         return False
     watched = _transforming() or _is_batched(x) or forward_ad._current_level >= 0 or _dispatching()
     return not watched and _tracing() is None
@@ -196,6 +198,16 @@ def _in_order(x: Tensor, layout: eager.Order) -> Tensor:
     if layout is None:
         return x.contiguous()
     return x.permute(layout).contiguous().permute(eager.places(layout))
+
+
+def _with_ordered_gradient(x: Tensor) -> Tensor:
+    """x, whose gradient is to lie in memory as x does."""
+    if not (x.requires_grad and torch.is_grad_enabled() and is_plain(x)):
+        return x
+    layout = eager.order(x)
+    same = x.view_as(x)
+    same.register_hook(lambda gradient: gradient if eager.is_transformed(gradient) else _in_order(gradient, layout))
+    return same
 
 
 TRANSFORMED = "under torch.func transforms and in forward mode the definition is what differentiates"
@@ -271,7 +283,7 @@ class SignedDefinition(Definition):
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         if pooling.accumulator not in SAME_BITS:
-            return super().run(x, pooling, parameters)
+            return super().run(_with_ordered_gradient(x), pooling, parameters)
         return self.adapter.in_order_of(x, self._run_unsigned(x, pooling, parameters))
 
     def _run_unsigned(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
@@ -307,8 +319,13 @@ class Torch(Adapter):
         return function(self, x, *arguments)
 
     def array(self, x: Any) -> Tensor:
-        if x.layout is not torch.strided or x.is_nested:
-            kind = "nested" if x.is_nested else str(x.layout).removeprefix("torch.")
+        if x.is_nested:
+            raise TypeError(
+                "x must be a dense tensor, got a nested one, whose parts differ in shape: pool them apart, x.unbind(), "
+                "or pad them, torch.nested.to_padded_tensor(x, padding)"
+            )
+        if x.layout is not torch.strided:
+            kind = str(x.layout).removeprefix("torch.")
             raise TypeError(f"x must be a dense tensor, got a {kind} one, which has no windows: use x.to_dense()")
         if x.is_quantized:
             raise TypeError(f"x must hold plain numbers, got a quantized tensor ({x.dtype}): pool x.dequantize()")
