@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/memory.h"
 #include "core/problem.h"
+#include "runtime/memory.h"
 
 namespace nb = nanobind;
 
@@ -140,7 +140,7 @@ std::pair<const char *, const char *> extent(const View &v, int64_t bytes) {
     }
     return {lo, hi};
 }
-void check_apart(const char *written, const View &a, int64_t a_bytes, const char *read, const View &b,
+void check_disjoint(const char *written, const View &a, int64_t a_bytes, const char *read, const View &b,
                  int64_t b_bytes) {
     const auto [a_lo, a_hi] = extent(a, a_bytes);
     const auto [b_lo, b_hi] = extent(b, b_bytes);

@@ -14,7 +14,8 @@
 namespace anypool {
 namespace {
 
-int chosen = 0;
+int wanted = 0;
+thread_local int limit = 0;  // of the calling thread; 0 for none
 bool forked = false;  // OpenMP's threads did not survive the fork, and waiting for them would last for ever
 
 int from_environment() {
@@ -42,13 +43,20 @@ int threads() {
 #endif
     });
     if (forked) return 1;
-    return chosen ? chosen : environment ? environment : omp_get_max_threads();
+    const int n = wanted ? wanted : environment ? environment : omp_get_max_threads();
+    return limit && limit < n ? limit : n;
 #else
     return 1;
 #endif
 }
 
-void set_threads(int n) { chosen = n; }
+void set_threads(int n) { wanted = n; }
+
+int set_thread_limit(int n) {
+    const int before = limit;
+    limit = n;
+    return before;
+}
 
 char *scratch(size_t bytes) {
     thread_local Buffer buffer;

@@ -10,6 +10,9 @@ namespace anypool {
 int threads();
 void set_threads(int n);
 
+// How many threads calls from the calling thread may use at most, 0 for no limit; returns what it was.
+int set_thread_limit(int n);
+
 // At least this many bytes, aligned to 64, that belong to the calling thread until it asks again; null if there are
 // none.
 char *scratch(size_t bytes);

@@ -95,6 +95,11 @@ def max_unpool(
     shape, given = adapter.shape(x), adapter.dtype(x)
     check_dtype(given)
     pooled = pooled_axes(axes, len(shape), window)
+    if output_size is None and adapter.is_traced(indices) and window.leaves_lengths_open:
+        raise ValueError(
+            f"output_size must be given in a program: at stride {window.stride} several lengths have {window}'s "
+            "outputs, and indices, which tell them apart, are not known yet"
+        )
     lengths = _unpooled_lengths(window, [shape[axis] for axis in pooled], output_size)
     places = adapter.shape(indices)
     if len(places) != len(shape) or any(

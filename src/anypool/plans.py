@@ -152,7 +152,7 @@ class AdaptiveAxis(AxisPlan):
         return i * self.length // self.outputs
 
     def count(self, i: Any) -> Any:
-        return -(-(i + 1) * self.length // self.outputs) - self.start(i)
+        return ((i + 1) * self.length + self.outputs - 1) // self.outputs - self.start(i)
 
     @property
     def has_empty_window(self) -> bool:

@@ -50,6 +50,11 @@ class Pooling:
         outputs = {axis: plan.outputs for axis, plan in zip(self.axes, self.plan, strict=True)}
         return tuple(outputs.get(axis, length) for axis, length in enumerate(self.shape))
 
+    @property
+    def window_size(self) -> Any:
+        """The number of elements of a window that is whole."""
+        return math.prod(plan.kernel_size for plan in self.plan)
+
 
 T = TypeVar("T")
 
@@ -121,6 +126,11 @@ def _decide(
     empty = any(is_known(along.length) and along.has_empty_window for along in plan)
     if empty and operator.needs_element and not allow_empty:
         raise ValueError(_no_element(operator, window, pooled, plan, shape))
+    if all(is_known(along.length) and along.outputs for along in plan) and not allow_empty:
+        fewest = math.prod(int(counted(along, operator).min()) for along in plan)
+        reason = operator.window_refusal(fewest, math.prod(along.kernel_size for along in plan))
+        if reason:
+            raise ValueError(f"{operator} has no value in {window}: {reason}; x has shape {shown(shape)}")
     pooling = Pooling(operator, window, pooled, plan, shape, given, accumulator, result, bool(return_indices), empty)
     if all(map(is_known, pooling.output_shape)) and math.prod(pooling.output_shape) >= 2**60:
         raise ValueError(f"{window} gives an output of shape {pooling.output_shape}, which no memory holds")

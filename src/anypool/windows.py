@@ -130,7 +130,7 @@ class Sliding(Window):
             total = (outputs - 1) * stride + span - length
             if span < stride:  # then total, at least span − stride, may be below 0, and is 0
                 total *= _not_negative(total, stride + span)
-            before = (total + (self.padding == "same_lower")) // 2
+            before = (total + int(self.padding == "same_lower")) // 2
             return SlidingAxis(length, outputs, kernel, dilation, stride, before, total - before)
         axis = entry if axis is None else axis
         before, after = _pair(self.padding, entry)
@@ -140,12 +140,31 @@ class Sliding(Window):
                 f"kernel_size {kernel} with dilation {dilation} spans {span} positions, but axis {axis} has length "
                 f"{length} and padding ({before}, {after}): a window must fit"
             )
+        room += self.floor_padding(entry) - after
         outputs = (room + stride) // stride  # JAX proves of this form that it is no less than 0
-        if self.ceil_mode:
-            outputs = (room + stride - 1) // stride + 1
-            past = (outputs - 1) * stride - (length + before)  # where the last window starts, seen from the end
-            outputs -= _not_negative(past, after + span + stride)
         return SlidingAxis(length, outputs, kernel, dilation, stride, before, after)
+
+    @property
+    def leaves_lengths_open(self) -> bool:
+        """Whether axes of several lengths have the same number of windows."""
+        strides = self.stride if isinstance(self.stride, tuple) else (self.stride,)
+        return any(stride != 1 for stride in strides)
+
+    def floor_padding(self, entry: int) -> int:
+        """The padding after axis number `entry` of explicit padding that gives, rounded down, as many windows as there
+        are: what was asked for, and in ceil mode the overhang that the last window may have.
+
+        Windows start every s positions, so up to s − 1 more make room for the partial one. It must start before
+        n + p₀, and does where no more than d(k−1) positions follow.
+
+        >>> Sliding(3, stride=2, ceil_mode=True).floor_padding(0)
+        1
+        """
+        kernel, stride, dilation = (_entry(v, entry) for v in (self.kernel_size, self.stride, self.dilation))
+        after = _pair(self.padding, entry)[1]
+        if not self.ceil_mode:
+            return after
+        return min(max(dilation * (kernel - 1), after - 1), after + stride - 1)
 
     def unpooled_shape(self, outputs: Sequence[int]) -> tuple[int, ...]:
         """The input lengths that give these outputs with nothing left over: (o − 1)·s − p₀ − p₁ + d(k−1) + 1."""
@@ -253,4 +272,4 @@ def _pair(padding: Any, entry: int) -> tuple[int, int]:
 
 def _not_negative(value: Any, bound: int) -> Any:
     """1 where 0 ≤ value < bound, 0 where −bound ≤ value < 0: a comparison, for integers known or not."""
-    return value // bound + 1
+    return (value + bound) // bound  # of no negative number, which ONNX would round up

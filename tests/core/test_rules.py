@@ -10,7 +10,7 @@ from processes import ROOT, run_python
 import anypool
 
 PACKAGE = ROOT / "src" / "anypool"
-FRAMEWORKS = ("torch", "jax", "jaxlib", "tensorflow", "keras")
+FRAMEWORKS = ("torch", "jax", "jaxlib", "tensorflow", "keras", "dask")
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 

@@ -500,8 +500,8 @@ def test_variables_are_pooled_as_their_values(rng):
         (TypeError, "count_include_pad must be", lambda: layers.AveragePooling2D(count_include_pad=1)),
         (ValueError, "a window must fit", lambda: layers.MaxPooling2D(5)(keras.Input((4, 4, 1)))),
         (ValueError, "a window must fit", lambda: layers.MaxPooling2D(5)(np.zeros((1, 4, 4, 1), "float32"))),
-        (ValueError, "expected ndim=4", lambda: layers.MaxPooling2D()(np.zeros((4, 4, 1), "float32"))),
-        (ValueError, "input_shape must have 4", lambda: layers.MaxPooling2D().compute_output_shape((1, 4, 4))),
+        (ValueError, "expected min_ndim=4", lambda: layers.MaxPooling2D()(np.zeros((4, 4, 1), "float32"))),
+        (ValueError, "input_shape must have at least 4", lambda: layers.MaxPooling2D().compute_output_shape((1, 4, 4))),
         (ValueError, "without any element", lambda: layers.MaxPooling1D(2, padding=3)(np.zeros((1, 4, 1), "float32"))),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from anypool import definition
 from anypool.arguments import is_known
-from anypool.operators import Defaults
+from anypool.operators import ARRAY, Defaults
 from anypool.pooling import Pooling, lifted, shown
 
 IMPLEMENTATIONS = ("kernel", "framework", "definition")
@@ -90,8 +90,9 @@ class Adapter:
     """What anypool knows of one framework; a subclass and a namespace of functions make the whole package serve it.
 
     The namespace (`namespace(x)`) holds what operators and the definition call. With NumPy's names and meanings: abs,
-    any, arange, asarray, astype (to a dtype's name), broadcast_to, concat, exp, expand_dims, isfinite, isnan, log,
-    max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take, transpose, where.
+    any, arange, asarray, astype (to a dtype's name), broadcast_to, concat, exp, expand_dims, expm1, isfinite, isnan,
+    log, log1p, max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take, transpose,
+    where.
     Beside them: sort and take_along_axis (along the last axis), stop_gradient, is_floating, astype_like (in the dtype
     of another array), index_ones_like (ones, in the integers of indices), highest, lowest and nan_like (numbers, in
     the dtype of an array), zero and zeros (likewise), max_of_all (the greatest element of all axes), and scatter_last
@@ -138,21 +139,26 @@ class Adapter:
     def parameters(self, x: Any, pooling: Pooling, arrays: Sequence[Any]) -> tuple[Any, ...]:
         """The arrays of an operator's parameters as arrays of the framework.
 
-        ValueError where one does not broadcast against x with length 1 along the pooled axes.
+        ValueError where one does not broadcast against x with length 1 along the pooled axes, or has not as many
+        entries as the window has elements where that is asked for.
         """
-        xp = self.namespace(x)
+        xp, operator, room = self.namespace(x), pooling.operator, pooling.shape
         checked = tuple(xp.asarray(array) for array in arrays)
-        for array in checked:
-            shape, room = self.shape(array), pooling.shape
-            lengths = [1 if axis in pooling.axes else n for axis, n in enumerate(room)]
-            fits = len(shape) <= len(room) and all(
-                not is_known(n) or n == 1 or not is_known(m) or n == m
-                for n, m in zip(reversed(shape), reversed(lengths), strict=False)
-            )
-            if not fits:
+        declared = (each for each in operator.parameters() if getattr(operator, each.name) is ARRAY)
+        lengths = [1 if axis in pooling.axes else n for axis, n in enumerate(room)]
+        for each, array in zip(declared, checked, strict=True):
+            shape = self.shape(array)
+            size = pooling.window_size
+            if each.per_element and not (shape and _broadcasts((shape[-1],), (size,), exactly=True)):
                 raise ValueError(
-                    f"a parameter of {type(pooling.operator).__name__} must broadcast against x, with length 1 along "
-                    f"the pooled axes {pooling.axes}: x has shape {shown(room)}, the parameter {shown(shape)}"
+                    f"{each.name} of {type(operator).__name__} must have one entry per element of the window ({size}) "
+                    f"along its last axis, got shape {shown(shape)}"
+                )
+            beside = shape[:-1] if each.per_element else shape
+            if not _broadcasts(beside, lengths):
+                raise ValueError(
+                    f"a parameter of {type(operator).__name__} must broadcast against x, with length 1 along the "
+                    f"pooled axes {pooling.axes}: x has shape {shown(room)}, the parameter {shown(beside)}"
                 )
         return checked
 
@@ -203,6 +209,18 @@ class Adapter:
         """Zeros with x at the flat positions `indices` within the axes."""
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
 
+    def is_traced(self, x: Any) -> bool:
+        """Whether x stands for values that come when a program runs, so that nothing can be checked of them."""
+        return False
+
     def largest(self, indices: Any) -> tuple[int, int] | None:
         """The least and the greatest of an array of indices; None where values are not known yet, or there are none."""
         raise NotImplementedError
+
+
+def _broadcasts(shape: Sequence[Any], lengths: Sequence[Any], exactly: bool = False) -> bool:
+    """Whether an array of this shape broadcasts to these lengths, or has them; what is not known is let pass."""
+    return len(shape) <= len(lengths) and all(
+        not is_known(n) or not is_known(m) or n == m or (n == 1 and not exactly)
+        for n, m in zip(reversed(shape), reversed(lengths), strict=False)
+    )

@@ -149,6 +149,9 @@ class Keras(Adapter):
         shape = [pooled.get(axis, length) for axis, length in enumerate(x.shape)]
         return keras.KerasTensor(_shape(shape), x.dtype)
 
+    def is_traced(self, x: keras.KerasTensor) -> bool:
+        return True
+
     def largest(self, indices: Any) -> None:
         return None
 

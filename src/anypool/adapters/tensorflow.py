@@ -30,9 +30,11 @@ class Namespace:
     abs = staticmethod(tf.abs)
     broadcast_to = staticmethod(tf.broadcast_to)
     exp = staticmethod(tf.exp)
+    expm1 = staticmethod(tf.math.expm1)
     isfinite = staticmethod(tf.math.is_finite)
     isnan = staticmethod(tf.math.is_nan)
     log = staticmethod(tf.math.log)
+    log1p = staticmethod(tf.math.log1p)
     max_of_all = staticmethod(tf.reduce_max)
     maximum = staticmethod(tf.maximum)
     minimum = staticmethod(tf.minimum)
@@ -215,6 +217,9 @@ class TensorFlow(Adapter):
 
     def namespace(self, x: tf.Tensor) -> type[Namespace]:
         return Namespace
+
+    def is_traced(self, x: tf.Tensor) -> bool:
+        return tf.get_static_value(x) is None
 
     def largest(self, indices: tf.Tensor) -> tuple[int, int] | None:
         value = tf.get_static_value(indices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import socket
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ SMALLEST_SIDE = 4
 class Dataset:
     """Images of shape (count, height, width, channels), float32, and labels of shape (count,), int64, 0 to classes − 1.
 
-    The images are scaled so that the least value in training is 0 and the greatest 1.
+    The images are scaled so that the least value in training is 0 and the greatest 1, unless they stay as they are.
     """
 
     name: str
@@ -42,11 +43,17 @@ class Dataset:
         return height, width, channels
 
     @cached_property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest value in training."""
+        return float(self.x_train.min()), float(self.x_train.max())
+
+    @cached_property
     def background(self) -> float:
-        """The median of the pixels on the border of the training images: 0 is black, 1 white."""
+        """The median of the pixels on the border of the training images: 0 is the least value there, 1 the greatest."""
         x = self.x_train
         border = (x[:, 0], x[:, -1], x[:, 1:-1, 0], x[:, 1:-1, -1])
-        return float(np.median(np.concatenate([edge.reshape(-1) for edge in border])))
+        least, greatest = self.range
+        return (float(np.median(np.concatenate([edge.reshape(-1) for edge in border]))) - least) / (greatest - least)
 
     @cached_property
     def digest(self) -> str:
@@ -59,11 +66,12 @@ class Dataset:
         return fingerprint.hexdigest()
 
     def inverted(self) -> Dataset:
-        """The same images with dark and light swapped: 1 − x."""
-        return replace(self, x_train=1 - self.x_train, x_test=1 - self.x_test)
+        """The same images with dark and light swapped: least + greatest − x, which for scaled images is 1 − x."""
+        total = np.float32(sum(self.range))
+        return replace(self, x_train=total - self.x_train, x_test=total - self.x_test)
 
 
-def load(data: str) -> Dataset:
+def load(data: str, scale: bool = True) -> Dataset:
     """The images called `data`, or those in the .npz file of that name.
 
     `digits` is the 1,797 handwritten digits of 8×8 pixels inside scikit-learn; of each digit the 4th, 9th, 14th, … is
@@ -71,6 +79,8 @@ def load(data: str) -> Dataset:
     from keras.datasets, which downloads them once.
     A file has the arrays x_train, y_train, x_test and y_test: images of shape (count, height, width) or (count, height,
     width, channels), real and finite, and one integer label from 0 per image, every class present in training.
+
+    Images are scaled to 0 and 1 by what is least and greatest in training; with `scale=False` they stay as they are.
 
     Raises:
         ValueError: no such name or file, or the file's content breaks one of these rules.
@@ -80,14 +90,14 @@ def load(data: str) -> Dataset:
     ((1440, 8, 8, 1), (357, 8, 8, 1), 10)
     """
     if data == "digits":
-        return _digits()
+        return _digits(scale)
     if data in DOWNLOADED:
-        return _downloaded(data)
-    return _from_file(data)
+        return _downloaded(data, scale)
+    return _from_file(data, scale)
 
 
-def from_arrays(arrays: Mapping[str, Any], name: str, split: str) -> Dataset:
-    """A dataset of four arrays, checked; `name` is what messages call it."""
+def from_arrays(arrays: Mapping[str, Any], name: str, split: str, scale: bool = True) -> Dataset:
+    """A dataset of four arrays, checked; `name` is what messages call it, and `scale` brings images to 0 and 1."""
     missing = [key for key in KEYS if key not in arrays]
     if missing:
         raise ValueError(f"{name}: must hold {', '.join(KEYS)}, but {', '.join(missing)} is missing")
@@ -107,6 +117,8 @@ def from_arrays(arrays: Mapping[str, Any], name: str, split: str) -> Dataset:
     if not 0 < span < np.inf:
         said = f"got {least} to {greatest}"
         raise ValueError(f"{name}: x_train must hold different values whose range is a finite float64, {said}")
+    if not scale:
+        return Dataset(name, split, classes, **{key: x.astype(np.float32) for key, x in images.items()}, **labels)
     scaled = {key: (np.subtract(x, least, dtype=np.float64) / span).astype(np.float32) for key, x in images.items()}
     return Dataset(name, split, classes, **scaled, **labels)
 
@@ -115,7 +127,7 @@ def from_arrays(arrays: Mapping[str, Any], name: str, split: str) -> Dataset:
 # Where the arrays come from
 
 
-def _digits() -> Dataset:
+def _digits(scale: bool) -> Dataset:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -125,10 +137,10 @@ def _digits() -> Dataset:
     x, y = digits.images, digits.target
     arrays = {"x_train": x[~test], "y_train": y[~test], "x_test": x[test], "y_test": y[test]}
     split = "of each digit the 4th, 9th, 14th, … image is for testing, the others for training"
-    return from_arrays(arrays, "digits", split)
+    return from_arrays(arrays, "digits", split, scale)
 
 
-def _downloaded(name: str) -> Dataset:
+def _downloaded(name: str, scale: bool) -> Dataset:
     source = importlib.import_module(f"keras.datasets.{name}")
     try:
         with _network_timeout(30):
@@ -140,7 +152,7 @@ def _downloaded(name: str) -> Dataset:
             "connect to the network, or give 'digits' or an .npz file"
         ) from error
     arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-    return from_arrays(arrays, name, "the division that keras.datasets gives")
+    return from_arrays(arrays, name, "the division that keras.datasets gives", scale)
 
 
 @contextmanager
@@ -153,22 +165,37 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _from_file(data: str) -> Dataset:
+def _from_file(data: str, scale: bool) -> Dataset:
     path = Path(data)
     if path.suffix != ".npz":
         raise ValueError(f"data must be one of digits, {', '.join(DOWNLOADED)} or an .npz file, got {data!r}")
     if not path.is_file():
         raise ValueError(f"data must be an .npz file that exists, got {data!r}")
     try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            arrays = {key: archive[key] for key in KEYS if key in archive}
-    except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged or pickled file
+        arrays = _arrays_in(path)
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"data must be an .npz file of plain arrays, but {data!r} cannot be read: {reason}") from error
-    return from_arrays(arrays, path.name, "the division that the file gives")
+    return from_arrays(arrays, path.name, "the division that the file gives", scale)
+
+
+def _arrays_in(path: Path) -> dict[str, np.ndarray]:
+    """The arrays we look for in an .npz file; nothing pickled is ever loaded."""
+    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle, and advise to trust it
+        raise ValueError("it is no zip archive, as .npz files are")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        return {key: _array_in(archive, key) for key in KEYS if f"{key}.npy" in names}
+
+
+def _array_in(archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    with archive.open(f"{key}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        if read_header(member)[2].hasobject:
+            raise ValueError(f"{key} holds Python objects, which are not loaded, for they may run code")
+    with archive.open(f"{key}.npy") as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from anypool.operators.base import Defaults, Info, Operator
+from anypool.operators.base import Info, Operator
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,6 @@ class Extreme(Operator):
     def best(self, elements: Any, xp: Any) -> Any:
         """The greatest, or the least, of the last axis, which stays with length 1."""
         raise NotImplementedError
-
-    def dtypes(self, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
-        if requested not in (None, dtype):
-            raise ValueError(
-                f"dtype={requested!r}: {type(self).__name__} keeps its elements' dtype, {dtype!r}; cast the result"
-            )
-        return ("uint8" if dtype == "bool" else dtype), dtype
 
 
 @dataclass(frozen=True)

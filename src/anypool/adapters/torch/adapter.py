@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from anypool import definition
+from anypool.adapters import networks
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.torch import aten, eager, library
 from anypool.arguments import DTYPES
@@ -32,8 +34,10 @@ class Namespace:
     abs = staticmethod(torch.abs)
     broadcast_to = staticmethod(torch.broadcast_to)
     exp = staticmethod(torch.exp)
+    expm1 = staticmethod(torch.expm1)
     isfinite = staticmethod(torch.isfinite)
     log = staticmethod(torch.log)
+    log1p = staticmethod(torch.log1p)
     max_of_all = staticmethod(torch.amax)
     sign = staticmethod(torch.sign)
     sqrt = staticmethod(torch.sqrt)
@@ -46,13 +50,24 @@ class Namespace:
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
+    @property
+    def windows_at_once(self) -> float:
+        """Blocks that stay in cache, but where a program is made, which would grow with their number."""
+        eager = self.device.type == "cpu" and not (_compiling() or _dispatching()) and _tracing() is None
+        return 4 * 2**20 if eager else math.inf
+
     def arange(self, n: Any) -> Tensor:
         return torch.arange(n, device=self.device)
 
     def asarray(self, x: Any) -> Tensor:
         if isinstance(x, Tensor):
             return x
-        return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        state = _tracing()
+        try:  # torch.jit.trace would warn of a constant, and this is one
+            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+            return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        finally:
+            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
     @staticmethod
     def where(condition: Tensor, x: Any, y: Any) -> Tensor:
@@ -82,7 +97,18 @@ class Namespace:
 
     @staticmethod
     def sort(x: Tensor) -> Tensor:
-        return torch.sort(x, dim=-1, stable=True).values
+        if torch.onnx.is_in_onnx_export():  # the exporters have no stable one, which only gradients can tell
+            return torch.sort(x, dim=-1).values
+        needs_gradient = x.requires_grad and torch.is_grad_enabled()
+        if needs_gradient or not is_plain(x) or not 1 < x.shape[-1] <= networks.LONGEST:
+            return torch.sort(x, dim=-1, stable=True).values
+        lanes = list(torch.movedim(x, -1, 0).clone(memory_format=torch.contiguous_format))
+        spare = torch.empty_like(lanes[0])
+        for low, high in networks.comparisons(len(lanes)):
+            least = torch.minimum(lanes[low], lanes[high], out=spare)
+            torch.maximum(lanes[low], lanes[high], out=lanes[high])
+            lanes[low], spare = least, lanes[low]
+        return torch.movedim(torch.stack(lanes), 0, -1)
 
     @staticmethod
     def astype_like(x: Tensor, other: Tensor) -> Tensor:
@@ -205,9 +231,20 @@ def _with_ordered_gradient(x: Tensor) -> Tensor:
     if not (x.requires_grad and torch.is_grad_enabled() and is_plain(x)):
         return x
     layout = eager.order(x)
+
+    def ordered(gradient: Tensor | None) -> Tensor | None:
+        return gradient if gradient is None or eager.is_transformed(gradient) else _in_order(gradient, layout)
+
     same = x.view_as(x)
-    same.register_hook(lambda gradient: gradient if eager.is_transformed(gradient) else _in_order(gradient, layout))
+    same.register_hook(ordered)
     return same
+
+
+class Lengths(tuple[Any, ...]):
+    """The lengths of a tensor that torch.jit.trace follows: tensors themselves, whose arithmetic it records. Without a
+    hash, since no cache may keep what belongs to one trace."""
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 TRANSFORMED = "under torch.func transforms and in forward mode the definition is what differentiates"
@@ -278,6 +315,15 @@ class Aten(Implementation):
         return aten.run(x, pooling)
 
 
+class SignedLifted(Lifted):
+    """An operator by its reductions, in dtypes in which torch computes."""
+
+    def refusal(self, x: Tensor, pooling: Pooling) -> str | None:
+        if pooling.accumulator in SAME_BITS:
+            return f"torch has no arithmetic in {pooling.accumulator}"
+        return super().refusal(x, pooling)
+
+
 class SignedDefinition(Definition):
     """The definition; of the unsigned integers that torch stores but hardly computes in, in int64."""
 
@@ -294,7 +340,7 @@ class SignedDefinition(Definition):
         inner = replace(pooling, dtype="int64", accumulator="int64", result="int64", memo={})
         result = definition.pool(signed, inner, parameters, self.adapter.namespace(x))
         values, *indices = result if pooling.return_indices else (result,)
-        values = values ^ flip
+        values = values ^ flip if pooling.operator.keeps_dtype else values
         values = values.view(torch.uint64) if pooling.result == "uint64" else values.to(getattr(torch, pooling.result))
         return (values, *indices) if pooling.return_indices else values
 
@@ -304,7 +350,7 @@ class Torch(Adapter):
 
     def __init__(self) -> None:
         self.kernel, native = Kernel(self), Aten(self)
-        lifted = Lifted(self.kernel), native, Lifted(native)
+        lifted = SignedLifted(self.kernel), native, SignedLifted(native)
         self.implementations = (Onnx(self), self.kernel, *lifted, SignedDefinition(self))
 
     @property
@@ -334,14 +380,7 @@ class Torch(Adapter):
         return x.resolve_neg() if x.is_neg() else x
 
     def shape(self, x: Tensor) -> tuple[Any, ...]:
-        state = torch._C._get_tracing_state()
-        if state is None:
-            return x.shape
-        try:  # TorchScript would record the arithmetic of windows, for which it has no operators
-            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
-            return x.shape
-        finally:
-            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+        return x.shape if _tracing() is None else Lengths(x.shape)
 
     def dtype(self, x: Tensor) -> str:
         return NAMES.get(x.dtype) or str(x.dtype).removeprefix("torch.")
