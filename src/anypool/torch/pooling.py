@@ -18,6 +18,7 @@ from anypool.adapters.base import Adapter
 from anypool.adapters.torch import eager
 from anypool.adapters.torch.adapter import ADAPTER, NAMES, is_plain
 from anypool.arguments import per_axis, plain
+from anypool.cpu import kernels
 from anypool.operators import Lp, Max, Min, Operator
 from anypool.pooling import Pooling, cleared_with_caches, decide
 from anypool.torch.native import ALWAYS, NEVER, Native, takes
@@ -66,7 +67,7 @@ def _cache(x: Tensor, key: tuple[Any, ...], native: Native | None) -> Cached:
         return None, ALWAYS  # some of them it refuses
     pooling = _decided(ADAPTER, x, rank, operator, window, return_indices)
     known: Cached = None, NEVER
-    if eager.refusal(pooling) is None:
+    if eager.refusal(pooling) is None and kernels.offsets_refusal(pooling) is None:
         is_small = NEVER if native is None or return_indices else native.is_faster(x, rank, operator, window)
         known = eager.compiled_for(x, pooling), is_small
     if len(_CACHE) >= _LARGEST_CACHE:

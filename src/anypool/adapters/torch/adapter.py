@@ -18,6 +18,7 @@ from anypool.adapters import networks
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.torch import aten, eager, library
 from anypool.arguments import DTYPES
+from anypool.cpu import kernels
 from anypool.operators import Defaults, Sum
 from anypool.pooling import Pooling
 
@@ -240,6 +241,12 @@ def _with_ordered_gradient(x: Tensor) -> Tensor:
     return same
 
 
+def _changeable(values: Tensor) -> Tensor:
+    """Values that may be changed in place: a copy of what torch saved as the result of an operator, as exp's is."""
+    own = values._base if values._is_view() else values
+    return values.clone() if own is not None and hasattr(own.grad_fn, "_saved_result") else values
+
+
 class Lengths(tuple[Any, ...]):
     """The lengths of a tensor that torch.jit.trace follows: tensors themselves, whose arithmetic it records. Without a
     hash, since no cache may keep what belongs to one trace."""
@@ -272,6 +279,11 @@ class Onnx(Implementation):
         return onnx.run(x, pooling)
 
 
+def _gradient_refusal(x: Tensor, pooling: Pooling) -> str | None:
+    """Why there would be no gradient of the kernels where one is wanted."""
+    return kernels.offsets_refusal(pooling) if x.requires_grad and torch.is_grad_enabled() else None
+
+
 class Kernel(Implementation):
     """The compiled kernels: at once, or as operators of a traced program."""
 
@@ -284,7 +296,7 @@ class Kernel(Implementation):
             return TRANSFORMED
         if _tracing() is not None or _is_onnx_export():
             return "TorchScript and ONNX programs are for machines that may know torch's operators alone"
-        return eager.refusal(pooling)
+        return eager.refusal(pooling) or _gradient_refusal(x, pooling)
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         return library.run(x, pooling) if _traced(x) else eager.run(x, pooling)
@@ -389,7 +401,7 @@ class Torch(Adapter):
         return _namespace(x.device)
 
     def choose(self, impl: str, x: Tensor, pooling: Pooling) -> Implementation:
-        if impl == "auto" and is_plain(x) and eager.refusal(pooling) is None:
+        if impl == "auto" and is_plain(x) and (eager.refusal(pooling) or _gradient_refusal(x, pooling)) is None:
             return self.kernel  # what the loop would find, in a third of its time
         return super().choose(impl, x, pooling)
 
@@ -397,11 +409,10 @@ class Torch(Adapter):
         if eager.is_transformed(x):
             return result
         layout = eager.order(x)
-        return (
-            tuple(_in_order(each, layout) for each in result)
-            if isinstance(result, tuple)
-            else _in_order(result, layout)
-        )
+        if isinstance(result, tuple):
+            return tuple(_in_order(each, layout) for each in result)
+        ordered = _in_order(result, layout)
+        return _changeable(ordered) if is_plain(x) else ordered
 
     writable = True
 
