@@ -45,10 +45,6 @@ lint: .venv/test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# The table of operators in README, from the operators.
-readme: .venv/docs
-	cd docs/_ext && ../../$(BIN)/python -c "import operator_pages, pathlib; operator_pages.fill(pathlib.Path('../../README.md'))"
-
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
 

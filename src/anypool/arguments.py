@@ -32,13 +32,13 @@ def plain(value: Any) -> Any:
     >>> plain([np.int64(2), np.array([1, 3]), np.True_])
     (2, (1, 3), True)
     """
-    if type(value) in _PLAIN:  # first: torch.compile follows this, and no further
+    if type(value) in _PLAIN:  # torch.compile follows this line and the next, and no further
         return value
+    if isinstance(value, list | tuple):
+        return tuple([plain(entry) for entry in value])
     if isinstance(value, np.floating):
         return float(value)  # np.longdouble has no other
-    if isinstance(value, np.generic | np.ndarray):
-        return plain(value.tolist())
-    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+    return plain(value.tolist()) if isinstance(value, np.generic | np.ndarray) else value
 
 
 def as_integer(name: str, value: Any, least: int) -> int:

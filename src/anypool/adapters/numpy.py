@@ -142,13 +142,13 @@ class Kernel(Implementation):
     name = "kernel"
 
     def refusal(self, x: np.ndarray, pooling: Pooling) -> str | None:
-        return kernels.refusal(pooling)
+        return kernels.refusal(pooling) or (None if _has_whole_strides(x) else "kernels read arrays of whole strides")
 
     def run(self, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         return self._run(x, pooling, None)
 
     def run_into(self, out: Any, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        if not isinstance(out, np.ndarray):
+        if not isinstance(out, np.ndarray) or not _has_whole_strides(out):
             return super().run_into(out, x, pooling, parameters)
         return self._run(x, pooling, out)  # kernels make the same checks
 
@@ -158,6 +158,11 @@ class Kernel(Implementation):
             return kernels.forward(x, pooling, out)
         values, offsets = kernels.forward_with_offsets(x, pooling, out)
         return values, kernels.indices(offsets, pooling)
+
+
+def _has_whole_strides(x: np.ndarray) -> bool:
+    """Whether elements lie whole elements apart; a field of packed records may not."""
+    return x.flags.c_contiguous or not any(stride % x.itemsize for stride in x.strides)
 
 
 _LOADED_BY_HAND = {

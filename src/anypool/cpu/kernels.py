@@ -6,6 +6,7 @@ kernel once; a call then checks the arrays and runs.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -22,6 +23,8 @@ from anypool.pooling import Pooling, counted, fixed_divisor, once_per_pooling
 
 NAMES: dict[type[Operator], str] = {Max: "max", Min: "min", Sum: "sum", Average: "average"}
 MOST_AXES = 3
+LARGEST_WINDOW = 2**31
+"""Of how many elements one can be told by its offset."""
 
 
 LARGE: int = getattr(compiled, "LARGE", 0)
@@ -51,7 +54,16 @@ def refusal(pooling: Pooling) -> str | None:
         return "kernels need lengths that are known"
     if pooling.dtype in FLOATS and pooling.result not in FLOATS:
         return f"there is no kernel from {pooling.dtype} to {pooling.result}"
-    return None
+    return offsets_refusal(pooling) if pooling.return_indices else None
+
+
+@once_per_pooling
+def offsets_refusal(pooling: Pooling) -> str | None:
+    """Why the kernels cannot say which element of a window a max or min selected, as indices and gradients need."""
+    sizes = [plan.kernel_size for plan in pooling.plan]
+    if not pooling.operator.selects or not all(map(is_known, sizes)) or math.prod(sizes) <= LARGEST_WINDOW:
+        return None
+    return f"kernels number the elements of windows of up to {LARGEST_WINDOW}, not {math.prod(sizes)}"
 
 
 def forward(x: Any, pooling: Pooling, out: Any = None) -> Any:

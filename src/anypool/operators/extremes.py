@@ -12,7 +12,9 @@ from anypool.operators.base import Info, Operator
 class Extreme(Operator):
     """Max and min: the first element, in row-major order, that no other beats; NaN beats all.
 
-    The value is taken from its place, so a gradient flows to that element alone.
+    The value is taken from its place, so a gradient flows to that element alone. Of zeros of both signs, which are
+    equal, the first is given wherever there are indices or a gradient, and by the definition; the kernels' values alone
+    may have either sign.
     """
 
     separable = True
@@ -39,6 +41,9 @@ class Extreme(Operator):
 class Max(Extreme):
     """y = max xᵢ. Ties go to the first element, NaN wins.
 
+    Where zeros of both signs tie, the sign of the value is the first one's if indices or a gradient are asked for, and
+    either's otherwise.
+
     Gradient: 1 at the first greatest element, 0 elsewhere.
 
     >>> import anypool as ap
@@ -58,6 +63,9 @@ class Max(Extreme):
 @dataclass(frozen=True)
 class Min(Extreme):
     """y = min xᵢ. Ties go to the first element, NaN wins.
+
+    Where zeros of both signs tie, the sign of the value is the first one's if indices or a gradient are asked for, and
+    either's otherwise.
 
     Gradient: 1 at the first least element, 0 elsewhere.
 

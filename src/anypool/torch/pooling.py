@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from anypool import calls
 from anypool.adapters.base import Adapter
 from anypool.adapters.torch import eager
 from anypool.adapters.torch.adapter import ADAPTER, NAMES, is_plain
 from anypool.arguments import per_axis, plain
+from anypool.cpu import kernels
 from anypool.operators import Lp, Max, Min, Operator
 from anypool.pooling import Pooling, cleared_with_caches, decide
 from anypool.torch.native import ALWAYS, NEVER, Native, takes
@@ -65,7 +67,7 @@ def _cache(x: Tensor, key: tuple[Any, ...], native: Native | None) -> Cached:
         return None, ALWAYS  # some of them it refuses
     pooling = _decided(ADAPTER, x, rank, operator, window, return_indices)
     known: Cached = None, NEVER
-    if eager.refusal(pooling) is None:
+    if eager.refusal(pooling) is None and kernels.offsets_refusal(pooling) is None:
         is_small = NEVER if native is None or return_indices else native.is_faster(x, rank, operator, window)
         known = eager.compiled_for(x, pooling), is_small
     if len(_CACHE) >= _LARGEST_CACHE:
@@ -168,6 +170,9 @@ def lp_pool(
     return (torch.sign(mean) * torch.relu(torch.abs(mean)) * size).pow(1.0 / norm_type)
 
 
+_UNPOOL: dict[int, Any] = {1: F.max_unpool1d, 2: F.max_unpool2d, 3: F.max_unpool3d}
+
+
 def unpool(
     x: Tensor,
     indices: Tensor,
@@ -178,6 +183,8 @@ def unpool(
     output_size: Sequence[int] | None,
 ) -> Tensor:
     """Pooled values back in their places; `output_size` is near the default, as in torch, and may hold all axes."""
+    if isinstance(x, Tensor) and rank < x.dim() <= rank + 2 and is_plain(x) and x.numel() == 0:
+        return _UNPOOL[rank](x, indices, kernel_size, stride, padding, output_size)  # some of them it refuses
     if output_size is None:
         return _unpool(x, indices, kernel_size, stride, padding, None, AXES[rank])
     sizes: Any = per_axis("output_size", tuple(output_size)[-rank:], 1)

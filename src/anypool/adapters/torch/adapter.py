@@ -17,6 +17,7 @@ from anypool import definition
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.torch import aten, eager, library
 from anypool.arguments import DTYPES
+from anypool.cpu import kernels
 from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults, Sum
 from anypool.pooling import Pooling
@@ -205,8 +206,10 @@ _dispatching, _tracing = torch._C._len_torch_dispatch_stack, torch._C._get_traci
 
 
 def is_plain(x: Any) -> bool:
-    """Whether x is a tensor of floats on the CPU, and nobody compiles, traces, transforms or watches the call."""
-    if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _DEFAULTS or x.is_neg():
+    """Whether x is a dense tensor of floats on the CPU, and nobody compiles, traces, transforms or watches the call."""
+    if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _DEFAULTS:
+        return False
+    if x.layout is not torch.strided or x.is_neg():
         return False
     watched = _transforming() or _is_batched(x) or forward_ad._current_level >= 0 or _dispatching()
     return not watched and _tracing() is None
@@ -222,6 +225,26 @@ def _in_order(x: Tensor, layout: eager.Order) -> Tensor:
     if layout is None:
         return x.contiguous()
     return x.permute(layout).contiguous().permute(eager.places(layout))
+
+
+def _with_ordered_gradient(x: Tensor) -> Tensor:
+    """x, whose gradient is to lie in memory as x does."""
+    if not (x.requires_grad and torch.is_grad_enabled() and is_plain(x)):
+        return x
+    layout = eager.order(x)
+
+    def ordered(gradient: Tensor | None) -> Tensor | None:
+        return gradient if gradient is None or eager.is_transformed(gradient) else _in_order(gradient, layout)
+
+    same = x.view_as(x)
+    same.register_hook(ordered)
+    return same
+
+
+def _changeable(values: Tensor) -> Tensor:
+    """Values that may be changed in place: a copy of what torch saved as the result of an operator, as exp's is."""
+    own = values._base if values._is_view() else values
+    return values.clone() if own is not None and hasattr(own.grad_fn, "_saved_result") else values
 
 
 class Lengths(tuple[Any, ...]):
@@ -256,6 +279,11 @@ class Onnx(Implementation):
         return onnx.run(x, pooling)
 
 
+def _gradient_refusal(x: Tensor, pooling: Pooling) -> str | None:
+    """Why there would be no gradient of the kernels where one is wanted."""
+    return kernels.offsets_refusal(pooling) if x.requires_grad and torch.is_grad_enabled() else None
+
+
 class Kernel(Implementation):
     """The compiled kernels: at once, or as operators of a traced program."""
 
@@ -268,7 +296,7 @@ class Kernel(Implementation):
             return TRANSFORMED
         if _tracing() is not None or _is_onnx_export():
             return "TorchScript and ONNX programs are for machines that may know torch's operators alone"
-        return eager.refusal(pooling)
+        return eager.refusal(pooling) or _gradient_refusal(x, pooling)
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         return library.run(x, pooling) if _traced(x) else eager.run(x, pooling)
@@ -313,7 +341,7 @@ class SignedDefinition(Definition):
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         if pooling.accumulator not in SAME_BITS:
-            return super().run(x, pooling, parameters)
+            return super().run(_with_ordered_gradient(x), pooling, parameters)
         return self.adapter.in_order_of(x, self._run_unsigned(x, pooling, parameters))
 
     def _run_unsigned(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
@@ -349,8 +377,13 @@ class Torch(Adapter):
         return function(self, x, *arguments)
 
     def array(self, x: Any) -> Tensor:
-        if x.layout is not torch.strided or x.is_nested:
-            kind = "nested" if x.is_nested else str(x.layout).removeprefix("torch.")
+        if x.is_nested:
+            raise TypeError(
+                "x must be a dense tensor, got a nested one, whose parts differ in shape: pool them apart, x.unbind(), "
+                "or pad them, torch.nested.to_padded_tensor(x, padding)"
+            )
+        if x.layout is not torch.strided:
+            kind = str(x.layout).removeprefix("torch.")
             raise TypeError(f"x must be a dense tensor, got a {kind} one, which has no windows: use x.to_dense()")
         if x.is_quantized:
             raise TypeError(f"x must hold plain numbers, got a quantized tensor ({x.dtype}): pool x.dequantize()")
@@ -368,7 +401,7 @@ class Torch(Adapter):
         return _namespace(x.device)
 
     def choose(self, impl: str, x: Tensor, pooling: Pooling) -> Implementation:
-        if impl == "auto" and is_plain(x) and eager.refusal(pooling) is None:
+        if impl == "auto" and is_plain(x) and (eager.refusal(pooling) or _gradient_refusal(x, pooling)) is None:
             return self.kernel  # what the loop would find, in a third of its time
         return super().choose(impl, x, pooling)
 
@@ -376,11 +409,10 @@ class Torch(Adapter):
         if eager.is_transformed(x):
             return result
         layout = eager.order(x)
-        return (
-            tuple(_in_order(each, layout) for each in result)
-            if isinstance(result, tuple)
-            else _in_order(result, layout)
-        )
+        if isinstance(result, tuple):
+            return tuple(_in_order(each, layout) for each in result)
+        ordered = _in_order(result, layout)
+        return _changeable(ordered) if is_plain(x) else ordered
 
     writable = True
 
