@@ -272,20 +272,11 @@ def end_padding(plan: SlidingAxis) -> Any:
 @once_per_pooling
 def lifted(pooling: Pooling) -> tuple[Pooling, ...]:
     """The poolings that reduce what the operator lifts x to, one per reduction."""
-    operator = pooling.operator
-    dtype = operator.lift_dtype or pooling.accumulator
-    return tuple(
-        Pooling(
-            operator_for(name),
-            pooling.window,
-            pooling.axes,
-            pooling.plan,
-            pooling.shape,
-            dtype,
-            dtype,
-            dtype,
-            False,
-            pooling.empty,
-        )
-        for name in operator.reductions
-    )
+    dtype = pooling.operator.lift_dtype or pooling.accumulator
+    return tuple(primitive(pooling, name, dtype, pooling.shape) for name in pooling.operator.reductions)
+
+
+def primitive(pooling: Pooling, name: str, dtype: str, shape: Sequence[Any]) -> Pooling:
+    """The "max", "min" or "sum" over the same windows of an array of this dtype and shape."""
+    window, axes, plan = pooling.window, pooling.axes, pooling.plan
+    return Pooling(operator_for(name), window, axes, plan, tuple(shape), dtype, dtype, dtype, False, pooling.empty)

@@ -64,6 +64,7 @@ FLOORS = (
     ("windows.py",),
     ("pooling.py",),
     ("definition.py",),
+    ("masks.py",),
     ("saving.py", "calls.py"),
     ("cpu",),
     ("adapters",),

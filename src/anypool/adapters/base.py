@@ -158,6 +158,10 @@ class Adapter:
                 )
         return checked
 
+    def mask(self, where: Any, x: Any) -> Any:
+        """`where` as an array of the framework, on x's device; of booleans if it is right."""
+        return self.namespace(x).asarray(where)
+
     def choose(self, impl: str, x: Any, pooling: Pooling) -> Implementation:
         """The implementation to run; ValueError where the one asked for cannot."""
         if impl == "auto":
@@ -173,6 +177,9 @@ class Adapter:
                 return implementation
             reason = why_not if not isinstance(implementation, Lifted) or pooling.operator.reductions else reason
         raise ValueError(f"impl={impl!r} cannot run here: {reason}")
+
+    no_arithmetic: ClassVar[tuple[str, ...]] = ()
+    """The dtypes that arrays of the framework may have, but in which it does not compute."""
 
     # out=
 

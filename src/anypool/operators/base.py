@@ -185,6 +185,11 @@ class Operator:
         return True
 
     @property
+    def min_elements(self) -> int:
+        """How many elements a window must have to have a value."""
+        return int(self.needs_element)
+
+    @property
     def keeps_dtype(self) -> bool:
         """Whether the value is one of the elements, and so has their dtype."""
         return self.selects

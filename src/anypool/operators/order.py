@@ -141,6 +141,10 @@ class Rank(OrderStatistic):
     def keeps_dtype(self) -> bool:
         return True
 
+    @property
+    def min_elements(self) -> int:
+        return abs(self.k)
+
     def window_refusal(self, size: int, fewest: Callable[[], int]) -> str | None:
         number = fewest()
         return _too_few(self.k, number) if number < abs(self.k) else None

@@ -359,6 +359,7 @@ class SignedDefinition(Definition):
 
 class Torch(Adapter):
     name = "PyTorch"
+    no_arithmetic = tuple(SAME_BITS)
 
     def __init__(self) -> None:
         self.kernel, native = Kernel(self), Aten(self)
