@@ -271,6 +271,16 @@ def test_what_is_replaced_was_tried(module, words):
     assert type(faster[0]) is type(module)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_compiled_programs_choose_torchs_operators_alike():
+    x = torch.arange(64).reshape(1, 1, 8, 8)
+    module = apt.AvgPool2d(2)
+    assert torch.equal(torch.compile(module, backend="aot_eager", fullgraph=True)(x), nn.AvgPool2d(2)(x))
+    with apt.accelerated():
+        compiled = torch.compile(lambda x: F.max_pool2d(x, 3, 2, 1), backend="aot_eager", fullgraph=True)
+        assert torch.equal(compiled(x.float()), F.max_pool2d(x.float(), 3, 2, 1))
+
+
 def test_integers_average_as_before():
     x = torch.arange(-30, 42).reshape(1, 2, 6, 6)
     for module in (nn.AvgPool2d(2), nn.AvgPool2d(3, 2, 1, ceil_mode=True), nn.AvgPool2d(2, divisor_override=3)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from marshal import dumps
 from typing import Any
 
 import torch
@@ -73,8 +74,30 @@ def takes(x: Tensor, rank: int, operator: Any, window: Any) -> bool:
     They take one or two axes before the pooled ones, plain integers and booleans, padding up to half the kernel, and
     dilation for a max alone.
     """
-    if not rank < x.dim() <= rank + 2:
+    if not rank < x.dim() <= rank + 2 or not _takes_settings(rank, operator, window):
         return False
+    return rank < 3 or len(window) == 1 or operator == "max" or _takes_volumes(x, window[0])
+
+
+def _takes_settings(rank: int, operator: Any, window: Any) -> bool:
+    if torch.compiler.is_compiling():
+        return _are_torchs(rank, operator, window)
+    try:
+        key = dumps((rank, operator, window), 2)  # unlike a tuple's hash it tells 2 from 2.0
+    except ValueError:  # these are no plain settings
+        return False
+    if key not in _TAKEN:
+        if len(_TAKEN) >= _MOST_TAKEN:
+            _TAKEN.clear()
+        _TAKEN[key] = _are_torchs(rank, operator, window)
+    return _TAKEN[key]
+
+
+_TAKEN: dict[bytes, bool] = {}
+_MOST_TAKEN = 4096
+
+
+def _are_torchs(rank: int, operator: Any, window: Any) -> bool:
     if len(window) == 1:
         (sizes,) = window
         if not isinstance(sizes, tuple):
@@ -92,12 +115,12 @@ def takes(x: Tensor, rank: int, operator: Any, window: Any) -> bool:
     half = all(0 <= 2 * pad <= size for pad, size in zip(pads, kernel, strict=True))
     if min(kernel) <= 0 or min(steps) <= 0 or not half:
         return False
-    return min(gaps) > 0 if operator == "max" else set(gaps) == {1} and (rank < 3 or _takes_volumes(x, kernel))
+    return min(gaps) > 0 if operator == "max" else set(gaps) == {1}
 
 
-def _takes_volumes(x: Tensor, kernel: tuple[int, ...]) -> bool:
+def _takes_volumes(x: Tensor, kernel_size: Any) -> bool:
     """Whether torch's average over three axes does: not of half precision, nor of axes shorter than the window."""
-    fits = all(size <= length for size, length in zip(kernel, x.shape[-3:], strict=True))
+    fits = all(size <= length for size, length in zip(_per_axis(kernel_size, 3), x.shape[-3:], strict=True))
     return fits and x.dtype not in (torch.float16, torch.bfloat16)
 
 

@@ -201,7 +201,7 @@ _DEFAULTS = {dtype: Defaults(floating=name) for dtype, name in NAMES.items() if 
 
 PLAIN = (Tensor, torch.nn.Parameter)
 _compiling, _transforming = torch.compiler.is_compiling, torch._C._are_functorch_transforms_active
-_is_batched = torch._C._functorch.is_legacy_batchedtensor
+_strided, _is_batched = torch.strided, torch._C._functorch.is_legacy_batchedtensor
 _dispatching, _tracing = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
 
 
@@ -209,7 +209,7 @@ def is_plain(x: Any) -> bool:
     """Whether x is a dense tensor of floats on the CPU, and nobody compiles, traces, transforms or watches the call."""
     if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _DEFAULTS:
         return False
-    if x.layout is not torch.strided or x.is_neg():
+    if x.layout is not _strided or x.is_neg():
         return False
     watched = _transforming() or _is_batched(x) or forward_ad._current_level >= 0 or _dispatching()
     return not watched and _tracing() is None
