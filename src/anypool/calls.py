@@ -107,10 +107,9 @@ def masked_pool(
         kept = tuple(n for axis, n in enumerate(pooling.output_shape) if keepdims or axis not in pooled)
         adapter.check_out(out, kept, pooling.result)
         adapter.check_writable(out, x)
-    mask = masks.mask_of(adapter, x, where, pooling, settings)
     given = adapter.parameters(x, pooling, arrays) if arrays else ()
     parameters = pooling.operator.values(given) if pooling.operator.parameters() else ()
-    values = masks.run(adapter, x, mask, pooling, parameters, settings, impl)
+    values = adapter.masked(x, where, pooling, parameters, settings, impl)
     values = values if keepdims else xp.squeeze(values, pooled)
     if out is None:
         return values

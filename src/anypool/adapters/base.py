@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
-from anypool import definition
+from anypool import definition, masks
 from anypool.arguments import is_known
 from anypool.operators import ARRAY, Defaults
 from anypool.pooling import Pooling, lifted, shown
@@ -157,6 +157,13 @@ class Adapter:
                     f"pooled axes {pooling.axes}: x has shape {shown(room)}, the parameter {shown(beside)}"
                 )
         return checked
+
+    def masked(
+        self, x: Any, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: masks.Settings, impl: str
+    ) -> Any:
+        """The values of the elements that count."""
+        mask = masks.mask_of(self, x, where, pooling, settings)
+        return masks.run(self, x, mask, pooling, parameters, settings, impl)
 
     def mask(self, where: Any, x: Any) -> Any:
         """`where` as an array of the framework, on x's device; of booleans if it is right."""
