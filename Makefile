@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PI
 BUILD_REQUIREMENTS := $(INSTALL) "nanobind>=2.4" "numpy>=2.0"
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*/*)
 
-.PHONY: help compare test test-all lint docs bench bench-quick bench-against kernels sanitize clean
+.PHONY: help compare test test-all lint docs readme bench bench-quick bench-against kernels sanitize clean
 
 help:
 	@echo "make compare        what each pooling does to real digits, and to a network trained on them"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-all       the same with the long sweeps"
 	@echo "make lint           ruff and mypy"
 	@echo "make docs           the documentation site, in build/docs/html"
+	@echo "make readme         the table of operators in README.md"
 	@echo "make bench          anypool beside every peer, half an hour; writes benchmarks/README.md"
 	@echo "make bench-quick    a few cases and peers, two minutes"
 	@echo "make bench-against COMMIT=main [GROUP=kernels] [ONLY=text]    this working tree beside another commit"
@@ -62,6 +63,9 @@ docs: .venv/docs
 	$(BIN)/python -m sphinx -W -n --keep-going -q -d build/docs/doctrees -b html docs build/docs/html
 	@echo "The site is build/docs/html/index.html"
 
+readme: .venv/docs
+	KERAS_BACKEND=jax $(BIN)/python docs/_ext/operator_pages.py --fill README.md
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -90,7 +94,7 @@ sanitize: .venv/test
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(SANITIZED) $(BIN)/python -c "import sys; \
 	    sys.meta_path[:] = [f for f in sys.meta_path if 'ScikitBuild' not in type(f).__name__]; \
-	    import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/kernels/test_kernels.py', 'tests/kernels/test_spread.py', 'tests/kernels/test_views.py']))"
+	    import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/kernels/test_kernels.py', 'tests/kernels/test_spread.py', 'tests/kernels/test_views.py', 'tests/kernels/test_integer_averages.py', '-k', 'not costs']))"
 
 clean:
 	rm -rf .venv build dist

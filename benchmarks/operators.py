@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 import anypool as ap
 from benchmarks.cases import FORWARD, STEM, TRAINING, Case, Row
 from benchmarks.contenders import TORCH, Anypool, Contender, _Torch
@@ -21,15 +23,25 @@ CASE = Case(*STEM, share=(4, 64, 112, 112))
 
 
 def rows(quick: bool) -> list[Row]:
-    """Every operator that draws no random numbers, forward and in training."""
+    """Every operator that draws no random numbers: forward, and in training unless it is one of labels."""
     case = replace(CASE, shape=CASE.share, share=None) if quick and CASE.share else CASE
-    return [
-        Row(case, name, layout, direction)
-        for name, kind in ap.OPERATORS.items()
-        if not kind.random
-        for layout in (case.layouts[:1] if quick else case.layouts)
-        for direction in (FORWARD, TRAINING)
-    ]
+    made = []
+    for name, kind in ap.OPERATORS.items():
+        floats = _takes_floats(name)
+        for layout in case.layouts[:1] if quick else case.layouts:
+            for direction in (FORWARD, TRAINING) if floats else (FORWARD,):
+                if not kind.random:
+                    made.append(Row(case if floats else replace(case, dtype="uint8"), name, layout, direction))
+    return made
+
+
+def _takes_floats(name: str) -> bool:
+    """Whether an operator is one of numbers, and not of labels alone."""
+    try:
+        ap.pool(np.ones((2, 2), np.float32), name, ap.Sliding(2))
+    except TypeError:
+        return False
+    return True
 
 
 class AnypoolFunction(_Torch):

@@ -24,6 +24,7 @@ extensions = [
     "sphinx_design",
     "command_pages",
     "docstrings",
+    "layer_pages",
     "notebooks",
     "operator_pages",
     "source_links",

@@ -17,6 +17,7 @@
 #include "core/windows.h"
 #include "forward/positions.h"
 #include "python/view.h"
+#include "runtime/interrupts.h"
 #include "runtime/isa.h"
 #include "runtime/threads.h"
 
@@ -79,6 +80,7 @@ struct Launch {
             nb::gil_scoped_release release;
             enough = kernel(p);
         }
+        if (PyErr_Occurred()) throw nb::python_error();
         if (!enough) fail(PyExc_MemoryError, "no memory for the rows that a kernel keeps");
     }
 };
@@ -149,7 +151,7 @@ class Kernel {
             out = numpy_array(type_, shape_,
                               strides_in_order(shape_, memory_order(output_, selects ? given.strides : g.strides)));
         }
-        to = view("out", out);
+        to = view("out", out, true);
         check("out", to, shape_, type_.name, true);
         check_disjoint("out", to, type_.bytes, "grad", g, result_.bytes);
         if (selects) check_disjoint("out", to, type_.bytes, "offsets", given, offset_bytes_);
@@ -179,7 +181,7 @@ class Kernel {
         const std::vector<int> order = memory_order(output_, from.strides);
         const NamedType &int64 = named("int64");
         if (out.is_none()) out = numpy_array(int64, output_, strides_in_order(output_, order));
-        const View to = view("out", out);
+        const View to = view("out", out, true);
         check("out", to, output_, int64.name, true);
         check_disjoint("out", to, int64.bytes, "offsets", from, offset_bytes_);
         std::vector<Axis> axes;
@@ -266,7 +268,7 @@ class Kernel {
             if (!PyArray_Check(x_object.ptr())) fail(PyExc_TypeError, "out must be given where x is not a NumPy array");
             out = numpy_array(result_, output_, like_x());
         }
-        to = view("out", out);
+        to = view("out", out, true);
         check("out", to, output_, result_.name, true);
         check_disjoint("out", to, result_.bytes, "x", x, type_.bytes);
         if (with_offsets) {
@@ -275,7 +277,7 @@ class Kernel {
                     fail(PyExc_TypeError, "offsets_out must be given where x is not a NumPy array");
                 offsets = numpy_array(named(offset_dtype()), output_, like_x());
             }
-            places = view("offsets_out", offsets);
+            places = view("offsets_out", offsets, true);
             check("offsets_out", places, output_, offset_dtype(), true);
             check_disjoint("offsets_out", places, offset_bytes_, "x", x, type_.bytes);
             check_disjoint("offsets_out", places, offset_bytes_, "out", to, result_.bytes);
@@ -365,6 +367,12 @@ class Kernel {
     std::vector<AxisSpec> axes_, transposed_;
 };
 
+// Whether a signal's handler raised, such as Ctrl-C's; handlers run in the main thread alone.
+bool signal_raised() {
+    nb::gil_scoped_acquire acquire;
+    return PyErr_CheckSignals() != 0;
+}
+
 int import_numpy() {
     import_array1(-1);
     return 0;
@@ -375,6 +383,7 @@ int import_numpy() {
 NB_MODULE(_kernels, m) {
     if (import_numpy() < 0) throw nb::python_error();
     nb::set_leak_warnings(false);
+    set_interrupt_check(signal_raised);
     kernels = choose_kernels(std::getenv("ANYPOOL_ISA"));
     m.attr("isa") = kernels ? nb::cast(kernels->name) : nb::none();
     m.def("get_num_threads", [] { return threads(); });

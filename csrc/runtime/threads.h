@@ -18,7 +18,7 @@ int set_thread_limit(int n);
 char *scratch(size_t bytes);
 
 // task(context, unit) for 0 ≤ unit < units, each once, on up to `threads` threads. False if a task says that it ran
-// out of memory.
+// out of memory, or if the caller was interrupted.
 bool run_units(int64_t units, int threads, bool (*task)(const void *, int64_t), const void *context);
 
 }  // namespace anypool

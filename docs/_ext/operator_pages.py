@@ -37,34 +37,27 @@ CELL = 8
 
 def table() -> str:
     """One row per operator: name, what it keeps, what can be learned, layers, source."""
-    head = "| operator | by name | y of a window | learned | layers | source |\n|---|---|---|---|---|---|"
+    head = "| operator | y of a window | learned | layers of its name | source |\n|---|---|---|---|---|"
     return "\n".join([head, *map(_row, ap.OPERATORS.values())]) + "\n"
 
 
 def _row(kind: type[Any]) -> str:
     info = kind.info
     learned = ", ".join(f"`{each.name}`" for each in kind.parameters()) or "–"
-    cells = (
-        f"`{kind.__name__}`",
-        f'`"{info.name}"`',
-        _escaped(info.formula),
-        learned,
-        _layers(kind),
-        info.source or "–",
-    )
+    names = f'`{kind.__name__}`, `"{info.name}"`'
+    cells = (names, _escaped(info.formula), learned, _layers(kind), info.source or "–")
     return "| " + " | ".join(cells) + " |"
 
 
 def _layers(kind: type[Any]) -> str:
-    """The layers that bear the operator's name, or the general ones."""
-    bearing, general = [], []
+    """The layers that bear the operator's name."""
+    bearing = []
     for module, pattern in (("anypool.torch", "{}Pool2d"), ("anypool.keras", "{}Pooling2D")):
         room = import_module(module)
         stems = dict.fromkeys([kind.info.layer, kind.__name__, kind.info.layer.replace("Average", "Avg")])
         names = [pattern.format(stem) for stem in stems if stem]
         bearing += [f"`{name}`" for name in names if hasattr(room, name)][:1]
-        general += [f'`{name}("{kind.info.name}", …)`' for name in [pattern.format("")] if hasattr(room, name)]
-    return ", ".join(bearing or general) or "–"
+    return ", ".join(bearing) or "–"
 
 
 def _escaped(text: str) -> str:
@@ -94,7 +87,8 @@ def page() -> str:
 INTRODUCTION = """
 An operator says what is kept of the elements x of a window, of which there are n. Each works over every window, on
 every array and with gradients; [Windows](../reference/windows.md) says which elements those are. The functions take
-an operator as an object, or by name with its settings, as in `ap.pool(x, "lp:p=3", ap.Sliding(2))`.
+an operator as an object, or by name with its settings, as in `ap.pool(x, "lp:p=3", ap.Sliding(2))`; so do the layers
+`Pool2d` and `Pooling2D`, which are there for every operator, and the command line.
 """.strip()
 
 GALLERY_TEXT = f"""
@@ -149,15 +143,23 @@ def draw(folder: Path) -> None:
     """A picture of the photograph and of each operator's pooling of it."""
     _write(folder / "photograph.png", photograph())
     for name in ap.OPERATORS:
-        _write(folder / f"operator-{name}.png", np.asarray(ap.pool(photograph(), name, ap.Sliding(CELL))))
+        _write(folder / f"operator-{name}.png", _pooled(name))
+
+
+def _pooled(name: str) -> np.ndarray:
+    """The photograph, or sixteen shades of it for operators that take labels alone."""
+    try:
+        return np.asarray(ap.pool(photograph(), name, ap.Sliding(CELL)))
+    except TypeError:
+        return np.asarray(ap.pool((photograph() * 15).round().astype("uint8"), name, ap.Sliding(CELL)))
 
 
 def _write(path: Path, values: np.ndarray) -> None:
     import matplotlib.image
 
-    if not path.exists():
-        span = float(values.max() - values.min()) or 1.0
-        matplotlib.image.imsave(path, (values - values.min()) / span, cmap="gray", vmin=0, vmax=1)
+    values = values.astype(float)
+    span = float(values.max() - values.min()) or 1.0
+    matplotlib.image.imsave(path, (values - values.min()) / span, cmap="gray", vmin=0, vmax=1)
 
 
 def write_pages(app: Sphinx) -> None:

@@ -1,4 +1,7 @@
-"""Links to files of the repository that are no pages go to where the source is shown."""
+"""Links of pages that include CONTRIBUTING and its like, which are relative to the root of the repository.
+
+A link to a page goes to that page, and a link to any other file to where the source is shown.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +15,38 @@ from sphinx.application import Sphinx
 SOURCE = "https://github.com/anypool/anypool/blob/main/"
 
 
-def link_source_files(app: Sphinx, document: nodes.document) -> None:
-    """Pages that include CONTRIBUTING and its like hold links relative to the root of the repository."""
-    root = Path(app.srcdir).parent
-    page = Path(app.env.doc2path(app.env.docname))
+def resolve_files(app: Sphinx, document: nodes.document) -> None:
+    """Put a link that leads somewhere in the place of each relative to the root, or to a file that is no page."""
+    root, page = Path(app.srcdir).parent, Path(app.env.doc2path(app.env.docname))
     for reference in [*document.findall(addnodes.download_reference), *document.findall(addnodes.pending_xref)]:
-        target = str(reference.get("reftarget", ""))
-        path, _, anchor = target.partition("#")
+        path, _, anchor = str(reference.get("reftarget", "")).partition("#")
         for base in (page.parent, root):
             found = (base / path).resolve()
-            if path and found.is_file() and root in found.parents and not _is_page(app, found):
-                uri = SOURCE + found.relative_to(root).as_posix() + (f"#{anchor}" if anchor else "")
-                link = nodes.reference("", "", internal=False, refuri=uri)
+            if path and found.is_file() and root in found.parents:
+                link = _link(app, found, anchor)
                 link.extend(reference.children)
                 reference.replace_self(link)
                 break
 
 
-def _is_page(app: Sphinx, path: Path) -> bool:
+def _link(app: Sphinx, file: Path, anchor: str) -> nodes.Element:
+    """A link to a file of the repository."""
     source = Path(app.srcdir)
-    return source in path.parents and path.suffix == ".md"
+    if source in file.parents and file.suffix == ".md":
+        name = file.relative_to(source).with_suffix("").as_posix()
+        return addnodes.pending_xref(
+            refdomain="doc",
+            reftype="myst",
+            reftarget=name,
+            reftargetid=anchor or None,
+            refexplicit=True,
+            refdoc=app.env.docname,
+            refwarn=True,
+        )
+    uri = SOURCE + file.relative_to(source.parent).as_posix() + (f"#{anchor}" if anchor else "")
+    return nodes.reference("", "", internal=False, refuri=uri)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.connect("doctree-read", link_source_files)
+    app.connect("doctree-read", resolve_files)
     return {"version": "1", "parallel_read_safe": True}

@@ -1,6 +1,12 @@
 """anypool: pooling, every way to keep one number per window, on NumPy, PyTorch, JAX and Keras arrays."""
 
-from anypool.cpu.settings import get_memory_cache_limit, get_num_threads, set_memory_cache_limit, set_num_threads
+from anypool.cpu.settings import (
+    get_cpu_capability,
+    get_memory_cache_limit,
+    get_num_threads,
+    set_memory_cache_limit,
+    set_num_threads,
+)
 from anypool.functional import (
     adaptive_pool,
     avg_pool,
@@ -91,6 +97,7 @@ __all__ = [
     "adaptive_pool",
     "avg_pool",
     "clear_caches",
+    "get_cpu_capability",
     "get_memory_cache_limit",
     "get_num_threads",
     "global_pool",

@@ -43,16 +43,49 @@ def pool(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
     return (values, indices[0]) if pooling.return_indices else values
 
 
+def reduce_masked(x: Any, mask: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
+    """The values, in the accumulator's dtype, of the elements where `mask`, of x's shape, is True; x is 0 elsewhere."""
+    parameters = _in_dtype(parameters, pooling.accumulator, xp)
+    return _reductions(xp.astype(x, pooling.accumulator), pooling, parameters, xp, mask)[0]
+
+
+def lifts(pooling: Pooling, widest: str) -> bool:
+    """Whether an operator's value is made of reductions, exactly enough where `widest` is the widest float."""
+    operator = pooling.operator
+    if operator.is_lifted() or not operator.reductions:
+        return operator.is_lifted()
+    enough = operator.lift_dtype != "float64" or widest == "float64"
+    return enough and operator.lift_refusal(pooling.dtype, pooling.accumulator) is None
+
+
 def lift_and_finish(
-    x: Any, pooling: Pooling, parameters: Sequence[Any], reduce: Callable[[Any, Pooling], Any], xp: Any
+    x: Any,
+    pooling: Pooling,
+    parameters: Sequence[Any],
+    reduce: Callable[[Any, Pooling], Any],
+    xp: Any,
+    mask: Any = None,
+    number: Any = None,
 ) -> Any:
-    """The values of an operator by its reductions, each by `reduce` of an array and its pooling."""
+    """The values of an operator by its reductions, each by `reduce` of an array and its pooling.
+
+    With a mask, of the elements where it is True; `number` says how many every window has.
+    """
     operator, poolings = pooling.operator, lifted(pooling)
     dtype = operator.lift_dtype or pooling.accumulator
     parameters = _in_dtype(parameters, dtype, xp)
     arrays = operator.lift(xp.astype(x, dtype), *parameters, xp)
+    if mask is not None:
+        identities = (
+            each.operator.identity(a, xp) if each.operator.selects else xp.zero(a)
+            for a, each in zip(arrays, poolings, strict=False)
+        )
+        masked = (xp.where(mask, a, identity) for a, identity in zip(arrays, identities, strict=False))
+        arrays = (*masked, *arrays[len(poolings) :])
+        number = xp.maximum(number, 1)
     reduced = tuple(reduce(array, each) for array, each in zip(arrays, poolings, strict=False))
-    number = xp.astype(count(pooling, xp), dtype) if dtype in FLOATS else count(pooling, xp)
+    number = count(pooling, xp) if number is None else number
+    number = xp.astype(number, dtype) if dtype in FLOATS else number
     return operator.finish((*reduced, *arrays[len(reduced) :]), number, *parameters, xp)
 
 
@@ -69,11 +102,12 @@ def _in_dtype(parameters: Sequence[Any], dtype: str, xp: Any) -> tuple[Any, ...]
     )
 
 
-def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-    """The values, and with `return_indices` the indices, by the operator's `reduce` or `offset`."""
+def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any, mask: Any = None) -> tuple[Any, ...]:
+    """The values, and with `return_indices` the indices, by the operator's `reduce` or `offset`; or, with a mask of x's
+    elements, the values and which of them are of any."""
     operator, rank = pooling.operator, len(pooling.axes)
     groups = [(i,) for i in reversed(range(rank))] if operator.separable else [tuple(range(rank))]
-    state: tuple[Any, ...] = (x,)
+    state: tuple[Any, ...] = (x,) if mask is None else (x, mask)
     inner = 1  # positions within the axes already pooled, for the flat index
     for group in groups:
         plans = tuple(pooling.plan[i] for i in group)
@@ -116,13 +150,18 @@ Range = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class _Values:
+    """Values; and where the second array is a mask, which of them are of any elements."""
+
     operator: Operator
     plans: Plan
     xp: Any
 
     def __call__(self, arrays: Sequence[Any], parameters: Sequence[Any], ranges: Sequence[Range]) -> tuple[Any, ...]:
         windows, valid = _windows(arrays[0], self.operator, self.plans, ranges, self.xp)
-        return (self.operator.reduce(windows, valid, *parameters, self.xp),)
+        if len(arrays) == 1:
+            return (self.operator.reduce(windows, valid, *parameters, self.xp),)
+        valid, _ = _windows(arrays[1], self.operator, self.plans, ranges, self.xp)
+        return self.operator.reduce(windows, valid, *parameters, self.xp), self.xp.any(valid, axis=-1)
 
 
 @dataclass(frozen=True)

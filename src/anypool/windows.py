@@ -16,6 +16,8 @@ PADDINGS = ("valid", "same", "same_lower")
 class Window:
     """What the three windows share: `rank`, `plan` and `output_shape`."""
 
+    __match_args__: tuple[str, ...] = ()
+
     @property
     def rank(self) -> int | None:
         """How many axes the window was written for; None if it fits any number."""

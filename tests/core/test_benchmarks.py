@@ -106,7 +106,7 @@ def test_compositions_agree_with_every_operator(row: Row) -> None:
     entry = pooling.Entry(replace(row, case=small(row.case)), operators.OURS)
     for contender in (*operators.OURS, *operators.PEERS):
         entry.admit(contender)
-    assert TORCH in entry.whole
+    assert TORCH in entry.whole or (row.direction == TRAINING and row.operator not in operators.COMPOSITIONS)
     refused = entry.refused.get("composition in torch", "")
     assert row.operator not in operators.COMPOSITIONS or refused == "", refused
 

@@ -60,10 +60,11 @@ def frameworks(path, **options):
 
 FLOORS = (
     ("arguments.py",),
-    ("plans.py", "operators"),
+    ("plans.py", "networks.py", "operators"),
     ("windows.py",),
     ("pooling.py",),
     ("definition.py",),
+    ("masks.py",),
     ("saving.py", "calls.py"),
     ("cpu",),
     ("adapters",),

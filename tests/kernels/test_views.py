@@ -213,3 +213,26 @@ def test_the_gradient_of_a_view_costs_no_more_than_that_of_its_copy(part, operat
 
         slow[name] = too_slow(partial(kernels.backward, upstream, pooling, offsets, x), copying)
     assert not {name: ratio for name, ratio in slow.items() if ratio}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Elements that begin at any byte
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "int64"])
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_a_field_of_a_packed_structure(dtype, operator):
+    """With strides that are no whole elements, or whole ones that begin between two."""
+    for other in ("u1", f"V{np.dtype(dtype).itemsize - 1}"):
+        records = np.zeros((30, 40), [("before", "u1"), ("value", dtype), ("after", other)])
+        x = records["value"]
+        x[...] = np.random.default_rng(0).integers(0, 9, x.shape)
+        for arguments in ({}, {"impl": "kernel"}):
+            got = ap.pool(x, operator, Sliding(3, 2), (0, 1), **arguments)
+            np.testing.assert_array_equal(got, ap.pool(x.copy(), operator, Sliding(3, 2), (0, 1)))
+
+
+def test_an_output_whose_elements_begin_between_two_is_refused():
+    out = np.zeros(4 * 4 * 4 + 1, np.uint8)[1:].view(np.float32).reshape(4, 4)
+    with pytest.raises(ValueError, match="out must have elements at multiples of their size"):
+        ap.max_pool(np.zeros((8, 8), np.float32), 2, out=out, impl="kernel")

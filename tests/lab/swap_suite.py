@@ -3,6 +3,8 @@
 test_swap.py runs this in a process with JAX as Keras's backend, and with torch.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -96,7 +98,7 @@ def torch_model(classes=3):
     return TorchModel(classes)
 
 
-NETWORKS = {"keras": lambda: KerasNetwork(keras_model()), "torch": lambda: TorchNetwork(torch_model())}
+NETWORKS: dict[str, Any] = {"keras": lambda: KerasNetwork(keras_model()), "torch": lambda: TorchNetwork(torch_model())}
 both = pytest.mark.parametrize("kind", NETWORKS)
 
 
@@ -265,10 +267,8 @@ def test_compare_measures_every_stage(kind):
 @both
 def test_without_epochs_nothing_is_trained(kind):
     model = keras_model() if kind == "keras" else torch_model()
-    result = compare(model, data(), ["max"], where="global")
-    assert [(run.pool, run.stage) for run in result.runs] == [
-        (pool, stage) for pool in ("original", "max") for stage in ("swapped", "recalibrated")
-    ]
+    result = compare(model, data(), ["max"], where="global", recalibrate=False)
+    assert [(run.pool, run.stage) for run in result.runs] == [("original", "swapped"), ("max", "swapped")]
     assert result.settings["where"] == "global"
 
 

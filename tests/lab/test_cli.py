@@ -88,6 +88,16 @@ def test_a_size_that_max_refuses_is_said(command):
     assert "refuse" not in command("shape", "28", "28", "--padding", "1")[1]
 
 
+def test_operators_are_listed_with_all_that_is_known_of_them(command):
+    code, out, _ = command("operators")
+    assert code == 0
+    lines = out.splitlines()
+    for name, kind in ap.OPERATORS.items():
+        assert any(line.split()[:1] == [name] for line in lines), name
+        assert kind.info.formula.split()[0] in out
+    assert "…" not in out.replace("+ … +", "")
+
+
 def test_help_has_no_types_of_flags(command):
     for name in ("compare", "show", "shape"):
         assert "<bool>" not in command(name, "--help")[1]
@@ -217,7 +227,13 @@ def test_compare_prints_a_table_and_writes_both_files(command, trained):
     assert "27,370" in out
     assert "0.300 s" in out
     assert "The report is anypool-report/report.html" in out
-    assert sorted(os.listdir("anypool-report")) == [".results.json.lock", "report.html", "results.csv", "results.json"]
+    assert sorted(os.listdir("anypool-report")) == [
+        ".results.json.lock",
+        "examples.npz",
+        "report.html",
+        "results.csv",
+        "results.json",
+    ]
     assert "<title>Poolings compared on digits</title>" in Path("anypool-report/report.html").read_text()
 
 
@@ -268,8 +284,18 @@ def test_an_invented_file_of_images(command, trained, tmp_path):
     )
 
 
+def test_a_class_without_a_test_image_is_said(command, trained, tmp_path):
+    x, y = np.random.default_rng(0).random((40, 6, 7)), np.arange(40) % 2
+    np.savez(
+        tmp_path / "mine.npz", x_train=x, y_train=np.array(["ant", "bee"])[y], x_test=x[:1], y_test=np.array(["ant"])
+    )
+    code, out, _ = command("compare", "--data", "mine.npz", "--pool", "average", "--seeds", "1")
+    assert code == 0
+    assert "Classes without a test image: bee" in out
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
-    (["--data", "emnist"], "data must be one of digits, mnist, fashion_mnist, cifar10 or an .npz file, got 'emnist'"),
+    (["--data", "emnist"], "data must be one of digits, mnist, fashion_mnist, cifar10, an .npz file or a folder of"),
     (["--data", "nothing.npz"], "data must be an .npz file that exists, got 'nothing.npz'"),
     (["--data", "keys.npz"], "keys.npz: must hold x_train, y_train, x_test, y_test, but y_train, x_test, y_te"),
     (["--pool", "max,mean"], "got 'mean'"),
@@ -356,6 +382,41 @@ def test_a_full_disk_is_one_line_and_loses_nothing(command, trained, monkeypatch
     assert (code, complaint.count("\n")) == (1, 1)
     assert "cannot be written: No space left on device" in complaint
     assert "90.0 %" in out
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# report
+
+
+def test_report_is_made_again_without_training(command, trained):
+    command("compare", "--pool", "max,min", "--seeds", "2", "--out", "here")
+    page, table = (Path("here", name).read_text() for name in ("report.html", "results.csv"))
+    for name in ("report.html", "results.csv"):
+        os.remove(f"here/{name}")
+    trained.jobs.clear()
+    assert command("report", "here") == (0, "The report is here/report.html\n", "")
+    assert Path("here/report.html").read_text() == page
+    assert Path("here/results.csv").read_text() == table
+    assert trained.jobs == []
+
+
+def test_report_of_version_0_1_0(command):
+    os.mkdir("here")
+    shutil.copy(OLD, "here/results.json")
+    assert command("report", "here")[0] == 0
+    assert "68.1 %" in Path("here/report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ([], "out must be a directory with a results.json, but there is no anypool-report/results.json"),
+    (["nowhere"], "there is no nowhere/results.json"),
+    ([""], "out must name a directory, got ''"),
+    (["damaged"], "damaged/results.json cannot be read"),
+])  # fmt: skip
+def test_refused_reports(refused, tmp_path, arguments, said):
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "results.json").write_text("{")
+    assert said in refused("report", *arguments)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def test_shifts_are_a_share_of_the_shorter_side(shift, side, pixels):
 
 def test_the_measures_are_those_the_docs_give():
     assert SHIFT_SHARE == 1 / 14
-    assert (TrainedNetwork.draws, SwappedNetwork.draws, SwappedNetwork.moved_images) == (8, 2, 500)
+    assert (TrainedNetwork.draws, SwappedNetwork.draws, SwappedNetwork.moved_images) == (8, 2, 250)
 
 
 def test_long_reasons_are_cut():

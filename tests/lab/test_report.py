@@ -9,10 +9,11 @@ from labruns import made_up_run
 
 from anypool.lab.charts import Scale, Series, dots
 from anypool.lab.data import load
+from anypool.lab.examples import Examples
 from anypool.lab.measures import MEASURES
 from anypool.lab.models import parameters_without_pooling
 from anypool.lab.report import render
-from anypool.lab.runs import INVERTED
+from anypool.lab.runs import AS_GIVEN, INVERTED, Failure, RunKey
 from anypool.lab.summary import PerSeed, accuracy_interval, claims, paired_p, summarise, verdicts
 
 SETTINGS = {
@@ -35,7 +36,7 @@ def text_of(page):
 
 @pytest.fixture(scope="module")
 def digits():
-    return load("digits")
+    return Examples.of(load("digits"))
 
 
 def test_means_and_spreads():
@@ -223,3 +224,27 @@ def test_dots_stand_where_the_values_are():
 def test_parameters_without_pooling():
     assert parameters_without_pooling((28, 28, 1), 10) == 320 + 9248 + 24 * 24 * 32 * 128 + 128 + 1290
     assert parameters_without_pooling((8, 8, 3), 2) == 896 + 9248 + 8 * 8 * 32 * 128 + 128 + 258
+
+
+def test_page_without_images_shows_none():
+    page = render(SETTINGS, runs_with(max=[0.9]), None)
+    assert "<img" not in page
+    assert "does to the same images" not in page
+
+
+def test_page_says_what_failed(digits):
+    failures = [Failure(RunKey(1, AS_GIVEN, "median"), "the loss was nan <after> epoch 3")]
+    page = text_of(render(SETTINGS, runs_with(max=[0.9]), digits, failures))
+    assert "What failed median, seed 1, images as given, trained: the loss was nan &lt;after&gt; epoch 3" in page
+    assert "What failed" not in render(SETTINGS, runs_with(max=[0.9]), digits)
+
+
+def test_examples_come_back(tmp_path, digits):
+    digits.save(tmp_path / "examples.npz")
+    again = Examples.load(tmp_path / "examples.npz")
+    np.testing.assert_array_equal(again.images, digits.images)
+    assert again.range == digits.range == (0, 1)
+    np.testing.assert_array_equal(again.inverted().images, 1 - digits.images)
+    (tmp_path / "examples.npz").write_bytes(b"PK")
+    assert Examples.load(tmp_path / "examples.npz") is None
+    assert Examples.load(tmp_path / "nothing.npz") is None

@@ -1,6 +1,7 @@
 """Poolings and arrays on which finite differences make sense."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from operator_table import CORE, DIFFERENTIABLE_OPERATORS, ROWS
@@ -44,19 +45,20 @@ ONE, PER_ROW = np.array([0.7]), np.array([[[0.3]], [[0.8]]])
 """One value of a parameter for all, and one per entry of the first axis."""
 PER_ELEMENT = np.linspace(-0.3, 0.9, 12).reshape(2, 1, 1, 6)
 
+VALUES_OF_PARAMETERS: dict[Any, tuple[np.ndarray, ...]] = {
+    ap.GeM: (ONE + 2, PER_ROW + 2),
+    ap.PowerMean: (ONE, -PER_ROW),
+    ap.LogSumExp: (ONE, PER_ROW - 0.5, ONE * 1e-4),
+    ap.Soft: (ONE, PER_ROW - 0.5),
+    ap.AdaPool: (ONE, PER_ROW),
+    ap.Mixed: (ONE, PER_ROW),
+    ap.OrderedWeighted: (PER_ELEMENT[0, 0, 0], PER_ELEMENT),
+    ap.Dilation: (PER_ELEMENT[0, 0, 0], PER_ELEMENT),
+    ap.Erosion: (PER_ELEMENT[0, 0, 0], PER_ELEMENT),
+}
 OF_PARAMETERS = {
     f"{operator.info.name}-{number}": (partial(of_parameter, operator=operator), value)
-    for operator, values in {
-        ap.GeM: (ONE + 2, PER_ROW + 2),
-        ap.PowerMean: (ONE, -PER_ROW),
-        ap.LogSumExp: (ONE, PER_ROW - 0.5, ONE * 1e-4),
-        ap.Soft: (ONE, PER_ROW - 0.5),
-        ap.AdaPool: (ONE, PER_ROW),
-        ap.Mixed: (ONE, PER_ROW),
-        ap.OrderedWeighted: (PER_ELEMENT[0, 0, 0], PER_ELEMENT),
-        ap.Dilation: (PER_ELEMENT[0, 0, 0], PER_ELEMENT),
-        ap.Erosion: (PER_ELEMENT[0, 0, 0], PER_ELEMENT),
-    }.items()
+    for operator, values in VALUES_OF_PARAMETERS.items()
     for number, value in enumerate(values)
 }
 """Poolings as functions of (x, parameter), and where to differentiate them."""

@@ -81,20 +81,25 @@ def pool(
     dtype=None,
     return_indices=False,
     keepdims=True,
+    where=None,
+    least=1,
 ):
     """`operator` over every window of x: "max", "min", "average", "sum", "lp", or a function of a window's elements.
 
     A function is given Python's integers or floats, and NaN wins before it. Max and min have the dtype of x. Averages,
     p-norms and functions are float64, sums float64 or, of integers, as numpy.sum's; or `dtype`, averages rounded half
     to even where it is an integer's. Indices are flat positions within the pooled axes, row-major in the order of
-    `axes`. Without keepdims the pooled axes are dropped (they must have one window).
+    `axes`. For functions `where`, of x's shape, deletes elements, and a window with less than `least` is NaN.
+    Without keepdims the pooled axes are dropped (they must have one window).
     """
     x = np.asarray(x)
     axes = tuple(axis % x.ndim for axis in axes)
     values = np.empty(output_shape(x.shape, windows, axes), result_dtype(x.dtype, operator, dtype))
     if callable(operator):
         for place in np.ndindex(values.shape):
-            values[place] = stored(value_of(operator, window_at(x, windows, axes, place)[0]), values.dtype)
+            elements = window_at(x, windows, axes, place, where)[0]
+            few = where is not None and len(elements) < least
+            values[place] = math.nan if few else stored(value_of(operator, elements), values.dtype)
         return values
     indices = np.empty(values.shape, np.int64)
     for place in np.ndindex(values.shape):
@@ -112,7 +117,9 @@ def pool(
     return (values, indices) if return_indices else values
 
 
-def gradient(x, upstream, operator, windows, axes, *, count_include_pad=False, divisor_override=None, p=2.0):
+def gradient(
+    x, upstream, operator, windows, axes, *, count_include_pad=False, divisor_override=None, p=2.0, where=None, least=1
+):
     """The gradient of Σ upstream·pool(x), float64: max and min give all of it to the first winner.
 
     A function gives the derivative by each of a window's elements.
@@ -121,9 +128,10 @@ def gradient(x, upstream, operator, windows, axes, *, count_include_pad=False, d
     axes = tuple(axis % x.ndim for axis in axes)
     result = np.zeros(x.shape, np.float64)
     for place in np.ndindex(upstream.shape):
-        elements, flat, cells = window_at(x, windows, axes, place)
+        elements, flat, cells = window_at(x, windows, axes, place, where)
         if callable(operator):
-            shares = operator([float(e) for e in elements])
+            few = where is not None and len(elements) < least
+            shares = [0.0] * len(flat) if few else operator([float(e) for e in elements])
         elif operator in ("max", "min"):
             winner = first_extreme(elements, operator)
             shares = [float(i == winner) for i in range(len(elements))]
@@ -172,8 +180,11 @@ def output_shape(shape, windows, axes):
     return tuple(result)
 
 
-def window_at(x, windows, axes, place):
-    """The elements of the window at `place` of the output, their flat positions, and its number of cells."""
+def window_at(x, windows, axes, place, where=None):
+    """The elements of the window at `place` of the output, their flat positions, and its number of cells.
+
+    With `where` only the elements where that is True.
+    """
     elements, flat, cells = [], [], 0
     for position in itertools.product(*(along[place[axis]] for along, axis in zip(windows, axes, strict=True))):
         cells += 1
@@ -184,6 +195,8 @@ def window_at(x, windows, axes, place):
         for axis, p in zip(axes, position, strict=True):
             index[axis] = p
             number = number * x.shape[axis] + p
+        if where is not None and not where[tuple(index)]:
+            continue
         elements.append(x[tuple(index)])
         flat.append(number)
     return elements, flat, cells

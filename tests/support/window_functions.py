@@ -289,6 +289,21 @@ def count():
     return len, None
 
 
+def sum_of():
+    return total, lambda elements: [1.0] * len(elements)
+
+
+def lp(p):
+    def value(elements):
+        return total([abs(e) ** p for e in elements]) ** (1 / p)
+
+    def slopes(elements):
+        y = value(elements)
+        return [math.copysign((abs(e) / y) ** (p - 1), e) if y and e else 0.0 for e in elements]
+
+    return value, slopes
+
+
 def dilation(h):
     return lambda elements: max(elements) + h, lambda elements: shares(elements, {first_greatest(elements): 1.0})
 

@@ -17,7 +17,7 @@ IMPLEMENTATIONS = ("kernel", "framework", "definition")
 class Implementation:
     """One way to run poolings: it says why not, or runs them, gradient included where the framework has them."""
 
-    name: ClassVar[str]
+    name: str
     """One of `IMPLEMENTATIONS`: what `impl=` asks for."""
 
     def __init__(self, adapter: Adapter) -> None:
@@ -60,11 +60,7 @@ class Lifted(Implementation):
 
     def __init__(self, inner: Implementation) -> None:
         super().__init__(inner.adapter)
-        self.inner = inner
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.inner.name
+        self.inner, self.name = inner, inner.name
 
     def refusal(self, x: Any, pooling: Pooling) -> str | None:
         operator = pooling.operator
@@ -162,6 +158,10 @@ class Adapter:
                 )
         return checked
 
+    def mask(self, where: Any, x: Any) -> Any:
+        """`where` as an array of the framework, on x's device; of booleans if it is right."""
+        return self.namespace(x).asarray(where)
+
     def choose(self, impl: str, x: Any, pooling: Pooling) -> Implementation:
         """The implementation to run; ValueError where the one asked for cannot."""
         if impl == "auto":
@@ -177,6 +177,9 @@ class Adapter:
                 return implementation
             reason = why_not if not isinstance(implementation, Lifted) or pooling.operator.reductions else reason
         raise ValueError(f"impl={impl!r} cannot run here: {reason}")
+
+    no_arithmetic: ClassVar[tuple[str, ...]] = ()
+    """The dtypes that arrays of the framework may have, but in which it does not compute."""
 
     # out=
 

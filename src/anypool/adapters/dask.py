@@ -110,10 +110,12 @@ class _Along:
 
 
 def _along_pooled(chunks: Sequence[int], plan: AxisPlan) -> list[_Along]:
-    """The chunks of outputs of a pooled axis: those whose windows start in an input chunk make one."""
+    """The chunks of outputs of a pooled axis: those whose windows have their centre in an input chunk make one."""
     ends = list(itertools.accumulate(chunks))
-    starts = np.clip(plan.start(np.arange(plan.outputs, dtype=np.int64)), 0, max(plan.length - 1, 0))
-    bounds = [0, *np.searchsorted(starts, ends[:-1], side="left").tolist(), plan.outputs]
+    outputs = np.arange(plan.outputs, dtype=np.int64)
+    centres = plan.start(outputs) + (plan.count(outputs) - 1) * plan.dilation // 2
+    inside = np.clip(centres, 0, max(plan.length - 1, 0))
+    bounds = [0, *np.searchsorted(inside, ends[:-1], side="left").tolist(), plan.outputs]
     found = []
     for low, high in itertools.pairwise(bounds):
         if high > low:
@@ -214,13 +216,13 @@ class _Block:
 
     @staticmethod
     def of(pooling: Pooling, blocks: Sequence[_Along], shape: Sequence[int]) -> _Block:
-        plans = tuple(blocks[axis].plan for axis in pooling.axes)
+        plans: Any = tuple(blocks[axis].plan for axis in pooling.axes)
         lengths = tuple(sum(high - low for _, low, high in each.pieces) for each in blocks)
         return _Block(
             pooling.operator,
             pooling.window,
             pooling.axes,
-            plans,  # type: ignore[arg-type]
+            plans,
             lengths,
             (pooling.dtype, pooling.accumulator, pooling.result),
             pooling.return_indices,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from anypool.adapters import networks
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.arguments import FLOATS
 from anypool.cpu import kernels
+from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults
 from anypool.pooling import Pooling
 
@@ -81,11 +81,11 @@ class Namespace:
 
     @staticmethod
     def sort(x: np.ndarray) -> np.ndarray:
-        if not 1 < x.shape[-1] <= networks.LONGEST:
+        if not 1 < x.shape[-1] <= LONGEST:
             return np.sort(x)
         lanes = list(np.moveaxis(x, -1, 0).copy())
         spare = np.empty_like(lanes[0])
-        for low, high in networks.comparisons(len(lanes)):
+        for low, high in comparisons(len(lanes)):
             least = np.minimum(lanes[low], lanes[high], out=spare)
             np.maximum(lanes[low], lanes[high], out=lanes[high])
             lanes[low], spare = least, lanes[low]

@@ -58,7 +58,8 @@ def compare(
         str,
         typer.Option(
             metavar="NAME_OR_FILE",
-            help="digits, mnist, fashion_mnist, cifar10, or an .npz file with x_train, y_train, x_test, y_test.",
+            help="digits, mnist, fashion_mnist, cifar10, an .npz file with x_train, y_train, x_test, y_test, "
+            "or a folder with a subfolder of images per class.",
         ),
     ] = "digits",
     pool: Pool = DEFAULT_POOLINGS,
@@ -82,6 +83,10 @@ def compare(
         ),
     ] = None,
     where: Annotated[str, typer.Option(metavar="KIND", help=f"Poolings of yours to swap: {', '.join(WHERE)}.")] = "all",
+    recalibrate: Annotated[
+        bool,
+        typer.Option("--recalibrate/--no-recalibrate", help="Also measure with batch normalisation's statistics anew."),
+    ] = True,
     weights: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Weights for a network of yours: .weights.h5, or .pt with a torch state."),
@@ -118,6 +123,7 @@ def compare(
                 invert=invert,
                 shift=None if shift is None else _share(shift),
                 where=where,
+                recalibrate=recalibrate,
                 weights=weights,
                 out=out,
             )
@@ -187,11 +193,12 @@ class Telling(Callback):
         moves = f"moves of up to {count(settings['max_shift'], 'pixel')} of {min(images.input_shape[:2])}"
         epochs = f"{count(settings['epochs'], 'epoch')}; " if settings["epochs"] else ""
         self._say(f"{images.name}: {counts}; {epochs}{moves}; {comparison.subject.framework}")
-        there = len(comparison.keys) - len(missing)
-        if there:
-            self._say(
-                f"{there} of {count(len(comparison.keys), 'run')} are there already, in {comparison.results.path}"
-            )
+        if images.untested:
+            self._say(f"Classes without a test image: {', '.join(images.untested)}")
+        planned = len(comparison.keys)
+        if len(missing) < planned:
+            there = f"{planned - len(missing)} of {count(planned, 'run')}"
+            self._say(f"{there} are there already, in {comparison.results.path}")
         self.epochs = settings["epochs"]
         self.progress.start_task(self.task)
         self.progress.update(self.task, total=self._steps(missing))

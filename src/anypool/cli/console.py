@@ -64,7 +64,9 @@ def print_table(
     table = Table(title=title or None, title_justify="left", box=rich.box.SIMPLE_HEAD, padding=(0, 1))
     for number, heading in enumerate(headings):
         words = heading in texts
-        table.add_column(heading, justify="right" if number and not words else "left", no_wrap=not words)
+        table.add_column(
+            heading, justify="right" if number and not words else "left", no_wrap=not words, overflow="fold"
+        )
     for row in rows:
         table.add_row(*map(Text, row))
     whole = Measurement.get(to, to.options.update(max_width=10_000), table).maximum

@@ -87,7 +87,7 @@ def backward(grad: Any, pooling: Pooling, offsets: Any = None, out: Any = None) 
 Strides = Sequence[int]
 """Of an array, in elements."""
 Launch = Callable[..., None]
-"""A kernel that takes nothing but addresses, of x, out and offsets, and checks nothing: whoever calls it vouches."""
+"""A kernel that takes nothing but addresses, of x, out and offsets, unchecked."""
 
 
 def bind_forward(pooling: Pooling, x: Strides, out: Strides, offsets: Strides | None = None) -> Launch:

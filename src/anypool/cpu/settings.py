@@ -36,6 +36,18 @@ def get_num_threads() -> int:
     return compiled.get_num_threads() if compiled is not None else 1
 
 
+def get_cpu_capability() -> str | None:
+    """The instruction set of the kernels: "x86-64-v2", "x86-64-v3", "x86-64-v4" or "plain"; None where there are none.
+
+    The widest that the processor has is chosen when anypool is loaded; ANYPOOL_ISA=v2, v3 or v4 asks for another.
+
+    >>> get_cpu_capability() in ("x86-64-v2", "x86-64-v3", "x86-64-v4", "plain", None)
+    True
+    """
+    isa = None if compiled is None else compiled.isa
+    return isa if isa in ("plain", None) else f"x86-64-{isa}"
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Kernels called from this thread, within the block, run on it alone: for tasks that run side by side."""

@@ -4,14 +4,15 @@
     comparison = compare(data="digits", poolings=("max", "min", "average"), seeds=3)
     comparison.to_frame()
 
-- `data`: images and labels, from scikit-learn, `keras.datasets`, files or arrays, checked.
+- `data`: images and labels, checked. `sources`: from folders and from frameworks' data sets.
 - `poolings`: the candidates, by what they are called.
 - `models`: networks of ours, with the pooling as an argument. `subjects`: what poolings are compared in.
-- `metrics`: shift consistency, fidelity, values kept.
-- `comparison`: `compare`, a run per pooling and seed. `training`: the loop. `callbacks`: what is told on the way.
+- `networks`: what is asked of a network of Keras or of torch. `measures`: what is measured of it, and of operators.
+- `comparison`: `compare`, a run per pooling, seed and stage. `callbacks`: what is told on the way.
 - `runs`: what a run is. `results`: results.json, where runs are kept as they end. `environment`: versions, machine.
 - `summary`: means, spreads, and whether differences exceed them.
-- `report`, `charts`: the page that says what was measured. `pictures`: images, pooled and drawn.
+- `report`, `charts`: the page that says what was measured. `examples`: images it
+  shows. `pictures`: images, pooled and drawn.
 - `shapes`: output sizes, explained. `files`: writing them whole, and locks.
 """
 
@@ -28,6 +29,7 @@ _PUBLIC = {
     "Run": "runs",
     "compare": "comparison",
     "from_arrays": "data",
+    "from_datasets": "data",
     "load": "data",
     "render": "report",
 }

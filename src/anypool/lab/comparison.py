@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from . import data as datasets
 from .callbacks import Callback, Stopped, check_stop
 from .data import Dataset
-from .files import check_writable, write_whole
+from .examples import Examples
+from .files import check_writable
 from .measures.shifts import pixels_of_shift
 from .networks.base import BATCH_SIZE
 from .poolings import DEFAULT, candidates
-from .results import Results, ResultsError, read_settings, records, to_csv
+from .results import Results, ResultsError, read_settings, records
 from .runs import POLARITIES, Failure, Run, RunKey
 from .subjects import Job, Plan, Subject, find_subject
 
@@ -41,6 +42,7 @@ def compare(
     invert: bool = False,
     shift: float | None = None,
     where: str = "all",
+    recalibrate: bool = True,
     weights: str | Path | None = None,
     out: str | Path | None = None,
     callback: Callback | None = None,
@@ -64,6 +66,8 @@ def compare(
         shift: how far images are moved: a share of their shorter side, by default 1/14 and at least one pixel; an
             integer is pixels.
         where: which pooling layers of a network of yours are swapped: `all`, `sliding` or `global`.
+        recalibrate: measure a network of yours with the statistics of batch normalisation taken anew, too, and
+            fine-tune it from there.
         weights: a file of weights for a network of yours.
         out: a directory for results.json, in which runs are kept as they end and found again, results.csv and
             report.html; by default none.
@@ -84,6 +88,7 @@ def compare(
         invert=invert,
         shift=shift,
         where=where,
+        recalibrate=recalibrate,
         weights=weights,
         out=out,
     )
@@ -103,6 +108,7 @@ def prepare(
     invert: bool = False,
     shift: float | None = None,
     where: str = "all",
+    recalibrate: bool = True,
     weights: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Comparison:
@@ -118,7 +124,7 @@ def prepare(
     else:
         images = datasets.load(data, subject.trained) if isinstance(data, str) else data(subject.trained)
     subject.check(images)
-    plan = _plan(subject, images, epochs, shift, None if path is None else read_settings(path))
+    plan = _plan(subject, images, epochs, shift, recalibrate, None if path is None else read_settings(path))
     keys = [
         RunKey(seed, polarity, name, stage)
         for seed in range(seeds)
@@ -130,14 +136,19 @@ def prepare(
 
 
 def _plan(
-    subject: Subject, data: Dataset, epochs: int | None, shift: float | None, earlier: dict[str, Any] | None
+    subject: Subject,
+    data: Dataset,
+    epochs: int | None,
+    shift: float | None,
+    recalibrate: bool,
+    earlier: dict[str, Any] | None,
 ) -> Plan:
     if shift is None and earlier is not None and "max_shift" in earlier:
         shift = earlier["max_shift"]  # what nobody says goes on as it was
     if epochs is None:
         epochs = default_epochs(data) if subject.trained else 0
     pixels = pixels_of_shift(shift, data.input_shape[:2])
-    return Plan(epochs, pixels, subject.draws, subject.moved_images)
+    return Plan(epochs, pixels, subject.draws, subject.moved_images, recalibrate)
 
 
 @dataclass
@@ -224,15 +235,12 @@ class Comparison:
         Raises:
             ValueError: there is no directory, or no run to report on. OSError: a file cannot be written.
         """
-        from .report import render
+        from .report import write_report
 
         if self.results.path is None:
             raise ValueError("out must have been given, to say where the report goes")
-        report = self.results.path.with_name("report.html")
-        page = render(self.settings, self.runs, self.data)
-        write_whole(self.results.path.with_suffix(".csv"), to_csv(self.runs).encode())
-        write_whole(report, page.encode())
-        return report
+        examples = Examples.of(self.data)
+        return write_report(self.results.path.parent, self.settings, self.runs, self.failures, examples)
 
     def to_frame(self) -> pandas.DataFrame:
         """The runs as a pandas DataFrame: one row per run, the measures as columns."""
@@ -262,6 +270,7 @@ def settings_for(subject: Subject, data: Dataset, plan: Plan) -> dict[str, Any]:
         "max_shift": plan.max_shift,
         "draws": plan.draws,
         "moved_images": plan.moved_images,
+        "recalibrate": plan.recalibrate,
         **subject.settings(),
     }
 

@@ -36,6 +36,14 @@ class Dataset:
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    class_names: tuple[str, ...] | None = None
+    """What the classes are called, where labels were texts."""
+
+    @property
+    def untested(self) -> list[str]:
+        """The classes without a test image, by name or number."""
+        missing = sorted(set(range(self.classes)) - set(np.unique(self.y_test).tolist()))
+        return [self.class_names[label] if self.class_names else str(label) for label in missing]
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -78,7 +86,9 @@ def load(data: str, scale: bool = True) -> Dataset:
     for testing, which leaves 1,440 for training: 45 whole batches of 32. `mnist`, `fashion_mnist` and `cifar10` come
     from keras.datasets, which downloads them once.
     A file has the arrays x_train, y_train, x_test and y_test: images of shape (count, height, width) or (count, height,
-    width, channels), real and finite, and one integer label from 0 per image, every class present in training.
+    width, channels), real and finite, and one label per image, every class present in training. Labels are integers
+    from 0, texts, or one-hot: a row per image with a single one. A folder has a subfolder of PNG or JPEG images of one
+    size per class, or train and test with such subfolders.
 
     Images are scaled to 0 and 1 by what is least and greatest in training; with `scale=False` they stay as they are.
 
@@ -102,7 +112,7 @@ def from_arrays(arrays: Mapping[str, Any], name: str, split: str, scale: bool = 
     if missing:
         raise ValueError(f"{name}: must hold {', '.join(KEYS)}, but {', '.join(missing)} is missing")
     images = {key: _images(f"{name}: {key}", arrays[key]) for key in ("x_train", "x_test")}
-    labels = {key: _labels(f"{name}: {key}", arrays[key]) for key in ("y_train", "y_test")}
+    labels, names = _all_labels(name, arrays)
     for part in ("train", "test"):
         counts = len(images[f"x_{part}"]), len(labels[f"y_{part}"])
         if counts[0] != counts[1]:
@@ -118,9 +128,23 @@ def from_arrays(arrays: Mapping[str, Any], name: str, split: str, scale: bool = 
         said = f"got {least} to {greatest}"
         raise ValueError(f"{name}: x_train must hold different values whose range is a finite float64, {said}")
     if not scale:
-        return Dataset(name, split, classes, **{key: x.astype(np.float32) for key, x in images.items()}, **labels)
+        plain = {key: x.astype(np.float32) for key, x in images.items()}
+        return Dataset(name, split, classes, **plain, **labels, class_names=names)
     scaled = {key: (np.subtract(x, least, dtype=np.float64) / span).astype(np.float32) for key, x in images.items()}
-    return Dataset(name, split, classes, **scaled, **labels)
+    return Dataset(name, split, classes, **scaled, **labels, class_names=names)
+
+
+def from_datasets(train: Any, test: Any, name: str = "data", scale: bool = True) -> Dataset:
+    """A dataset of two data sets of a framework's: `keras.utils.image_dataset_from_directory`'s, tf.data's, torch's.
+
+    Raises:
+        TypeError: one is no data set of pairs. ValueError: what they hold breaks a rule of `load`.
+    """
+    from .sources import arrays_in_dataset
+
+    parts = {"train": arrays_in_dataset(train), "test": arrays_in_dataset(test)}
+    arrays = {f"{kind}_{part}": found[place] for part, found in parts.items() for place, kind in enumerate("xy")}
+    return from_arrays(arrays, name, "the division into two data sets", scale)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -167,8 +191,14 @@ def _network_timeout(seconds: float) -> Iterator[None]:
 
 def _from_file(data: str, scale: bool) -> Dataset:
     path = Path(data)
+    if data and path.is_dir():
+        from .sources import arrays_in_folder
+
+        arrays, split = arrays_in_folder(path)
+        return from_arrays(arrays, path.name or str(path.resolve()), split, scale)
     if path.suffix != ".npz":
-        raise ValueError(f"data must be one of digits, {', '.join(DOWNLOADED)} or an .npz file, got {data!r}")
+        known = f"digits, {', '.join(DOWNLOADED)}, an .npz file or a folder of images"
+        raise ValueError(f"data must be one of {known}, got {data!r}")
     if not path.is_file():
         raise ValueError(f"data must be an .npz file that exists, got {data!r}")
     try:
@@ -220,9 +250,30 @@ def _images(name: str, array: Any) -> np.ndarray:
     return images
 
 
+def _all_labels(name: str, arrays: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None]:
+    """The labels as integers from 0, and what they were where they were texts."""
+    keys = ("y_train", "y_test")
+    if not all(isinstance(arrays[key], np.ndarray) and arrays[key].dtype.kind in "US" for key in keys):
+        return {key: _labels(f"{name}: {key}", arrays[key]) for key in keys}, None
+    for key in keys:
+        if arrays[key].ndim != 1:
+            raise ValueError(f"{name}: {key} must have shape (count,), one label per image, got {arrays[key].shape}")
+    names = np.unique(arrays["y_train"])
+    unknown = np.setdiff1d(arrays["y_test"], names)
+    if len(unknown):
+        raise ValueError(f"{name}: y_test must hold labels that y_train has, got {str(unknown[0])!r}")
+    return {key: np.searchsorted(names, arrays[key]).astype(np.int64) for key in keys}, tuple(map(str, names))
+
+
 def _labels(name: str, array: Any) -> np.ndarray:
+    if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "buif":
+        if not (np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()):
+            raise ValueError(
+                f"{name} must have a single one in every row where it has columns, got shape {array.shape}"
+            )
+        return array.argmax(axis=1).astype(np.int64)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "bui":
-        raise ValueError(f"{name} must be an array of integers, got {_kind(array)}")
+        raise ValueError(f"{name} must be an array of integers or texts, or one-hot, got {_kind(array)}")
     if array.ndim == 2 and array.shape[1] == 1:  # as keras.datasets gives those of CIFAR-10
         array = array[:, 0]
     if array.ndim != 1:

@@ -142,8 +142,11 @@ def split_names(text: str) -> list[str]:
 
 def help_text() -> str:
     """What an option that takes names says of them."""
-    known = _known()
-    return f"Poolings, separated by commas: {known}; with settings, gem:p=3; or a class of yours, module:Class."
+    names = ", ".join(DEFAULT)
+    return (
+        f"Poolings, separated by commas: {names} and the others that `anypool operators` lists, with settings as in "
+        f"gem:p=3; {STRIDED}; or a class of yours, module:Class."
+    )
 
 
 def _known() -> str:

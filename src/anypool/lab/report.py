@@ -6,23 +6,24 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 from PIL import Image
 
 import anypool as ap
 
 from . import charts, pictures
-from .data import Dataset
+from .examples import Examples
+from .files import write_whole
 from .measures import MEASURES
 from .models import parameters_without_pooling
 from .poolings import operators_of
-from .runs import INVERTED, Run
+from .results import to_csv
+from .runs import INVERTED, Failure, Run
 from .summary import PerSeed, Row, Verdict, accuracy_interval, best, claims, summarise, verdicts
 
-DIGITS_SHOWN = 3
 WINDOW = ap.Sliding(2)
 
 
@@ -47,8 +48,36 @@ class Group:
     charts: dict[str, Any]
 
 
-def render(settings: dict[str, Any], runs: Sequence[Run], data: Dataset) -> str:
-    """The report on these runs, made with these settings on `data` as it came: a self-contained HTML page.
+def write_report(
+    folder: Path,
+    settings: dict[str, Any],
+    runs: Sequence[Run],
+    failures: Sequence[Failure] = (),
+    examples: Examples | None = None,
+) -> Path:
+    """Write report.html and results.csv on these runs; gives the path of the page.
+
+    The examples are kept in examples.npz, and are those of that file where none are given.
+
+    Raises:
+        ValueError: there is no run to report on. OSError: a file cannot be written.
+    """
+    kept = folder / "examples.npz"
+    page = render(settings, runs, examples or Examples.load(kept), failures)
+    if examples is not None:
+        examples.save(kept)
+    write_whole(folder / "results.csv", to_csv(runs).encode())
+    write_whole(folder / "report.html", page.encode())
+    return folder / "report.html"
+
+
+def render(
+    settings: dict[str, Any], runs: Sequence[Run], examples: Examples | None, failures: Sequence[Failure] = ()
+) -> str:
+    """The report on these runs, made with these settings: a self-contained HTML page.
+
+    Args:
+        examples: images to show pooled, as they came; without them none are shown.
 
     Raises:
         ValueError: there is no run to report on.
@@ -59,10 +88,8 @@ def render(settings: dict[str, Any], runs: Sequence[Run], data: Dataset) -> str:
     colours = {name: number for number, name in enumerate(dict.fromkeys(row.pool for row in rows))}
     kinds = dict.fromkeys((row.polarity, row.stage) for row in rows)
     groups = [_group([row for row in rows if (row.polarity, row.stage) == kind], colours, settings) for kind in kinds]
-    looks = [
-        (polarity, _pictures(data.inverted() if polarity == INVERTED else data, list(colours)))
-        for polarity in dict.fromkeys(row.polarity for row in rows)
-    ]
+    polarities = dict.fromkeys(row.polarity for row in rows)
+    looks = [] if examples is None else [(name, _looks(examples, name, list(colours))) for name in polarities]
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -79,6 +106,8 @@ def render(settings: dict[str, Any], runs: Sequence[Run], data: Dataset) -> str:
         network=_table(rows, "network"),
         costs=_table(rows, "cost"),
         unpooled=_unpooled(settings),
+        failures=failures,
+        polarities=len(polarities),
         seeds=max(row.seeds for row in rows),
         runs=len(runs),
         environments=environments(runs),
@@ -195,14 +224,11 @@ def _charts(rows: Sequence[Row], colours: dict[str, int]) -> dict[str, Any]:
     return drawn
 
 
-def _pictures(data: Dataset, pool: Sequence[str]) -> list[list[Picture]]:
-    """The first test images of a few classes, each with its pooled versions, all on the scale of the images."""
-    classes = np.unique(data.y_test)[:DIGITS_SHOWN]
-    chosen = [data.x_test[np.flatnonzero(data.y_test == label)[0]] for label in classes]
-    return [
-        [_picture(panel, data.range) for panel in pictures.pooled(image, operators_of(pool), WINDOW)]
-        for image in chosen
-    ]
+def _looks(examples: Examples, polarity: str, pool: Sequence[str]) -> list[list[Picture]]:
+    """Each example with its pooled versions, all on the scale of the images."""
+    shown = examples.inverted() if polarity == INVERTED else examples
+    panels = [pictures.pooled(image, operators_of(pool), WINDOW) for image in shown.images]
+    return [[_picture(panel, shown.range) for panel in line] for line in panels]
 
 
 def _picture(panel: pictures.Panel, scale: tuple[float, float]) -> Picture:

@@ -16,7 +16,7 @@ from .runs import Failure, Run, RunKey
 FORMAT = 2
 """Raised where a field changes its meaning; a new field, run or setting needs no new format."""
 
-EARLIER_SETTINGS = {"model": "course", "moved_images": None}
+EARLIER_SETTINGS = {"model": "course", "moved_images": None, "recalibrate": True}
 """What settings were before there was a choice: files without them have these."""
 
 

@@ -40,6 +40,8 @@ class Plan:
     draws: int
     moved_images: int | None = None
     """How many test images are moved; None for all."""
+    recalibrate: bool = True
+    """Whether networks with batch normalisation are measured with its statistics taken anew, too."""
 
 
 class Subject(Protocol):
@@ -172,7 +174,7 @@ class SwappedNetwork:
 
     trained = False
     draws = 2
-    moved_images: int | None = 500
+    moved_images: int | None = 250
 
     def __init__(self, network: Network, name: str, where: str) -> None:
         self.network = network
@@ -214,7 +216,8 @@ class SwappedNetwork:
         tuned = (FINE_TUNED,) if plan.epochs else ()
         if seed:
             return tuned
-        return (SWAPPED, *((RECALIBRATED,) if self.network.has_batch_norm else ()), *tuned)
+        anew = (RECALIBRATED,) if plan.recalibrate and self.network.has_batch_norm else ()
+        return (SWAPPED, *anew, *tuned)
 
     def measure(self, job: Job, data: Dataset, plan: Plan, callback: Callback) -> Iterator[Run]:
         """The runs of the stages, in their order.
@@ -228,7 +231,7 @@ class SwappedNetwork:
         alone = self.operators.measure(job, data)
         for stage in (SWAPPED, RECALIBRATED, FINE_TUNED):
             key, history = RunKey(*job, stage), History()
-            if stage == RECALIBRATED and self.network.has_batch_norm:
+            if stage == RECALIBRATED and plan.recalibrate and self.network.has_batch_norm:
                 network.recalibrate(spread_over(data.x_train, RECALIBRATED_ON), callback.should_stop)
             if stage == FINE_TUNED and plan.epochs:
                 tell = _telling(callback, key)

@@ -14,6 +14,7 @@ With both, `reduce` is the definition and lifting an acceleration of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, cast
 
@@ -184,12 +185,17 @@ class Operator:
         return True
 
     @property
+    def min_elements(self) -> int:
+        """How many elements a window must have to have a value."""
+        return int(self.needs_element)
+
+    @property
     def keeps_dtype(self) -> bool:
         """Whether the value is one of the elements, and so has their dtype."""
         return self.selects
 
-    def window_refusal(self, fewest: int, size: int) -> str | None:
-        """Why windows of `size` elements, of which the emptiest holds `fewest`, have no value; None if they have."""
+    def window_refusal(self, size: int, fewest: Callable[[], int]) -> str | None:
+        """Why windows of `size` elements, of which the emptiest holds `fewest()`, have no value; None if they have."""
         for each in self.parameters():
             value = getattr(self, each.name)
             if isinstance(value, tuple) and len(value) != size:

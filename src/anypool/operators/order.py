@@ -141,8 +141,13 @@ class Rank(OrderStatistic):
     def keeps_dtype(self) -> bool:
         return True
 
-    def window_refusal(self, fewest: int, size: int) -> str | None:
-        return f"a window has {fewest}, which is fewer than k={self.k} asks for" if fewest < abs(self.k) else None
+    @property
+    def min_elements(self) -> int:
+        return abs(self.k)
+
+    def window_refusal(self, size: int, fewest: Callable[[], int]) -> str | None:
+        number = fewest()
+        return _too_few(self.k, number) if number < abs(self.k) else None
 
     def of_sorted(self, ordered: Any, count: Any, xp: Any) -> Any:
         return _at(ordered, self.k - 1 if self.k > 0 else count + self.k, xp)
@@ -205,8 +210,8 @@ class TopKMean(OrderStatistic):
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", as_integer("k", self.k, 1))
 
-    def window_refusal(self, fewest: int, size: int) -> str | None:
-        return f"they have {size}, which is fewer than k={self.k} asks for" if size < self.k else None
+    def window_refusal(self, size: int, fewest: Callable[[], int]) -> str | None:
+        return _too_few(self.k, size) if size < self.k else None
 
     def of_sorted(self, ordered: Any, count: Any, xp: Any) -> Any:
         first = max(count - self.k, 0) if is_known(count) else xp.maximum(count - self.k, 0)
@@ -247,6 +252,10 @@ class OrderedWeighted(OrderStatistic):
         there = xp.arange(xp.shape(ordered)[-1]) < count
         weights = softmax(logits + xp.zero(ordered), there, xp)
         return xp.sum(xp.where(there, weights * xp.where(there, ordered, 0), 0), axis=-1)
+
+
+def _too_few(k: int, number: int) -> str:
+    return f"k={k} asks for {abs(k)} elements, and there is a window of {number}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -162,11 +162,7 @@ class Jitted(Implementation):
 
     def __init__(self, inner: Implementation) -> None:
         super().__init__(inner.adapter)
-        self.inner = inner
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.inner.name
+        self.inner, self.name = inner, inner.name
 
     def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         arrays = tuple(value for value in parameters if not isinstance(value, int | float))

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from anypool import definition
-from anypool.adapters import networks
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.torch import aten, eager, library
 from anypool.arguments import DTYPES
 from anypool.cpu import kernels
+from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults, Sum
 from anypool.pooling import Pooling
 
@@ -101,11 +101,11 @@ class Namespace:
         if torch.onnx.is_in_onnx_export():  # the exporters have no stable one, which only gradients can tell
             return torch.sort(x, dim=-1).values
         needs_gradient = x.requires_grad and torch.is_grad_enabled()
-        if needs_gradient or not is_plain(x) or not 1 < x.shape[-1] <= networks.LONGEST:
+        if needs_gradient or not is_plain(x) or not 1 < x.shape[-1] <= LONGEST:
             return torch.sort(x, dim=-1, stable=True).values
         lanes = list(torch.movedim(x, -1, 0).clone(memory_format=torch.contiguous_format))
         spare = torch.empty_like(lanes[0])
-        for low, high in networks.comparisons(len(lanes)):
+        for low, high in comparisons(len(lanes)):
             least = torch.minimum(lanes[low], lanes[high], out=spare)
             torch.maximum(lanes[low], lanes[high], out=lanes[high])
             lanes[low], spare = least, lanes[low]
@@ -359,6 +359,7 @@ class SignedDefinition(Definition):
 
 class Torch(Adapter):
     name = "PyTorch"
+    no_arithmetic = tuple(SAME_BITS)
 
     def __init__(self) -> None:
         self.kernel, native = Kernel(self), Aten(self)

@@ -54,7 +54,7 @@ def window_gradients(operator: ap.Operator, images: np.ndarray) -> np.ndarray:
     import jax.numpy as jnp
 
     def total(x: jax.Array) -> jax.Array:
-        return jnp.sum(ap.pool(x, operator, ap.Sliding(FACTOR), axes=(1, 2)))
+        return jnp.sum(ap.pool(x, operator, ap.Sliding(FACTOR), axes=(1, 2)).astype(x.dtype))  # counts are integers
 
     gradient = np.asarray(jax.jit(jax.grad(total))(jnp.asarray(images)))
     count, height, width, channels = gradient.shape

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ..poolings import Candidate
 
 BATCH_SIZE = 32
-PREDICTED_AT_ONCE = 256
+PREDICTED_AT_ONCE = 128
+"""Every batch is as large, so that a network is compiled once."""
+
 RECALIBRATED_ON = 2048
 """Images, at most, that new statistics of batch normalisation are taken from."""
 

@@ -169,8 +169,10 @@ class KerasNetwork:
         """The model's outputs in inference."""
         asking = keras.callbacks.LambdaCallback()
         asking.on_predict_batch_begin = lambda batch, logs=None: check_stop(should_stop)
-        outputs = self.model.predict(images, batch_size=PREDICTED_AT_ONCE, verbose=0, callbacks=[asking])
-        return np.asarray(outputs)
+        missing = -len(images) % PREDICTED_AT_ONCE
+        whole = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
+        outputs = self.model.predict(whole, batch_size=PREDICTED_AT_ONCE, verbose=0, callbacks=[asking])
+        return np.asarray(outputs)[: len(images)]
 
     def recalibrate(self, images: np.ndarray, should_stop: ShouldStop) -> None:
         """Take the statistics of batch normalisation anew, as the means of those of batches of these images."""
