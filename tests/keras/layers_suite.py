@@ -1,6 +1,7 @@
 """The Keras layers on one backend; tests/test_keras.py runs this file in a process for each."""
 
 import itertools
+import json
 import re
 from pathlib import Path
 
@@ -434,6 +435,28 @@ def test_models_of_the_first_version_load_and_predict_the_same():
     assert len(outputs) == len([name for name in kept if name.startswith("y")])
     for number, output in enumerate(outputs):
         np.testing.assert_allclose(output, kept[f"y{number}"], rtol=1e-6, err_msg=str(number))
+
+
+@pytest.mark.parametrize("two", [np.int64(2), np.array(2), np.array([2, 2]), [np.int64(2)] * 2], ids=repr)
+def test_settings_of_numpys_kinds(two, rng):
+    padding, true = np.array([[1, 0], [0, 1]]), np.True_
+    made = {
+        "sliding": layers.MaxPooling2D(two, two, padding, dilation=np.array(1), ceil_mode=true),
+        "average": layers.AveragePooling2D(two, count_include_pad=true),
+        "adaptive": layers.AdaptiveMaxPooling2D(two),
+        "global": layers.GlobalMaxPooling2D(keepdims=true),
+    }
+    plain = {
+        "sliding": layers.MaxPooling2D(2, 2, ((1, 0), (0, 1)), dilation=1, ceil_mode=True),
+        "average": layers.AveragePooling2D(2, count_include_pad=True),
+        "adaptive": layers.AdaptiveMaxPooling2D(2),
+        "global": layers.GlobalMaxPooling2D(keepdims=True),
+    }
+    x = image(rng, 2)
+    for kind, layer in made.items():
+        configuration = json.loads(json.dumps(layer.get_config()))
+        again = type(layer).from_config(configuration)
+        np.testing.assert_array_equal(numpy(again(x)), numpy(plain[kind](x)), kind)
 
 
 def test_functions_in_functional_models(tmp_path, rng):

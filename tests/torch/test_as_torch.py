@@ -204,3 +204,20 @@ def test_modules_take_what_torchs_take_and_refuse_empty_inputs_alike(kind, rank)
                 assert is_refused(got), name
         elif not (name.startswith(("indices by", "ceil_mode by", "0 on"))):  # which we refuse when they are made
             assert_same(name, got, expected)
+
+
+@every_rank
+def test_unpooling_takes_and_refuses_as_torchs(rank):
+    theirs, ours = (getattr(where, f"MaxUnpool{rank}d") for where in (nn, apt))
+    lengths = (4, 3, 2)[:rank]
+    for where, shape in shapes(rank).items():
+        if where == "too many axes":
+            continue
+        x = torch.rand(shape)
+        indices = torch.arange(x.numel()).reshape(shape) % max(1, torch.Size(shape[-rank:]).numel())
+        for size in (None, tuple(2 * n + 1 for n in shape[-rank:]), lengths, (0,) * rank, (2,) * (rank + 3)):
+            expected = outcome(lambda m, x=x, i=indices, o=size: m(2)(x, i, output_size=o), theirs)
+            got = outcome(lambda m, x=x, i=indices, o=size: m(2)(x, i, output_size=o), ours)
+            if where == "too few axes" and is_refused(expected):  # any number of leading axes is an extra
+                continue
+            assert_same(f"{where} to {size}", got, expected, errors=False)
