@@ -15,7 +15,7 @@ from torch.autograd import forward_ad
 
 from anypool import definition
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
-from anypool.adapters.torch import aten, eager, library
+from anypool.adapters.torch import aten, eager, library, ordering
 from anypool.arguments import DTYPES
 from anypool.cpu import kernels
 from anypool.networks import LONGEST, comparisons
@@ -220,33 +220,6 @@ def _traced(x: Tensor) -> bool:
     return type(x) not in PLAIN or _dispatching() > 0 or _tracing() is not None
 
 
-def _in_order(x: Tensor, layout: eager.Order) -> Tensor:
-    """x in this memory order."""
-    if layout is None:
-        return x.contiguous()
-    return x.permute(layout).contiguous().permute(eager.places(layout))
-
-
-def _with_ordered_gradient(x: Tensor) -> Tensor:
-    """x, whose gradient is to lie in memory as x does."""
-    if not (x.requires_grad and torch.is_grad_enabled() and is_plain(x)):
-        return x
-    layout = eager.order(x)
-
-    def ordered(gradient: Tensor | None) -> Tensor | None:
-        return gradient if gradient is None or eager.is_transformed(gradient) else _in_order(gradient, layout)
-
-    same = x.view_as(x)
-    same.register_hook(ordered)
-    return same
-
-
-def _changeable(values: Tensor) -> Tensor:
-    """Values that may be changed in place: a copy of what torch saved as the result of an operator, as exp's is."""
-    own = values._base if values._is_view() else values
-    return values.clone() if own is not None and hasattr(own.grad_fn, "_saved_result") else values
-
-
 class Lengths(tuple[Any, ...]):
     """The lengths of a tensor that torch.jit.trace follows: tensors themselves, whose arithmetic it records. Without a
     hash, since no cache may keep what belongs to one trace."""
@@ -341,7 +314,7 @@ class SignedDefinition(Definition):
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         if pooling.accumulator not in SAME_BITS:
-            return super().run(_with_ordered_gradient(x), pooling, parameters)
+            return super().run(ordering.with_ordered_gradient(x) if is_plain(x) else x, pooling, parameters)
         return self.adapter.in_order_of(x, self._run_unsigned(x, pooling, parameters))
 
     def _run_unsigned(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
@@ -411,9 +384,9 @@ class Torch(Adapter):
             return result
         layout = eager.order(x)
         if isinstance(result, tuple):
-            return tuple(_in_order(each, layout) for each in result)
-        ordered = _in_order(result, layout)
-        return _changeable(ordered) if is_plain(x) else ordered
+            return tuple(ordering.in_order(each, layout) for each in result)
+        ordered = ordering.in_order(result, layout)
+        return ordering.changeable(ordered) if is_plain(x) else ordered
 
     writable = True
 
@@ -433,7 +406,7 @@ class Torch(Adapter):
         if indices.device != x.device:
             raise ValueError(f"indices must be on x's device, {x.device}, got {indices.device}")
         result = self._unpool(x, indices, axes, lengths)
-        return result if eager.is_transformed(x) else _in_order(result, eager.order(x))
+        return result if eager.is_transformed(x) else ordering.in_order(result, eager.order(x))
 
     def _unpool(self, x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
         name = self.dtype(x)
