@@ -50,7 +50,10 @@ def lift_and_finish(
     parameters = _in_dtype(parameters, dtype, xp)
     arrays = operator.lift(xp.astype(x, dtype), *parameters, xp)
     reduced = tuple(reduce(array, each) for array, each in zip(arrays, poolings, strict=False))
-    return operator.finish((*reduced, *arrays[len(reduced) :]), count(pooling, xp), *parameters, xp)
+    elements = count(pooling, xp)
+    if dtype in FLOATS:
+        elements = xp.astype(elements, dtype)
+    return operator.finish((*reduced, *arrays[len(reduced) :]), elements, *parameters, xp)
 
 
 def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
@@ -154,8 +157,9 @@ def _each_block(
     moved = [xp.moveaxis(array, axes, last) for array in arrays]
     shape = xp.shape(moved[0])
     lead, lengths = shape[: -len(axes)], shape[-len(axes) :]
-    # Lengths that are not known are not multiplied: JAX cannot tell that a product such as b·(w − 2) is no less than 0.
-    merged = (math.prod(lead),) if all(map(is_known, lead)) else lead
+    # Of lengths that are not known JAX cannot tell that a product such as b·(w − 2) is no less than 0; TFLite takes no
+    # masks of more than four axes.
+    merged = (math.prod(lead),) if all(map(is_known, lead)) or getattr(xp, "multiplies_lengths", False) else lead
     flat = [xp.reshape(array, (*merged, *lengths)) for array in moved]
     beside = [_beside_windows(value, xp.shape(arrays[0]), axes, merged, xp) for value in parameters]
     ranges = [(0, math.prod(lead)), *((0, plan.outputs) for plan in plans)]
