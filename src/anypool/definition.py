@@ -205,8 +205,9 @@ def _each_block(
     moved = [xp.moveaxis(array, axes, last) for array in arrays]
     shape = xp.shape(moved[0])
     lead, lengths = shape[: -len(axes)], shape[-len(axes) :]
-    # Lengths that are not known are not multiplied: JAX cannot tell that a product such as b·(w − 2) is no less than 0.
-    merged = (math.prod(lead),) if all(map(is_known, lead)) else lead
+    # Of lengths that are not known JAX cannot tell that a product such as b·(w − 2) is no less than 0; TFLite takes no
+    # masks of more than four axes.
+    merged = (math.prod(lead),) if all(map(is_known, lead)) or getattr(xp, "multiplies_lengths", False) else lead
     flat = [xp.reshape(array, (*merged, *lengths)) for array in moved]
     beside = [
         value

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import ways_out
 
 import anypool as ap
 import anypool.keras as layers
@@ -423,6 +424,21 @@ def test_mixed_precision(name, policy, rng):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Symbolic tensors and variables
+
+
+def test_functions_of_every_operator_and_window_are_saved(tmp_path):
+    names = [
+        *((operator, "padded") for operator in ways_out.OPERATORS),
+        *(("max", window) for window in ways_out.WINDOWS),
+    ]
+    pixels = keras.Input((None, None, 3))
+    model = keras.Model(pixels, [ways_out.pooling(*name)(pixels) for name in names])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for size in (ways_out.TRACED, ways_out.OTHER):
+        outputs = loaded.predict_on_batch(ways_out.image(size))
+        for name, output in zip(names, outputs, strict=True):
+            ways_out.assert_right(output, *name, ways_out.image(size))
 
 
 DATA = Path(__file__).parents[1] / "data"
