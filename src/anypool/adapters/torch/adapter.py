@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from anypool import definition
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
@@ -46,6 +47,11 @@ class Namespace:
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
+    @property
+    def may_have_constants(self) -> bool:
+        """Whether a program that is being made takes constants; those that take others apart do not."""
+        return get_proxy_mode() is None
+
     def arange(self, n: Any) -> Tensor:
         return torch.arange(n, device=self.device)
 
@@ -53,8 +59,10 @@ class Namespace:
         if isinstance(x, Tensor):
             return x
         state = _tracing()
-        try:  # torch.jit.trace would warn of a constant, and this is one
-            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+        if state is None:
+            return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        torch._C._set_tracing_state(None)  # type: ignore[attr-defined]  # torch.jit.trace warns of constants: this is one
+        try:
             return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
         finally:
             torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
@@ -323,6 +331,10 @@ class Torch(Adapter):
             from anypool.adapters.torch import dynamo
 
             return dynamo.call(function, x, arguments)
+        if isinstance(x, torch.fx.Proxy):
+            from anypool.adapters.torch import dynamo
+
+            return dynamo.record(function, x, arguments)
         return function(self, x, *arguments)
 
     def array(self, x: Any) -> Tensor:

@@ -190,6 +190,8 @@ def _needs_padding(pooling: Pooling, plans: Sequence[SlidingAxis]) -> bool:
         for plan in plans
     ):
         return True
+    if getattr(pooling.window, "ceil_mode", False) and any(isinstance(plan.length, torch.SymInt) for plan in plans):
+        return True  # torch would ask of a symbol whether its last window starts in the padding
     # A divisor that TorchScript's ONNX exporter drops is put back, where all windows are full.
     return torch.onnx.is_in_onnx_export() and constant_divisor(pooling.operator) is not None
 

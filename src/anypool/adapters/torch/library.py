@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from ast import literal_eval
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.library import custom_op
 
 from anypool.adapters.torch import eager
@@ -174,8 +176,47 @@ gradient.register_autograd(_gradient_gradient, setup_context=_save_gradient)
 def run(x: Tensor, pooling: Pooling) -> Any:
     """The values, or (values, indices), by these operators."""
     text = spec(pooling)
+    if torch.compiler.is_exporting():
+        whole = torch.ops.anypool.pooling_with_indices if pooling.return_indices else torch.ops.anypool.pooling
+        return whole(x, text)
+    return _run(x, pooling, text)
+
+
+def _run(x: Tensor, pooling: Pooling, text: str) -> Any:
     needs_grad = x.requires_grad and torch.is_grad_enabled()
     if not pooling.operator.selects or not (needs_grad or pooling.return_indices):
         return pool(x, text)
     values, offsets = select(x, text)
     return (values, indices(offsets, text, x.shape, x.dtype)) if pooling.return_indices else values
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Of an exported program: one operator per pooling, which is taken apart into torch's own where a backend asks for it
+
+
+torch.library.define("anypool::pooling", "(Tensor x, str pooling) -> Tensor")
+torch.library.define("anypool::pooling_with_indices", "(Tensor x, str pooling) -> (Tensor, Tensor)")
+
+
+@torch.library.impl("anypool::pooling", "CompositeImplicitAutograd")
+def _(x: Tensor, pooling: str) -> Tensor:
+    return _whole(x, pooling, False)
+
+
+@torch.library.impl("anypool::pooling_with_indices", "CompositeImplicitAutograd")
+def _(x: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
+    return _whole(x, pooling, True)
+
+
+def _whole(x: Tensor, text: str, return_indices: bool) -> Any:
+    """By the kernels; for who takes a program apart, as `run_decompositions` does, by torch's own operators."""
+    from anypool.adapters.torch.adapter import ADAPTER
+
+    decision, taken_apart = decided(text, x.shape, x.dtype), get_proxy_mode() is not None
+    if return_indices:
+        decision = replace(decision, return_indices=True, memo={})
+    able = (each for each in ADAPTER.implementations if not (taken_apart and each.name == "kernel"))
+    chosen = next(each for each in able if each.refusal(x, decision) is None)
+    if chosen.name == "kernel" and torch.compiler.is_exporting():
+        return _run(x, decision, text)
+    return chosen.run(x, decision, ())
