@@ -318,9 +318,10 @@ class Torch(Adapter):
     name = "PyTorch"
 
     def __init__(self) -> None:
-        self.kernel, native = Kernel(self), Aten(self)
-        lifted = Lifted(self.kernel), native, Lifted(native)
-        self.implementations = (Onnx(self), self.kernel, *lifted, SignedDefinition(self))
+        node, self.kernel, native = Onnx(self), Kernel(self), Aten(self)
+        self.aten = native, Lifted(native)
+        kernels = self.kernel, Lifted(self.kernel)
+        self.implementations = (node, Lifted(node), *kernels, *self.aten, SignedDefinition(self))
 
     @property
     def defaults(self) -> Defaults:
@@ -357,8 +358,13 @@ class Torch(Adapter):
         return _namespace(x.device)
 
     def choose(self, impl: str, x: Tensor, pooling: Pooling) -> Implementation:
-        if impl == "auto" and is_plain(x) and eager.refusal(pooling) is None:
-            return self.kernel  # what the loop would find, in a third of its time
+        if impl == "auto":
+            if is_plain(x) and eager.refusal(pooling) is None:
+                return self.kernel  # what the loop would find, in a third of its time
+            if _compiling() and not torch.compiler.is_exporting() and aten.is_fused(pooling):
+                for implementation in self.aten:
+                    if implementation.refusal(x, pooling) is None:
+                        return implementation
         return super().choose(impl, x, pooling)
 
     def in_order_of(self, x: Tensor, result: Any) -> Any:

@@ -70,6 +70,12 @@ def _read(spec: str) -> tuple[Any, ...]:
     return tuple(from_config(given[name]) for name in ("operator", "window", "axes", "dtype"))
 
 
+@lru_cache(maxsize=4096)
+def axes_of(spec: str) -> tuple[int, ...]:
+    """The pooled axes of a spec."""
+    return tuple(_read(spec)[2])
+
+
 _cached = lru_cache(maxsize=4096)(_decide)
 cleared_with_caches(_cached.cache_clear)
 
@@ -78,7 +84,11 @@ cleared_with_caches(_cached.cache_clear)
 # The operators
 
 
-@custom_op("anypool::pool", mutates_args=())
+ANY_STRIDES = (torch.Tag.flexible_layout,)
+"""Inductor may lay the inputs out as suits what is around them."""
+
+
+@custom_op("anypool::pool", mutates_args=(), tags=ANY_STRIDES)
 def pool(x: Tensor, pooling: str) -> Tensor:
     return eager.compiled_for(x, decided(pooling, x.shape, x.dtype)).values(x)
 
@@ -89,7 +99,7 @@ def _(x: Tensor, pooling: str) -> Tensor:
     return _fake(x, decision.output_shape, getattr(torch, decision.result))
 
 
-@custom_op("anypool::select", mutates_args=())
+@custom_op("anypool::select", mutates_args=(), tags=ANY_STRIDES)
 def select(x: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
     """The values of a max or min, and the offsets of the selected elements within their windows."""
     return eager.compiled_for(x, decided(pooling, x.shape, x.dtype)).selection(x)
@@ -102,10 +112,10 @@ def _(x: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
     return _fake(x, shape, x.dtype), _fake(x, shape, eager.offset_dtype(decision))
 
 
-@custom_op("anypool::indices", mutates_args=())
+@custom_op("anypool::indices", mutates_args=(), tags=ANY_STRIDES)
 def indices(offsets: Tensor, pooling: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """The flat positions of the selected elements in x, of this shape and dtype, from their offsets."""
-    return eager.indices(offsets, decided(pooling, shape, dtype))
+    return eager.indices(offsets, decided(pooling, _shape(offsets, pooling, shape), dtype))
 
 
 @indices.register_fake
@@ -113,12 +123,12 @@ def _(offsets: Tensor, pooling: str, shape: Sequence[int], dtype: torch.dtype) -
     return _fake(offsets, offsets.shape, torch.int64)
 
 
-@custom_op("anypool::gradient", mutates_args=())
+@custom_op("anypool::gradient", mutates_args=(), tags=ANY_STRIDES)
 def gradient(
     grad: Tensor, offsets: Tensor | None, pooling: str, shape: Sequence[int], dtype: torch.dtype, order: Sequence[int]
 ) -> Tensor:
     """The gradient of x from that of the values; `order` is the memory order of x, nothing for row-major."""
-    decision = decided(pooling, shape, dtype)
+    decision = decided(pooling, _shape(grad, pooling, shape), dtype)
     return eager.gradient(grad, offsets, decision, tuple(order) or None)
 
 
@@ -126,7 +136,14 @@ def gradient(
 def _(
     grad: Tensor, offsets: Tensor | None, pooling: str, shape: Sequence[int], dtype: torch.dtype, order: Sequence[int]
 ) -> Tensor:
-    return _empty(tuple(order) or None, shape, dtype, grad.device)
+    return _empty(tuple(order) or None, _shape(grad, pooling, shape), dtype, grad.device)
+
+
+def _shape(outputs: Tensor, spec: str, shape: Sequence[Any]) -> tuple[Any, ...]:
+    """The shape of x, by that of its outputs: they may be a part along axes that are not pooled, while a program says
+    the whole shape."""
+    pooled = axes_of(spec)
+    return tuple(shape[axis] if axis in pooled else outputs.shape[axis] for axis in range(outputs.ndim))
 
 
 def _fake(x: Tensor, shape: Sequence[Any], dtype: torch.dtype) -> Tensor:
@@ -150,8 +167,14 @@ def _save_x(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(*(output[1:] if isinstance(output, tuple) else ()))
 
 
+def _saved_offsets(ctx: Any) -> Tensor | None:
+    """What was saved, if anything was; asked for once, since selective checkpointing gives it once."""
+    saved = ctx.saved_tensors
+    return saved[0] if saved else None
+
+
 def _x_gradient(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor, None]:
-    offsets = ctx.saved_tensors[0] if ctx.saved_tensors else None
+    offsets = _saved_offsets(ctx)
     return gradient(grad, offsets, ctx.spec, ctx.shape, ctx.dtype, ctx.order), None
 
 
@@ -161,10 +184,11 @@ def _save_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _gradient_gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    if not ctx.saved_tensors:
+    offsets = _saved_offsets(ctx)
+    if offsets is None:
         return pool(grad, ctx.spec), None, None, None, None, None
     decision = decided(ctx.spec, ctx.shape, ctx.dtype)
-    positions = indices(ctx.saved_tensors[0], ctx.spec, ctx.shape, ctx.dtype)
+    positions = indices(offsets, ctx.spec, ctx.shape, ctx.dtype)
     return eager.gathered(grad, positions, decision), None, None, None, None, None
 
 
@@ -176,6 +200,10 @@ gradient.register_autograd(_gradient_gradient, setup_context=_save_gradient)
 def run(x: Tensor, pooling: Pooling) -> Any:
     """The values, or (values, indices), by these operators."""
     text = spec(pooling)
+    if type(x).__name__ == "DTensor":
+        from anypool.adapters.torch import sharding
+
+        sharding.register()
     if torch.compiler.is_exporting():
         whole = torch.ops.anypool.pooling_with_indices if pooling.return_indices else torch.ops.anypool.pooling
         return whole(x, text)
