@@ -290,7 +290,10 @@ class Aten(Implementation):
         return aten.refusal(x, pooling)
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        return aten.run(x, pooling)
+        result = aten.run(x, pooling)
+        if _compiling() and eager.order(result) != eager.order(x):  # compiled programs lay results out as eager ones
+            return self.adapter.in_order_of(x, result)
+        return result
 
 
 class SignedDefinition(Definition):

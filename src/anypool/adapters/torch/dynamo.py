@@ -7,6 +7,7 @@ since a graph holds nothing else.
 
 from __future__ import annotations
 
+import math
 import sys
 from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,12 @@ def call(function: Callable[..., Any], x: Tensor, arguments: tuple[Any, ...]) ->
 
 def record(function: Callable[..., Any], x: Proxy, arguments: tuple[Any, ...]) -> Proxy:
     """The same as a node of the graph that torch.fx.symbolic_trace builds."""
-    return x.tracer.create_proxy("call_function", call_named, _node(function, x, arguments), {})
+    return _recorded(_node(function, x, arguments))
+
+
+def _recorded(node: tuple[Any, ...]) -> Proxy:
+    proxy: Proxy = node[2].tracer.create_proxy("call_function", call_named, node, {})
+    return proxy
 
 
 def _node(function: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -39,6 +45,8 @@ def _node(function: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> t
 @allow_in_graph
 def call_named(name: str, text: str, x: Tensor, *tensors: Tensor) -> Any:
     """The call that a node of a graph is: the function's name, and the text of its arguments."""
+    if isinstance(x, Proxy):  # the graph itself is traced
+        return _recorded((name, text, x, *tensors))
     return _resolve(name)(adapter_for(x), x, *deserialize(text, tensors))
 
 
@@ -60,7 +68,12 @@ def serialize(value: Any) -> str:
         return f"{{'{kind.__module__}:{kind.__qualname__}': {fields}}}"
     if value is ARRAY:
         return "{}"
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, float):
+        if value in (math.inf, -math.inf):
+            return "1e999" if value > 0 else "-1e999"
+        numerator, denominator = value.as_integer_ratio()  # torch.compile may hold a symbol, and learns the number here
+        return repr(numerator / denominator)
+    if value is None or isinstance(value, bool | int | str):
         return repr(value)
     raise TypeError(f"in a traced program, pooling takes numbers, names and windows, got {value!r}")
 
