@@ -1,6 +1,8 @@
 # make compare   see what each pooling does to real digits, and to a network trained on them
 # make test      lint, types and tests
+# make docs      the documentation site, in build/docs/html
 # make bench     anypool beside what a user would use instead; writes benchmarks/README.md
+# make help      all the others
 #
 # Everything happens in .venv. PIP_ARGS goes to pip: where a machine finds only builds of torch with CUDA,
 #   make test PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -13,7 +15,21 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PI
 BUILD_REQUIREMENTS := $(INSTALL) "nanobind>=2.4" "numpy>=2.0"
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*/*)
 
-.PHONY: compare test test-all lint bench bench-quick kernels sanitize clean
+.PHONY: help compare test test-all lint docs readme bench bench-quick bench-against kernels sanitize clean
+
+help:
+	@echo "make compare        what each pooling does to real digits, and to a network trained on them"
+	@echo "make test           lint, types and tests"
+	@echo "make test-all       the same with the long sweeps"
+	@echo "make lint           ruff and mypy"
+	@echo "make docs           the documentation site, in build/docs/html"
+	@echo "make readme         the table of operators in README.md"
+	@echo "make bench          anypool beside every peer, half an hour; writes benchmarks/README.md"
+	@echo "make bench-quick    a few cases and peers, two minutes"
+	@echo "make bench-against COMMIT=main [GROUP=kernels] [ONLY=text]    this working tree beside another commit"
+	@echo "make kernels        the compiled part beside its source, for work with PYTHONPATH=src"
+	@echo "make sanitize       the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make clean          remove .venv, build and dist"
 
 compare: .venv/lab
 	$(BIN)/anypool compare --out anypool-report
@@ -34,6 +50,21 @@ bench: .venv/bench
 
 bench-quick: .venv/bench
 	$(BIN)/python -m benchmarks --quick
+
+# GROUP: kernels, operators, jax or torch-networks. ONLY: rows whose name contains it.
+COMMIT ?= main
+GROUP ?= kernels
+ONLY ?=
+bench-against: .venv/bench kernels
+	$(BIN)/python -m benchmarks --against "$(COMMIT)" --group $(GROUP) --only "$(ONLY)"
+
+# Warnings are errors; -n also of references to names that are not there. The doctree cache is apart from the pages.
+docs: .venv/docs
+	$(BIN)/python -m sphinx -W -n --keep-going -q -d build/docs/doctrees -b html docs build/docs/html
+	@echo "The site is build/docs/html/index.html"
+
+readme: .venv/docs
+	KERAS_BACKEND=jax $(BIN)/python docs/_ext/operator_pages.py --fill README.md
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -63,7 +94,7 @@ sanitize: .venv/test
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(SANITIZED) $(BIN)/python -c "import sys; \
 	    sys.meta_path[:] = [f for f in sys.meta_path if 'ScikitBuild' not in type(f).__name__]; \
-	    import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/kernels/test_kernels.py', 'tests/kernels/test_spread.py']))"
+	    import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/kernels/test_kernels.py', 'tests/kernels/test_spread.py', 'tests/kernels/test_views.py', 'tests/kernels/test_integer_averages.py', '-k', 'not costs']))"
 
 clean:
 	rm -rf .venv build dist

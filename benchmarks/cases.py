@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from anypool import Adaptive, Global, Sliding, Window
 
@@ -17,6 +18,11 @@ FORWARD, BACKWARD, TRAINING = "forward", "backward", "training"
 ITEM_SIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "uint8": 1}
 LARGE_WINDOW = 7
 """Windows this wide along an axis, and wider, are summed up apart."""
+
+
+def pooled_shape(shape: tuple[int, ...], window: Window) -> tuple[int, ...]:
+    """The shape of the output, channels first like that of the input."""
+    return (*shape[:2], *cast("tuple[int, ...]", window.output_shape(shape[2:])))
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Case:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        return (*self.shape[:2], *self.window.output_shape(self.shape[2:]))
+        return pooled_shape(self.shape, self.window)
 
     @property
     def bytes(self) -> int:
@@ -71,6 +77,7 @@ class Case:
     def stride(self) -> int:
         assert isinstance(self.window, Sliding)
         stride = self.window.stride
+        assert stride is not None
         return stride if isinstance(stride, int) else min(stride)
 
     @property

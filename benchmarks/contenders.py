@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 import anypool as ap
-from anypool import Global, Sliding
-from anypool.adapters import adapter_for
-from anypool.pooling import decide
+from anypool import Adaptive, Global, Sliding
+from benchmarks.cases import AVERAGE, MAX
 from benchmarks.tasks import DTYPES, Refused, Task
 from benchmarks.timing import THREADS, Call
 
@@ -62,12 +61,12 @@ class Anypool(Contender):
         raise Refused(NO_GRADIENTS)
 
     def forward(self, task: Task, **into: Any) -> Call:
-        x, axes, window = task.x, task.axes, task.window
-        if not isinstance(window, Sliding):
-            return lambda: ap.pool(x, task.operator, window, axes, **into)
+        x, window = task.x, task.window
+        if not isinstance(window, Sliding) or task.row.operator not in (MAX, AVERAGE):
+            return lambda: ap.pool(x, task.operator, window, task.axes, **into)
         function = ap.max_pool if task.is_max else ap.avg_pool
-        if axes == tuple(range(x.ndim - task.rank, x.ndim)) and task.rank == 2:
-            axes = None
+        last_two = task.axes == (x.ndim - 2, x.ndim - 1)
+        axes = None if last_two else task.axes
         kernel, stride, padding = window.kernel_size, window.stride, window.padding
         return lambda: function(x, kernel, stride, padding, axes=axes, **into)
 
@@ -78,11 +77,12 @@ class AnypoolInto(Anypool):
     name = INTO
 
     def forward(self, task: Task, **into: Any) -> Call:
-        dtype = task.operator.dtypes(task.case.dtype, None, adapter_for(task.x).defaults)[1]
-        return super().forward(task, out=np.ones(task.laid_out(task.output_shape), DTYPES.get(dtype, np.dtype(dtype))))
+        return super().forward(task, out=np.ones_like(super().forward(task)()))
 
     def backward(self, task: Task) -> Call:
+        from anypool.adapters import adapter_for
         from anypool.cpu import kernels
+        from anypool.pooling import decide
 
         pooling = decide(adapter_for(task.x), task.x, task.operator, task.window, task.axes)
         offsets = kernels.forward_with_offsets(task.x, pooling)[1] if task.is_max else None
@@ -177,7 +177,7 @@ class _Torch(Contender):
         """The pooling module, from torch's names and arguments."""
         names, kind = self.namespace(), "Max" if task.is_max else "Avg"
         if not isinstance(task.window, Sliding):
-            size = 1 if isinstance(task.window, Global) else task.window.output_size
+            size = task.window.output_size if isinstance(task.window, Adaptive) else 1
             return getattr(names, f"Adaptive{kind}Pool{task.rank}d")(size)
         extra = {} if task.is_max else {"count_include_pad": False}
         return getattr(names, f"{kind}Pool{task.rank}d")(*task.sliding, **extra)
@@ -337,7 +337,7 @@ class OpenVINO(Contender):
         if isinstance(task.window, Global):
             axes = ops.constant(list(range(2, task.rank + 2)))
             y = (ops.reduce_max if task.is_max else ops.reduce_mean)(x, axes, keep_dims=True).output(0)
-        elif not isinstance(task.window, Sliding):
+        elif isinstance(task.window, Adaptive):
             size = ops.constant([task.window.output_size] * task.rank)
             y = (ops.adaptive_max_pool(x, size, "i32") if task.is_max else ops.adaptive_avg_pool(x, size)).output(0)
         else:
@@ -402,7 +402,8 @@ class TensorFlow(Contender):
 class Jax(Contender):
     """reduce_window, jitted, as flax.linen and Keras pool."""
 
-    name, beside = "JAX", NUMPY
+    name = "JAX"
+    beside: str | None = NUMPY
 
     def function(self, task: Task) -> Any:
         return jax_pooling(task)

@@ -124,6 +124,13 @@ def kernels(quick: bool, only: str, report: Report) -> None:
     pooling.measure(rows, contenders.ANYPOOL, peers, report)
 
 
+def operators(quick: bool, only: str, report: Report) -> None:
+    """Every operator that has a name."""
+    from benchmarks import operators
+
+    operators.measure(quick, only, report)
+
+
 def torch_networks(quick: bool, only: str, report: Report) -> None:
     """Whole networks in torch."""
     from benchmarks import torch_networks
@@ -202,6 +209,7 @@ def _coloured(text: str, ratio: float) -> str:
 
 GROUPS: dict[str, tuple[Callable[[bool, str, Report], None], Report]] = {
     "kernels": (kernels, _print_row),
+    "operators": (operators, _print_row),
     "torch-networks": (torch_networks, _print_network),
     "jax": (jax_gradients, _print_jax),
     "keras": (keras_course, _print_keras),

@@ -66,8 +66,9 @@ def measure(quick: bool, only: str, report: Callable[[Record], None]) -> None:
             report(record)
 
 
-def _measure_here(memory: str, only: str, quick: bool) -> None:
-    rows = [
+def rows(quick: bool) -> list[Row]:
+    """What the group measures, in each memory."""
+    return [
         Row(case, operator, layout, direction)
         for case in JAX_CASES
         if case.quick or not quick
@@ -75,8 +76,11 @@ def _measure_here(memory: str, only: str, quick: bool) -> None:
         for operator in case_operators(case)
         for direction in (FORWARD, BACKWARD)
     ]
+
+
+def _measure_here(memory: str, only: str, quick: bool) -> None:
     measure_rows(
-        [row for row in rows if only in row.name],
+        [row for row in rows(quick) if only in row.name],
         (AnypoolJax(),),
         (JaxItself(),),
         lambda record: children.report(record | {"memory": memory}),
@@ -84,4 +88,4 @@ def _measure_here(memory: str, only: str, quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    _measure_here(*sys.argv[1:3], quick="--quick" in sys.argv)
+    _measure_here(sys.argv[1], sys.argv[2], quick="--quick" in sys.argv)

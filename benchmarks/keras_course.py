@@ -51,8 +51,8 @@ def _measure_here(quick: bool) -> None:
             model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
             models[pooling, name] = model
         models[pooling, OURS].set_weights(models[pooling, THEIRS].get_weights())
-        predicted = [models[pooling, name].predict(x[:BATCH], verbose=0) for name in (THEIRS, OURS)]
-        if not np.allclose(*predicted, rtol=1e-4, atol=1e-6):
+        theirs, ours = (models[pooling, name].predict(x[:BATCH], verbose=0) for name in (THEIRS, OURS))
+        if not np.allclose(ours, theirs, rtol=1e-4, atol=1e-6):
             raise AssertionError(f"{layer} predicts otherwise with {OURS} than with {THEIRS}")
 
     def predict(model: Any, n: int) -> None:

@@ -50,6 +50,7 @@ def write(results: dict[str, Any], out: Path) -> None:
         parts += ["![Time of max pooling over that of a copy](speed.svg)", "## How many times faster than each peer"]
         parts += [made["means"], "## Every row", _rows(records), "## Who did not take part", _refusals(records)]
     titles = {
+        "operators": "Every operator",
         "torch-networks": "Whole networks in torch",
         "jax": "JAX arrays",
         "keras": "The course network in Keras",
@@ -64,6 +65,7 @@ def write(results: dict[str, Any], out: Path) -> None:
 def sections(results: dict[str, Any]) -> dict[str, str]:
     """The parts that other pages show too, by the name that `fill` knows them by."""
     makers: dict[str, Callable[[list[Record]], str]] = {
+        "operators": _operators,
         "torch-networks": _networks,
         "jax": _jax,
         "keras": _keras,
@@ -79,8 +81,10 @@ def fill(path: Path, parts: dict[str, str]) -> None:
     """Write parts into a page, each between its marks <!-- bench: NAME --> and <!-- end -->."""
     text = path.read_text()
     for name, part in parts.items():
-        marks = re.compile(rf"(<!-- bench: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text = marks.sub(lambda found, part=part: f"{found[1]}\n{part.rstrip()}\n\n{found[2]}", text)
+        begin, end = f"<!-- bench: {name} -->\n", "<!-- end -->"
+        marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        filled = f"{begin}\n{part.rstrip()}\n\n{end}"
+        text = marked.sub(filled.replace("\\", r"\\"), text)
     path.write_text(text)
 
 
@@ -198,6 +202,22 @@ def _refusals(records: list[Record]) -> str:
         said = reason.replace("|", "\\|").replace("<", "&lt;")
         lines.append((name, said, str(len(rows)), rows[0]))
     return _table(("who", "why", "rows", "for instance"), lines)
+
+
+def _operators(records: list[Record]) -> str:
+    peers = list(dict.fromkeys(peer for record in records for peer in record["beside"]))
+    lines = []
+    for record in records:
+        own = (_milliseconds(record["seconds"][n]) if n in record["seconds"] else "–" for n in (NUMPY, TORCH))
+        described = (record["operator"], record["direction"], record["layout"])
+        lines.append((*described, *own, *(_peer(record, peer) for peer in peers)))
+    shape = "×".join(map(str, records[0]["shape"]))
+    head = f"""\
+Milliseconds on {shape}, windows of {records[0]["window"]}; every operator that `anypool.OPERATORS` names, with its
+default settings. Behind a peer's time, how many times faster anypool is on tensors.
+
+"""
+    return head + _table(("operator", "", "channels", NUMPY, TORCH, *peers), lines)
 
 
 def _networks(records: list[Record]) -> str:

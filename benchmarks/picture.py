@@ -36,7 +36,7 @@ def draw(records: list[Record], path: Path) -> None:
     if not layouts:
         return
     most = max(len(_chosen(records, layout)) for layout in layouts)
-    style = {"font.family": "sans-serif", "font.size": 10, "svg.hashsalt": "anypool", "text.color": FOREGROUND}
+    style: Any = {"font.family": "sans-serif", "font.size": 10, "svg.hashsalt": "anypool", "text.color": FOREGROUND}
     with plt.rc_context(style):
         size = (5.2 * len(layouts), 0.36 * most + 1.5)
         figure, panels = plt.subplots(1, len(layouts), figsize=size, squeeze=False, layout="constrained", sharex=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import cached_property, lru_cache
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from anypool import Average, Max, Operator, Sliding
-from benchmarks.cases import ITEM_SIZE, LAST, MAX, Row
+from anypool import Operator, Sliding
+from anypool.operators import operator_for
+from benchmarks.cases import ITEM_SIZE, LAST, MAX, Row, pooled_shape
 
 DTYPES = {
     "float32": np.dtype(np.float32),
@@ -35,7 +37,7 @@ class Task:
         self.rank = row.case.rank
         self.axes = tuple(range(1, self.rank + 1)) if self.last else tuple(range(2, self.rank + 2))
         self.is_max = row.operator == MAX
-        self.operator: Operator = Max() if self.is_max else Average()
+        self.operator: Operator = operator_for(row.operator)
         self.window = row.case.window
 
     @cached_property
@@ -48,7 +50,7 @@ class Task:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        return (*self.shape[:2], *self.window.output_shape(self.shape[2:]))
+        return pooled_shape(self.shape, self.window)
 
     def laid_out(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """A channels-first shape in the layout of the user's data."""
@@ -59,9 +61,11 @@ class Task:
         """Kernel, stride and padding, one entry per axis."""
         if not isinstance(self.window, Sliding):
             raise Refused("no adaptive or global form of this operation")
-        each = (self.window.kernel_size, self.window.stride, self.window.padding)
-        kernel, stride, padding = ((v,) * self.rank if isinstance(v, int) else v for v in each)
-        return kernel, stride, padding  # type: ignore[return-value]
+        window = self.window
+        return self._per_axis(window.kernel_size), self._per_axis(window.stride), self._per_axis(window.padding)
+
+    def _per_axis(self, setting: Any) -> tuple[int, ...]:
+        return (setting,) * self.rank if isinstance(setting, int) else setting
 
     @property
     def blocks(self) -> bool:

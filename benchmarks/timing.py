@@ -30,7 +30,7 @@ def interleave(calls: Mapping[str, Call], budget: float = 0.3, least: int = 1, m
     all, and at least three turns; two from 0.3 seconds a call, one from 1.5, but never under `least`.
     """
     names = list(calls)
-    estimates = {name: _estimate(call) for name, call in calls.items()}
+    estimates = {name: estimate(call) for name, call in calls.items()}
     repeats = {name: _repeats(seconds) for name, seconds in estimates.items()}
     turns = {name: max(least, _turns(seconds, budget, most)) for name, seconds in estimates.items()}
     times: dict[str, list[float]] = {name: [s] if s >= _AGAIN else [] for name, s in estimates.items()}
@@ -47,7 +47,7 @@ def interleave(calls: Mapping[str, Call], budget: float = 0.3, least: int = 1, m
     return times
 
 
-def _estimate(call: Call) -> float:
+def estimate(call: Call) -> float:
     """Seconds of a call as it is when it has run a few times, not as the first finds caches and memory."""
     seconds = seconds_each(call)
     for _ in range(2):
@@ -68,7 +68,7 @@ def in_rounds(calls: Mapping[str, Call], budget: float, least: int) -> list[dict
     `least` rounds.
     """
     names, random = list(calls), Random(0)
-    repeats = {name: _repeats(_estimate(call)) for name, call in calls.items()}
+    repeats = {name: _repeats(estimate(call)) for name, call in calls.items()}
     rounds: list[dict[str, float]] = []
     end = time.perf_counter() + budget
     while len(rounds) < least or time.perf_counter() < end:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -17,7 +18,6 @@ from torch.autograd.function import once_differentiable
 from torch.profiler import ProfilerActivity, profile
 
 import anypool.torch
-from anypool.cpu import kernels
 from benchmarks.cases import FIRST, FORWARD, LAST, TRAINING
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.timing import Call, in_rounds, median, median_ratio
@@ -94,11 +94,10 @@ def measure(quick: bool, only: str, report: Callable[[Record], None]) -> None:
 
 def _measure_network(network: Network, layout: str, quick: bool) -> Iterator[Record]:
     torch.manual_seed(0)
-    memory_format = torch.contiguous_format if layout == FIRST else torch.channels_last
-    before = network.build().to(memory_format=memory_format)
+    before = _laid_out(network.build(), layout)
     models = {BEFORE: before, AFTER: accelerated(before), BOUND: without_pooling(before), ITSELF: copied(before)}
     for batch in BATCHES[-1:] if quick else BATCHES:
-        x = torch.randn(batch, *network.image).to(memory_format=memory_format)
+        x = _laid_out(torch.randn(batch, *network.image), layout)
         _check_equal(network, models, x)
         for direction in (FORWARD, TRAINING):
             x.requires_grad_(direction == TRAINING and network.inside)
@@ -119,6 +118,43 @@ def _measure_network(network: Network, layout: str, quick: bool) -> Iterator[Rec
                 "itself": median_ratio(rounds, BEFORE, ITSELF),
                 "peak bytes": {name: _peak_from_nothing(models[name], x, steps[name]) for name in (BEFORE, AFTER)},
             }
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row of the group: a network, its input, and what is done with it."""
+
+    network: Network
+    layout: str
+    batch: int
+    direction: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.network.name}, batch {self.batch}, {self.direction}, channels {self.layout}"
+
+    def accelerated_step(self) -> Call:
+        """The step of the network after `accelerate`, by itself."""
+        torch.manual_seed(0)
+        model = accelerated(_laid_out(self.network.build(), self.layout))
+        x = _laid_out(torch.randn(self.batch, *self.network.image), self.layout)
+        x.requires_grad_(self.direction == TRAINING and self.network.inside)
+        return _step(model, x, self.direction)
+
+
+def trials(quick: bool) -> Iterator[Trial]:
+    """What the group measures."""
+    for network in NETWORKS:
+        if quick and not network.quick:
+            continue
+        for layout in (FIRST,) if quick else (FIRST, LAST):
+            for batch in BATCHES[-1:] if quick else BATCHES:
+                yield from (Trial(network, layout, batch, direction) for direction in (FORWARD, TRAINING))
+
+
+def _laid_out(thing: Any, layout: str) -> Any:
+    """A module or a tensor in the memory format of a layout."""
+    return thing.to(memory_format=torch.contiguous_format if layout == FIRST else torch.channels_last)
 
 
 def accelerated(model: nn.Module) -> nn.Module:
@@ -156,6 +192,8 @@ def _peak_from_nothing(model: nn.Module, x: torch.Tensor, step: Call) -> int:
 
     All outputs in memory of torch's, since its profiler sees no other.
     """
+    from anypool.cpu import kernels
+
     for tensor in (*model.parameters(), x):
         tensor.grad = None
     with patch.object(kernels, "LARGE", sys.maxsize):

@@ -7,22 +7,6 @@
 
 namespace anypool::ANYPOOL_ISA {
 
-// lane i: p[i] for 0 ≤ i + at < n, else 0.
-template <class V, class T> inline V load_inside(const T *p, int64_t at, int64_t n) {
-    constexpr int N = sizeof(V) / sizeof(T);
-    const int64_t from = smaller(larger(-at, 0), N), to = larger(smaller(n - at, N), from);
-#if defined(__AVX512BW__)
-    const uint64_t below = to * sizeof(T) == 64 ? ~0ull : (1ull << (to * sizeof(T))) - 1;
-    const uint64_t keep = from * sizeof(T) == 64 ? 0 : below >> (from * sizeof(T)) << (from * sizeof(T));
-    if constexpr (sizeof(V) == 64) return (V)_mm512_maskz_loadu_epi8(keep, p);
-    if constexpr (sizeof(V) == 32) return (V)_mm256_maskz_loadu_epi8(keep, p);
-    if constexpr (sizeof(V) == 16) return (V)_mm_maskz_loadu_epi8(keep, p);
-#endif
-    T lane[N] = {};
-    for (int64_t i = from; i < to; i++) lane[i] = p[i];
-    return load<V>(lane);
-}
-
 // Windows of a sliding axis that hold a position: outputs `output` and as many before it as reach so far, of which it
 // is element `element`, element + stride, ….
 struct Phase {
@@ -36,12 +20,12 @@ class Cover {
     Cover() = default;
     explicit Cover(const Axis &axis)
         : axis(axis),
-          most((axis.width - 1) / axis.stride),
-          rest((axis.width - 1) % axis.stride) {}
+          most((axis.kernel_size - 1) / axis.stride),
+          rest((axis.kernel_size - 1) % axis.stride) {}
 
     Phase phase(int64_t position) const {
-        const int64_t output = floor_div(position + axis.before, axis.stride);
-        return {output, position + axis.before - output * axis.stride};
+        const int64_t output = floor_div(position + axis.pad_before, axis.stride);
+        return {output, position + axis.pad_before - output * axis.stride};
     }
     Phase next(Phase at) const { return ++at.element < axis.stride ? at : Phase{at.output + 1, 0}; }
 
@@ -97,17 +81,17 @@ template <class T, class A> class Gather {
     static bool fits(const GradientPlanes<T, O> &planes) {
         double terms = 1;
         for (const Axis &axis : planes.axes) {
-            if (axis.kind != Windows::sliding || axis.step != 1 || axis.width < 1) return false;
+            if (axis.kind != Windows::sliding || axis.dilation != 1 || axis.kernel_size < 1) return false;
             const bool clips = planes.p.inner > 1 || &axis != &planes.axes[cube - 1];
-            terms *= double(clips ? smaller(ceil_div(axis.width, axis.stride), axis.outputs)
-                                  : ceil_div(axis.width, axis.stride));
+            terms *= double(clips ? smaller(ceil_div(axis.kernel_size, axis.stride), axis.outputs)
+                                  : ceil_div(axis.kernel_size, axis.stride));
         }
         const int64_t inner = planes.p.inner, stride = planes.axes[cube - 1].stride,
                       length = larger(1, planes.axes[cube - 1].length);
         const bool flat = is_flat(planes);
         if (terms > most_terms || (!flat && (inner > 1 ? inner < N / 2 : stride > 2 && stride != 4))) return false;
-        const double apart = flat ? 0 : inner > 1 ? 40.0 / double(inner) : 60.0 / double(length);
-        return double(planes.in) * (2.6 * terms / N + apart) <= 7 * double(planes.out) + 0.5 * double(planes.in);
+        const double start_cost = flat ? 0 : inner > 1 ? 40.0 / double(inner) : 60.0 / double(length);
+        return double(planes.in) * (2.6 * terms / N + start_cost) <= 7 * double(planes.out) + 0.5 * double(planes.in);
     }
 
     // `memory` holds the table as long as this runs.
@@ -145,9 +129,9 @@ template <class T, class A> class Gather {
         for (int a = 0; a < cube; a++) {
             const Axis &axis = planes.axes[a];
             regular =
-                regular && axis.before < axis.width && (axis.outputs - 1) * axis.stride - axis.before < axis.length;
+                regular && axis.pad_before < axis.kernel_size && (axis.outputs - 1) * axis.stride - axis.pad_before < axis.length;
             regular = regular && (a <= planes.split || axis.outputs * axis.stride >= axis.length);
-            terms *= double(ceil_div(axis.width, axis.stride));
+            terms *= double(ceil_div(axis.kernel_size, axis.stride));
         }
         return regular && terms <= most_terms;
     }
@@ -212,7 +196,7 @@ template <class T, class A> class Gather {
     // Elements lo to hi, whatever rows they lie in.
     void flat_part(int64_t lo, int64_t hi, Element *to) const {
         int64_t distance = 0;
-        for (int a = 0; a < cube; a++) distance += planes.axes[a].before * planes.out_below[a];
+        for (int a = 0; a < cube; a++) distance += planes.axes[a].pad_before * planes.out_below[a];
         sums(*table, lo + distance, hi + distance, to + lo);
     }
 
@@ -343,17 +327,17 @@ template <class T, class A> class Gather {
         const int64_t place = term.place + at;
         const auto g = inside ? load<Vec<Element, N>>(grad + place)
                               : load_inside<Vec<Element, N>>(grad + place, at - term.lo, term.hi - term.lo);
-        const auto chosen = inside ? load<Vec<O, N>>(offsets + place)
+        const auto named = inside ? load<Vec<O, N>>(offsets + place)
                                    : load_inside<Vec<O, N>>(offsets + place, at - term.lo, term.hi - term.lo);
         const V value = widen<A, T, N>(g);
 #if defined(__AVX512BW__)
         if constexpr (N == 16) {
-            const __mmask16 match = _mm_cmpeq_epi8_mask((__m128i)chosen, _mm_set1_epi8(char(term.offset)));
+            const __mmask16 match = _mm_cmpeq_epi8_mask((__m128i)named, _mm_set1_epi8(char(term.offset)));
             return (V)_mm512_mask_add_ps((__m512)sum, match, (__m512)sum, (__m512)value);
         }
 #endif
         using Bits = Vec<UnsignedOf<A>, N>;
-        const Bits match = (Bits)(convert<UnsignedOf<A>, O, N>(chosen) == broadcast<Bits>(UnsignedOf<A>(term.offset)));
+        const Bits match = (Bits)(convert<UnsignedOf<A>, O, N>(named) == broadcast<Bits>(UnsignedOf<A>(term.offset)));
         return sum + (V)((Bits)value & match);
     }
 };

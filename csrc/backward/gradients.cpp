@@ -1,7 +1,4 @@
 // Gradients of max and min, for one instruction set.
-#include <memory>
-#include <new>
-
 #include "backward/gather.h"
 #include "backward/scatter.h"
 #include "backward/tiles.h"
@@ -9,13 +6,7 @@
 namespace anypool::ANYPOOL_ISA {
 namespace {
 
-template <class T, class A, class O> bool run(const Problem &p) {
-    const GradientPlanes<T, O> planes(p);
-    if (planes.in * planes.outer == 0) return true;
-    if (planes.packs_alone()) {
-        const std::unique_ptr<Stored<T>[]> memory(new (std::nothrow) Stored<T>[planes.out * planes.outer]);
-        return memory && run<T, A, O>(planes.packed(memory.get()));
-    }
+template <class T, class A, class O> bool run(const GradientPlanes<T, O> &planes) {
     std::vector<int32_t> table;
     if (Tiles<T, O>::fits(planes)) return Tiles<T, O>(planes, table).run();
     if constexpr (sizeof(O) == 1)
@@ -24,6 +15,28 @@ template <class T, class A, class O> bool run(const Problem &p) {
             return Gather<T, A>(planes, terms).run();
         }
     return Scatter<T, A, O>(planes, table).run();
+}
+
+// The same with copies of what has gaps.
+template <class T, class A, class O> bool run_copies(const GradientPlanes<T, O> &planes) {
+    const Problem &p = planes.p;
+    Problem dense = p;
+    DenseCopy<Stored<T>> grad(p, p.x, planes.grad), to(p, p.out, planes.to);
+    DenseCopy<O> offsets(p, p.offsets, planes.offsets);
+    if (!planes.grad_dense && !grad.replace(dense.x)) return false;
+    if (!planes.offsets_dense && !offsets.replace(dense.offsets)) return false;
+    if (!planes.to_dense && !to.replace(dense.out)) return false;
+    if (!planes.grad_dense) grad.pack_all();
+    if (!planes.offsets_dense) offsets.pack_all();
+    if (!run<T, A, O>(GradientPlanes<T, O>(dense))) return false;
+    if (!planes.to_dense) to.unpack_all();
+    return true;
+}
+
+template <class T, class A, class O> bool run(const Problem &p) {
+    const GradientPlanes<T, O> planes(p);
+    if (planes.in * planes.outer == 0) return true;
+    return planes.packs_alone() ? run_copies<T, A, O>(planes) : run<T, A, O>(planes);
 }
 
 template <class T, class A> bool run(const Problem &p) {

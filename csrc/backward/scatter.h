@@ -55,16 +55,16 @@ template <class T, class A, class O> class Scatter {
 
     // Where an output's window begins, unclipped.
     static int64_t start(const Axis &axis, int64_t i) {
-        if (axis.kind != Windows::table) return i * axis.stride - axis.before;
-        return axis.table[i].count ? axis.table[i].begin - axis.table[i].first * axis.step : 0;
+        if (axis.kind != Windows::table) return i * axis.stride - axis.pad_before;
+        return axis.table[i].count ? axis.table[i].begin - axis.table[i].first * axis.dilation : 0;
     }
 
     __attribute__((cold)) void measure(int a) {
         const Axis &axis = planes.axes[a];
         constexpr int64_t far = int64_t(1) << 40;
-        reach[a] = (larger(axis.width, 1) - 1) * axis.step + 1;
+        reach[a] = (larger(axis.kernel_size, 1) - 1) * axis.dilation + 1;
         left[a] = right[a] = 0;
-        bounded = bounded && axis.width > 0 && reach[a] < far && axis.before < far && axis.before > -far &&
+        bounded = bounded && axis.kernel_size > 0 && reach[a] < far && axis.pad_before < far && axis.pad_before > -far &&
                   axis.outputs < far / larger(axis.stride, 1);
         if (!bounded) return;
         for (int64_t i = 0; i < axis.outputs; i += axis.kind == Windows::table ? 1 : larger(1, axis.outputs - 1)) {
@@ -123,7 +123,7 @@ template <class T, class A, class O> class Scatter {
         for (int64_t offset = 0; offset < planes.p.window; offset++)
             for (int a = 0; a < cube; a++)
                 memory[offset] +=
-                    int32_t(offset / planes.axes[a].weight % planes.axes[a].width * planes.axes[a].step * pitch[a]);
+                    int32_t(offset / planes.axes[a].weight % planes.axes[a].kernel_size * planes.axes[a].dilation * pitch[a]);
         table = memory.data();
     }
 
@@ -156,8 +156,8 @@ template <class T, class A, class O> class Scatter {
             end[a] = a == planes.split ? smaller(begin[a] + chunk, axis.length) : axis.length;
             first[a] = 0, past[a] = axis.outputs;
             if (axis.kind == Windows::sliding && end[a] - begin[a] < axis.length) {
-                first[a] = larger(0, ceil_div(begin[a] + axis.before - reach[a] + 1, axis.stride));
-                past[a] = smaller(past[a], floor_div(end[a] - 1 + axis.before, axis.stride) + 1);
+                first[a] = larger(0, ceil_div(begin[a] + axis.pad_before - reach[a] + 1, axis.stride));
+                past[a] = smaller(past[a], floor_div(end[a] - 1 + axis.pad_before, axis.stride) + 1);
             }
         }
         const int64_t from = unit / splits * together, to = smaller(from + together, planes.outer);
@@ -266,8 +266,8 @@ template <class T, class A, class O> class Scatter {
         for (int a = 0; a < cube; a++) {
             const Axis &axis = planes.axes[a];
             const Window w = window(axis, output[a]);
-            const int64_t j = offset / axis.weight % larger(axis.width, 1) - w.first;
-            const int64_t x = w.begin + j * axis.step;
+            const int64_t j = offset / axis.weight % larger(axis.kernel_size, 1) - w.first;
+            const int64_t x = w.begin + j * axis.dilation;
             if (j < 0 || j >= w.count || x < begin[a] || x >= end[a]) return -1;
             at += (x - begin[a]) * pitch[a];
         }

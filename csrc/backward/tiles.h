@@ -1,9 +1,9 @@
-// Gradients of windows that lie apart and inside the array: every element has one window at most, so nothing adds up
+// Gradients of non-overlapping windows inside the array: every element has one window at most, so nothing adds up
 // and each is stored where it belongs.
 #pragma once
 #include <vector>
 
-#include "backward/gather.h"
+#include "backward/backward.h"
 
 namespace anypool::ANYPOOL_ISA {
 
@@ -11,9 +11,9 @@ template <class T, class O> class Tiles {
     using Element = Stored<T>;
     using Planes = GradientPlanes<T, O>;
 
-    // Of an axis: where the first window begins, and how far apart they are.
+    // Of an axis: where the first window begins, and how far it is from one to the next.
     struct Tiling {
-        int64_t begin, apart;
+        int64_t begin, distance;
     };
 
     Planes planes;
@@ -36,7 +36,7 @@ template <class T, class O> class Tiles {
         for (int a = 0; a < cube; a++) {
             const Axis &axis = planes.axes[a];
             tiling[a] = tiling_of(axis);
-            covered = covered && tiling[a].begin == 0 && axis.outputs * axis.width == axis.length;
+            covered = covered && tiling[a].begin == 0 && axis.outputs * axis.kernel_size == axis.length;
         }
         if (planes.p.inner == 1) fill_table(memory);
         together = planes_together(planes, 1);
@@ -54,17 +54,17 @@ template <class T, class O> class Tiles {
 
   private:
     static Tiling tiling_of(const Axis &axis) {
-        if (axis.kind == Windows::sliding) return {-axis.before, axis.stride};
+        if (axis.kind == Windows::sliding) return {-axis.pad_before, axis.stride};
         return {axis.table[0].begin, axis.outputs > 1 ? axis.table[1].begin - axis.table[0].begin : axis.length};
     }
     static bool is_tiled(const Axis &axis) {
-        if (axis.outputs < 1 || axis.width < 1 || axis.width > axis.length || axis.step > axis.length) return false;
-        const auto [begin, apart] = tiling_of(axis);
-        const int64_t reach = (axis.width - 1) * axis.step + 1;
-        const bool is_apart = axis.outputs == 1 || apart >= reach;
-        if (!is_apart || begin < 0 || begin + (axis.outputs - 1) * apart + reach > axis.length) return false;
+        if (axis.outputs < 1 || axis.kernel_size < 1 || axis.kernel_size > axis.length || axis.dilation > axis.length) return false;
+        const auto [begin, distance] = tiling_of(axis);
+        const int64_t reach = (axis.kernel_size - 1) * axis.dilation + 1;
+        const bool overlaps_none = axis.outputs == 1 || distance >= reach;
+        if (!overlaps_none || begin < 0 || begin + (axis.outputs - 1) * distance + reach > axis.length) return false;
         for (int64_t i = 0; axis.kind == Windows::table && i < axis.outputs; i++)
-            if (axis.table[i].begin != begin + i * apart || axis.table[i].count != axis.width ||
+            if (axis.table[i].begin != begin + i * distance || axis.table[i].count != axis.kernel_size ||
                 axis.table[i].first != 0)
                 return false;
         return true;
@@ -74,7 +74,7 @@ template <class T, class O> class Tiles {
         memory.assign(larger(planes.p.window, sizeof(O) == 1 ? 256 : 0), 0);
         for (int64_t offset = 0; offset < planes.p.window; offset++)
             for (int a = 0; a < cube; a++)
-                memory[offset] += int32_t(offset / planes.axes[a].weight % planes.axes[a].width * planes.axes[a].step *
+                memory[offset] += int32_t(offset / planes.axes[a].weight % planes.axes[a].kernel_size * planes.axes[a].dilation *
                                           planes.in_below[a]);
         table = memory.data();
     }
@@ -98,45 +98,45 @@ template <class T, class O> class Tiles {
     // The elements from the windows of output i of the first axis on to those of the next.
     void slab(const typename Planes::Plane &plane, int64_t i) const {
         const Axis *axes = planes.axes;
-        const int64_t begin = tiling[0].begin + i * tiling[0].apart;
+        const int64_t begin = tiling[0].begin + i * tiling[0].distance;
         const int64_t top = i == 0 ? 0 : begin,
-                      bottom = i + 1 == axes[0].outputs ? axes[0].length : begin + tiling[0].apart;
+                      bottom = i + 1 == axes[0].outputs ? axes[0].length : begin + tiling[0].distance;
         if (planes.p.inner == 1 || !covered)
             __builtin_memset(plane.to + top * planes.in_below[0], 0,
                              (bottom - top) * planes.in_below[0] * sizeof(Element));
         for (int64_t k = 0; k < axes[1].outputs; k++) {
             const int64_t place = i * planes.out_below[0] + k * planes.out_below[1];
             Element *to = plane.to + begin * planes.in_below[0] +
-                          (tiling[1].begin + k * tiling[1].apart) * planes.in_below[1] +
+                          (tiling[1].begin + k * tiling[1].distance) * planes.in_below[1] +
                           tiling[2].begin * planes.in_below[2];
             if (planes.p.inner == 1) row(plane.grad + place, plane.offsets + place, to);
             else if constexpr (sizeof(O) == 1)
                 for (int64_t l = 0; l < axes[2].outputs; l++)
                     cells(plane.grad + place + l * planes.p.inner, plane.offsets + place + l * planes.p.inner,
-                          to + l * tiling[2].apart * planes.in_below[2]);
+                          to + l * tiling[2].distance * planes.in_below[2]);
         }
     }
 
     void row(const Element *grad, const O *offsets, Element *to) const {
-        const int64_t n = planes.axes[2].outputs, apart = tiling[2].apart, last = planes.p.window - 1;
-        const int32_t *const distance = table;
-        for (int64_t l = 0; l < n; l++, to += apart) {
-            if constexpr (sizeof(O) == 1) to[distance[offsets[l]]] = sum(grad[l]);
-            else to[distance[smaller(offsets[l], last)]] = sum(grad[l]);
+        const int64_t n = planes.axes[2].outputs, distance = tiling[2].distance, last = planes.p.window - 1;
+        const int32_t *const displacement = table;
+        for (int64_t l = 0; l < n; l++, to += distance) {
+            if constexpr (sizeof(O) == 1) to[displacement[offsets[l]]] = sum(grad[l]);
+            else to[displacement[smaller(offsets[l], last)]] = sum(grad[l]);
         }
     }
 
     // All elements of one window, each with its channels.
     void cells(const Element *grad, const O *offsets, Element *to) const {
         const Axis *axes = planes.axes;
-        for (int64_t i = 0; i < axes[0].width; i++)
-            for (int64_t k = 0; k < axes[1].width; k++)
-                for (int64_t l = 0; l < axes[2].width; l++)
-                    chosen(grad, offsets, i * axes[0].weight + k * axes[1].weight + l * axes[2].weight,
-                           to + i * axes[0].step * planes.in_below[0] + k * axes[1].step * planes.in_below[1] +
-                               l * axes[2].step * planes.in_below[2]);
+        for (int64_t i = 0; i < axes[0].kernel_size; i++)
+            for (int64_t k = 0; k < axes[1].kernel_size; k++)
+                for (int64_t l = 0; l < axes[2].kernel_size; l++)
+                    cell(grad, offsets, i * axes[0].weight + k * axes[1].weight + l * axes[2].weight,
+                           to + i * axes[0].dilation * planes.in_below[0] + k * axes[1].dilation * planes.in_below[1] +
+                               l * axes[2].dilation * planes.in_below[2]);
     }
-    void chosen(const Element *grad, const O *offsets, int64_t offset, Element *to) const {
+    void cell(const Element *grad, const O *offsets, int64_t offset, Element *to) const {
         constexpr int L = lanes<Element>;
         using Bits = Vec<UnsignedOf<Element>, L>;
         const int64_t n = planes.p.inner;

@@ -1,8 +1,13 @@
-// What a kernel is told: arrays as pointers and strides, windows as arithmetic. Plain data, shared by all instruction
+// Kernel arguments: arrays as pointers and strides, windows as arithmetic. Plain data, shared by all instruction
 // sets.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+
+// The namespace of what is compiled once per instruction set; the build defines it.
+#ifndef ANYPOOL_ISA
+#define ANYPOOL_ISA plain
+#endif
 
 namespace anypool {
 
@@ -12,19 +17,19 @@ enum class Operation { max, min, sum, average };
 constexpr int most_pooled = 3;
 constexpr int most_dimensions = 64;
 
-// Elements begin, begin + step, … of an axis, `count` of them, all inside the array; the first is element `first` of
+// Elements begin, begin + dilation, … of an axis, `count` of them, all inside the array; the first is element `first` of
 // the unclipped window.
 struct Window {
     int64_t begin, count, first;
 };
 
-// The windows along one axis. Sliding ones start at i·stride − before. Covering ones are their transpose: the windows
-// of a sliding axis (of this width, stride and before, step 1) that position i lies in. Any others are in a table.
-enum class Windows { sliding, covering, table };
+// The windows along one axis. Sliding ones start at i·stride − pad_before. Transposed ones are the windows of a sliding
+// axis (of this kernel size, stride and padding, dilation 1) that position i lies in. Any others are in a table.
+enum class Windows { sliding, transposed, table };
 struct Axis {
     Windows kind = Windows::sliding;
-    int64_t length = 1, outputs = 1, width = 1, step = 1;
-    int64_t stride = 1, before = 0;
+    int64_t length = 1, outputs = 1, kernel_size = 1, dilation = 1;
+    int64_t stride = 1, pad_before = 0;
     const Window *table = nullptr;
     const int64_t *counts = nullptr;  // elements that an average counts, per output; null: one
     const double *scales = nullptr;   // factors of the elements, per position; null: one

@@ -1,62 +1,53 @@
 // Windows of an axis, clipped to the array.
 #pragma once
-#include "core/problem.h"
-#include "simd/simd.h"
+#include "core/arithmetic.h"
 
 namespace anypool::ANYPOOL_ISA {
 
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-// Rounded up; b > 0.
-inline int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a - 1) / b + 1 : -(-a / b); }
-
-// Rounded down; b > 0.
-inline int64_t floor_div(int64_t a, int64_t b) { return -ceil_div(-a, b); }
-
 __attribute__((noinline)) inline Window clipped_window(const Axis &axis, int64_t i) {
     if (axis.kind == Windows::table) return axis.table[i];
-    if (axis.kind == Windows::covering) {
-        const int64_t place = i + axis.before;
-        const int64_t begin = larger(ceil_div(place - axis.width + 1, axis.stride), 0);
+    if (axis.kind == Windows::transposed) {
+        const int64_t place = i + axis.pad_before;
+        const int64_t begin = larger(ceil_div(place - axis.kernel_size + 1, axis.stride), 0);
         return {begin, larger(smaller(floor_div(place, axis.stride) + 1, axis.length) - begin, 0), 0};
     }
-    const int64_t start = i * axis.stride - axis.before;
-    const int64_t first = start >= 0 ? 0 : smaller(ceil_div(-start, axis.step), axis.width);
-    const int64_t stop = larger(smaller(ceil_div(axis.length - start, axis.step), axis.width), first);
-    return {start + first * axis.step, stop - first, first};
+    const int64_t start = i * axis.stride - axis.pad_before;
+    const int64_t first = start >= 0 ? 0 : smaller(ceil_div(-start, axis.dilation), axis.kernel_size);
+    const int64_t stop = larger(smaller(ceil_div(axis.length - start, axis.dilation), axis.kernel_size), first);
+    return {start + first * axis.dilation, stop - first, first};
 }
 
 __attribute__((always_inline)) inline Window window(const Axis &axis, int64_t i) {
     if (axis.kind == Windows::sliding) {
-        const int64_t start = i * axis.stride - axis.before;
-        if (start >= 0 && start + (axis.width - 1) * axis.step < axis.length) return {start, axis.width, 0};
+        const int64_t start = i * axis.stride - axis.pad_before;
+        if (start >= 0 && start + (axis.kernel_size - 1) * axis.dilation < axis.length) return {start, axis.kernel_size, 0};
     }
     return clipped_window(axis, i);
 }
 
 // Whether an axis falls into tiles of `stride` elements, maybe with a rest, and each window lies in its own.
 inline bool lies_in_tiles(const Axis &axis) {
-    return axis.kind == Windows::sliding && axis.before == 0 && axis.outputs > 0 && axis.width > 0 &&
-           (axis.width - 1) * axis.step < axis.stride && axis.stride <= axis.length / axis.outputs;
+    return axis.kind == Windows::sliding && axis.pad_before == 0 && axis.outputs > 0 && axis.kernel_size > 0 &&
+           (axis.kernel_size - 1) * axis.dilation < axis.stride && axis.stride <= axis.length / axis.outputs;
 }
 
-// The windows from one on, one after another: covering ones without a division for each.
+// The windows from one on, one after another: transposed ones without a division for each.
 class WindowsFrom {
     const Axis &axis;
     int64_t i;
-    // Of a covering axis: windows last − terms + 1 to last, and one less from phase `full` on.
+    // Of a transposed axis: windows last − terms + 1 to last, and one less from phase `full` on.
     int64_t last, phase, full, terms;
 
   public:
     WindowsFrom(const Axis &axis, int64_t i) : axis(axis), i(i) {
-        if (axis.kind != Windows::covering) return;
-        terms = ceil_div(axis.width, axis.stride);
-        full = axis.width - (terms - 1) * axis.stride;
-        last = floor_div(i + axis.before, axis.stride);
-        phase = i + axis.before - last * axis.stride;
+        if (axis.kind != Windows::transposed) return;
+        terms = ceil_div(axis.kernel_size, axis.stride);
+        full = axis.kernel_size - (terms - 1) * axis.stride;
+        last = floor_div(i + axis.pad_before, axis.stride);
+        phase = i + axis.pad_before - last * axis.stride;
     }
     Window next() {
-        if (axis.kind != Windows::covering) return window(axis, i++);
+        if (axis.kind != Windows::transposed) return window(axis, i++);
         const int64_t begin = larger(last + 1 - (phase < full ? terms : terms - 1), 0);
         const Window w{begin, larger(smaller(last + 1, axis.length) - begin, 0), 0};
         if (++phase == axis.stride) phase = 0, last++;

@@ -1,14 +1,16 @@
 // Axes that lie in memory as if they were one become one: a window over whole planes is a run of elements, and planes
 // that fall into tiles are one tall plane.
 #pragma once
+#include <initializer_list>
+
 #include "core/windows.h"
 
 namespace anypool::ANYPOOL_ISA {
 
 // Whether one window holds all elements of an axis.
 inline bool takes_all(const Axis &axis) {
-    return axis.kind == Windows::sliding && axis.outputs == 1 && axis.step == 1 && axis.before == 0 &&
-           axis.width == axis.length;
+    return axis.kind == Windows::sliding && axis.outputs == 1 && axis.dilation == 1 && axis.pad_before == 0 &&
+           axis.kernel_size == axis.length;
 }
 
 // Pooled axes a − 1 and a, if a window holds all of both.
@@ -19,7 +21,7 @@ inline void merge_pooled(Problem &p, int a) {
     const bool ordered = !p.offset_bytes || axis.weight == behind.weight * behind.length;
     if (!takes_all(axis) || !takes_all(behind) || !follow || !ordered) return;
     axis.length *= behind.length;
-    axis.width = axis.length;
+    axis.kernel_size = axis.length;
     axis.weight = behind.weight;
     if (behind.length > 1) p.x.axis[a - 1] = p.x.axis[a];
     p.rank--;

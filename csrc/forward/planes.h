@@ -37,24 +37,26 @@ template <class R, class Reader> class Planes {
     using Rows = typename R::Rows;
     using Bits = UnsignedOf<Lane>;
     static constexpr int N = R::N;
-    using Inside = Forward<R, Lanes<Lane>>;
+    using LaneReader = Choose<R::idempotent, Keys<Lane, Lane>, Widening<Lane, Lane>>;
+    using Inside = Forward<R, LaneReader>;
 
     const Problem &p;
     const Reader reader;
     Problem inside;  // the planes of a group, side by side
+    Block plane;     // where the elements of one lie
+    bool dense, scaled = false;
     int64_t outer = 1, read = 1, written = 1, groups;
 
   public:
-    // Whether planes are small, contiguous and many.
+    // Whether planes are small and many, and their outputs without gaps.
     static bool fit(const Problem &p) {
         if (p.inner != 1) return false;
         int64_t outer = 1, read = 1, written = 1;
         for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
         for (int a = p.rank - 1; a >= 0; a--) {
             const Axis &axis = p.axes[a];
-            if (axis.length > 1 && p.x.axis[a] != read) return false;
-            const bool apart = p.out.axis[a] != written || (R::marks && p.offsets.axis[a] != written);
-            if (axis.outputs > 1 && apart) return false;
+            const bool has_gaps = p.out.axis[a] != written || (R::has_offsets && p.offsets.axis[a] != written);
+            if (axis.outputs > 1 && has_gaps) return false;
             read *= axis.length;
             written *= axis.outputs;
             if (read > 2048 || written > 4096) return false;
@@ -73,11 +75,14 @@ template <class R, class Reader> class Planes {
             read *= p.axes[a].length;
             written *= p.axes[a].outputs;
         }
+        plane = elements_of(p);
+        dense = plane.is_dense();
         if (!R::idempotent) {
             inside.operation = Operation::sum;
             inside.type = inside.result = p.accumulator;
         }
-        inside.offset_bytes = R::marks ? sizeof(Lane) : 0;
+        for (int a = 0; a < p.rank; a++) scaled = scaled || p.axes[a].scales, inside.axes[a].scales = nullptr;
+        inside.offset_bytes = R::has_offsets ? sizeof(Lane) : 0;
         groups = larger(1, (1 << 15) / (read * N * int64_t(sizeof(Element))));
     }
 
@@ -89,27 +94,29 @@ template <class R, class Reader> class Planes {
 
   private:
     struct Memory {
-        Lane *in, *divisors;
+        Element *packed;  // planes that have gaps
+        Lane *in, *factors, *divisors;
         Rows out, rows;  // a plane in each lane; a plane in each row
     };
 
     bool unit(int64_t unit) const {
         Problem mine = inside;
-        Inside pooling(mine, {reader.lowest()});
+        Inside pooling(mine, LaneReader(), R(reader));
         Memory m;
         if (!take_scratch([&](Arena &arena) { m = plan(arena, pooling); })) return false;
         mine.out.data = (char *)m.out.value;
-        if constexpr (R::marks) mine.offsets.data = (char *)m.out.offset;
+        if constexpr (R::has_offsets) mine.offsets.data = (char *)m.out.offset;
         pooling.fill_margins();
+        if (scaled) fill_factors(m.factors);
         if (p.operation == Operation::average) fill_divisors(m.divisors);
         const int64_t from = unit * N * groups, pitch = row_pitch();
         for (int64_t o = from; o < smaller(from + N * groups, outer); o += N) {
             const int64_t count = smaller(N, outer - o);
             gather(o, count, m);
-            pooling.plane(m.in, 0, p.axes[0].outputs, 0, 0);
+            pooling.plane((const char *)m.in, 0, p.axes[0].outputs, 0, 0);
             for (int64_t i = 0; i < written; i += N) {
                 transpose((const Bits *)m.out.value + i * N, N, (Bits *)m.rows.value + i, pitch);
-                if constexpr (R::marks) transpose(m.out.offset + i * N, N, m.rows.offset + i, pitch);
+                if constexpr (R::has_offsets) transpose(m.out.offset + i * N, N, m.rows.offset + i, pitch);
             }
             for (int64_t l = 0; l < count; l++) finish(m.rows + l * pitch, o + l, m.divisors);
         }
@@ -120,7 +127,9 @@ template <class R, class Reader> class Planes {
 
     Memory plan(Arena &arena, Inside &pooling) const {
         Memory m;
+        m.packed = arena.take<Element>(dense ? 0 : N * read);
         m.in = arena.take<Lane>((read + N) * N);
+        m.factors = arena.take<Lane>(scaled ? read : 0);
         arena.take(m.out, (written + N) * N);
         arena.take(m.rows, N * row_pitch());
         m.divisors = arena.take<Lane>(written + N);
@@ -130,24 +139,31 @@ template <class R, class Reader> class Planes {
 
     // Planes o to o + count to the lanes of m.in; lanes without a plane repeat the last.
     void gather(int64_t o, int64_t count, const Memory &m) const {
-        const Element *plane[N];
+        const Element *from[N];
         for (int64_t l = 0; l < N; l++)
-            plane[l] = (const Element *)p.x.data + outer_offset(p, p.x, o + smaller(l, count - 1));
+            from[l] = (const Element *)p.x.data + outer_offset(p, p.x, o + smaller(l, count - 1));
+        for (int64_t l = 0; !dense && l < N; l++) {
+            if (l < count) pack(from[l], plane, m.packed + l * read);
+            from[l] = m.packed + smaller(l, count - 1) * read;
+        }
         each_vector(read, N, [&](int64_t i, int64_t size) {
-            auto elements = [&](int l) { return (Vec<Bits, N>)reader.read(plane[l] + i, size); };
+            auto elements = [&](int l) { return (Vec<Bits, N>)reader.read(from[l] + i, size); };
             transpose_rows(elements, (Bits *)m.in + i * N, N);
         });
+        if constexpr (R::scales)
+            for (int64_t i = 0; scaled && i < read; i++)
+                store(m.in + i * N, load<Vec<Lane, N>>(m.in + i * N) * m.factors[i]);
     }
 
     void finish(Rows row, int64_t o, const Lane *divisors) const {
-        const int64_t out = outer_offset(p, p.out, o), mark = outer_offset(p, p.offsets, o) * p.offset_bytes;
+        const int64_t out = outer_offset(p, p.out, o), offsets_at = outer_offset(p, p.offsets, o) * p.offset_bytes;
         if constexpr (R::idempotent) {
             const Elements<Reader> values{(Element *)p.out.data + out, reader};
             auto put = [&](auto to) {
                 each_vector(written, N,
-                            [&](int64_t i, int64_t m) { (to + i).put(R::load(row + i, N, R::unmarked), m); });
+                            [&](int64_t i, int64_t m) { (to + i).put(R::load(row + i, N, R::no_offset), m); });
             };
-            if constexpr (R::marks) put(MarkedElements<Reader>{values, p.offsets.data + mark, p.offset_bytes});
+            if constexpr (R::has_offsets) put(ElementsWithOffsets<Reader>{values, p.offsets.data + offsets_at, p.offset_bytes});
             else put(values);
         } else {
             const Divisor<Lane> divisor{p.operation == Operation::average ? divisors : nullptr};
@@ -155,27 +171,49 @@ template <class R, class Reader> class Planes {
         }
     }
 
-    void fill_divisors(Lane *to) const {
-        for (int64_t i = 0; i < written; i++) {
-            int64_t by = 1, rest = i;
-            for (int a = p.rank - 1; a >= 0; a--) {
-                if (p.axes[a].counts) by *= p.axes[a].counts[rest % p.axes[a].outputs];
-                rest /= p.axes[a].outputs;
-            }
-            to[i] = Lane(p.divisor ? p.divisor : by);
+    // f(position along each axis, number) for each of the elements of a plane, or of its outputs.
+    template <class F> void each_place(int64_t Axis::*count, F f) const {
+        int64_t n[most_pooled] = {1, 1, 1}, place[most_pooled] = {}, all = 1;
+        for (int a = 0; a < p.rank; a++) n[a] = p.axes[a].*count, all *= n[a];
+        for (int64_t number = 0; number < all; number++) {
+            f(place, number);
+            for (int a = p.rank - 1; a >= 0 && ++place[a] == n[a]; a--) place[a] = 0;
         }
+    }
+    void fill_factors(Lane *to) const {
+        each_place(&Axis::length, [&](const int64_t *place, int64_t number) {
+            double by = 1;
+            for (int a = 0; a < p.rank; a++) by *= p.axes[a].scales ? p.axes[a].scales[place[a]] : 1;
+            to[number] = Lane(by);
+        });
+    }
+    void fill_divisors(Lane *to) const {
+        each_place(&Axis::outputs, [&](const int64_t *place, int64_t number) {
+            int64_t by = 1;
+            for (int a = 0; a < p.rank; a++) by *= p.axes[a].counts ? p.axes[a].counts[place[a]] : 1;
+            to[number] = Lane(p.divisor ? p.divisor : by);
+        });
     }
 };
 
-template <class R, class Reader> bool forward(const Problem &given) {
+template <class R, class Reader>
+bool forward(const Problem &given, Conversion<typename Reader::Element> conversion = {}) {
     Problem p = given;
     merge_axes(p, R::N);
+    bool scaled = false;
+    for (int a = 0; a < p.rank; a++) scaled = scaled || p.axes[a].scales;
     // Not for the types that networks do not hold: each is more code.
     if constexpr (__is_same(typename R::Lane, float) || (R::idempotent && sizeof(typename R::Lane) <= 2))
-        if (Planes<R, Reader>::fit(p)) return Planes<R, Reader>(p).run();
-    if constexpr (!R::marks && !R::scaled && (R::idempotent || is_float<typename R::Lane>))
-        if (is_whole(p)) return reduce_whole<R, Reader>(p);
-    return Forward<R, Reader>(p, Reader(p)).run();
+        if (!conversion.run && Planes<R, Reader>::fit(p)) return Planes<R, Reader>(p).run();
+    if constexpr (!R::has_offsets)
+        if (!scaled && is_whole(p)) return reduce_whole<R, Reader>(p, conversion);
+    if constexpr (R::scales && !__is_same(typename Reader::Element, typename R::Lane))
+        if (scaled) {
+            using Lane = typename R::Lane;
+            p.type = p.accumulator;
+            return Forward<R, Widening<Lane, Lane>>(p, Widening<Lane, Lane>(p), conversion_of<Reader>()).run();
+        }
+    return Forward<R, Reader>(p, Reader(p), conversion).run();
 }
 
 }  // namespace anypool::ANYPOOL_ISA

@@ -1,4 +1,4 @@
-// Offsets of winners in their windows as flat positions within the pooled axes.
+// Offsets within windows as flat positions within the pooled axes.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace anypool {
 
-// Every position is a sum: where the window starts along each axis, and how far in its winner is.
+// Every position is a sum: where the window starts along each axis, and how far in its element is.
 class Positions {
   public:
     // Strides of both arrays in elements, over the axes of the outputs in the order in which to walk them.
@@ -27,8 +27,8 @@ class Positions {
         const Axis &a = axes_[k];
         std::vector<int64_t> found(a.outputs);
         for (int64_t i = 0; i < a.outputs; i++)
-            found[i] = weights_[k] * (a.kind == Windows::table ? a.table[i].begin - a.table[i].first * a.step
-                                                               : i * a.stride - a.before);
+            found[i] = weights_[k] * (a.kind == Windows::table ? a.table[i].begin - a.table[i].first * a.dilation
+                                                               : i * a.stride - a.pad_before);
         return found;
     }
 
@@ -48,8 +48,8 @@ class Positions {
     int64_t computed(uint32_t offset) const {
         int64_t sum = 0;
         for (size_t k = axes_.size(); k-- > 0;) {
-            const uint32_t width = uint32_t(axes_[k].width > 0 ? axes_[k].width : 1);
-            sum += int64_t(offset % width) * axes_[k].step * weights_[k];
+            const uint32_t width = uint32_t(axes_[k].kernel_size > 0 ? axes_[k].kernel_size : 1);
+            sum += int64_t(offset % width) * axes_[k].dilation * weights_[k];
             offset /= width;
         }
         return sum;

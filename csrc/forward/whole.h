@@ -13,21 +13,24 @@ inline bool is_whole(const Problem &p) {
     int64_t outer = 1, below = p.inner;
     for (int d = 0; d < p.outer_rank; d++) outer *= p.outer_shape[d];
     for (int a = 1; a < p.rank; a++) below *= p.axes[a].length;
-    const bool all = axis.kind == Windows::sliding && axis.outputs == 1 && axis.step == 1 && axis.before == 0;
-    return all && axis.width == axis.length && axis.length >= 2 * whole_blocks && outer > 0 && outer < whole_blocks &&
+    const bool all = axis.kind == Windows::sliding && axis.outputs == 1 && axis.dilation == 1 && axis.pad_before == 0;
+    return all && axis.kernel_size == axis.length && axis.length >= 2 * whole_blocks && outer > 0 && outer < whole_blocks &&
            axis.length * below >= 1 << 20;
 }
 
-template <class R, class Reader> bool reduce_whole(const Problem &p) {
-    using Lane = typename R::Lane;
+template <class R, class Reader>
+bool reduce_whole(const Problem &p, Conversion<typename Reader::Element> conversion) {
+    // Sums of whole numbers wait as the widest ones.
+    using Lane = Choose<is_float<typename R::Lane>, typename R::Lane, int64_t>;
     using Partial = Choose<R::idempotent, typename Reader::Element, Lane>;
+    using PartialReducer = Choose<R::idempotent, R, Total<Lane>>;
     using PartialReader = Choose<R::idempotent, Reader, Widening<Lane, Lane>>;
     Problem first = p, second = p;
     Axis &axis = first.axes[0];
-    axis.width = axis.stride = ceil_div(axis.length, whole_blocks);
+    axis.kernel_size = axis.stride = ceil_div(axis.length, whole_blocks);
     axis.outputs = ceil_div(axis.length, axis.stride);
     axis.counts = nullptr;
-    second.axes[0].length = second.axes[0].width = axis.outputs;
+    second.axes[0].length = second.axes[0].kernel_size = axis.outputs;
     first.out.inner = 1;
     int64_t n = p.inner;
     for (int a = p.rank - 1; a >= 0; a--) {
@@ -36,7 +39,7 @@ template <class R, class Reader> bool reduce_whole(const Problem &p) {
         if (a == 0) continue;
         Axis &one = second.axes[a];
         one.kind = Windows::sliding, one.table = nullptr;
-        one.length = one.outputs, one.width = one.step = one.stride = 1, one.before = 0;
+        one.length = one.outputs, one.kernel_size = one.dilation = one.stride = 1, one.pad_before = 0;
     }
     for (int d = p.outer_rank - 1; d >= 0; d--) {
         first.out.outer[d] = n;
@@ -44,7 +47,7 @@ template <class R, class Reader> bool reduce_whole(const Problem &p) {
     }
     if (!R::idempotent) {
         first.operation = Operation::sum;
-        first.result = second.type = p.accumulator;
+        first.result = second.type = second.accumulator = is_float<Lane> ? p.accumulator : Type::i64;
         first.divisor = 0;
     }
     if (n == 0) return true;
@@ -52,8 +55,8 @@ template <class R, class Reader> bool reduce_whole(const Problem &p) {
     if (!partial) return false;
     first.out.data = (char *)partial;
     second.x = first.out;
-    const bool enough = Forward<R, Reader>(first, Reader(first)).run() &&
-                        Forward<R, PartialReader>(second, PartialReader(second)).run();
+    const bool enough = Forward<R, Reader>(first, Reader(first), conversion).run() &&
+                        Forward<PartialReducer, PartialReader>(second, PartialReader(second)).run();
     __builtin_free(partial);
     return enough;
 }

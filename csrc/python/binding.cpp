@@ -13,12 +13,13 @@
 #include <string>
 #include <vector>
 
-#include "runtime/isa.h"
 #include "core/layout.h"
-#include "forward/positions.h"
-#include "runtime/threads.h"
-#include "python/view.h"
 #include "core/windows.h"
+#include "forward/positions.h"
+#include "python/view.h"
+#include "runtime/interrupts.h"
+#include "runtime/isa.h"
+#include "runtime/threads.h"
 
 using namespace anypool;
 
@@ -42,20 +43,20 @@ AxisSpec transposed(const AxisSpec &from) {
     to.axis.length = a.outputs;
     to.axis.outputs = a.length;
     to.axis.counts = nullptr;
-    if (a.kind == Windows::sliding && a.step == 1) {
-        if (a.stride == 1) to.axis.before = a.width - 1 - a.before;
-        else to.axis.kind = Windows::covering;
+    if (a.kind == Windows::sliding && a.dilation == 1) {
+        if (a.stride == 1) to.axis.pad_before = a.kernel_size - 1 - a.pad_before;
+        else to.axis.kind = Windows::transposed;
         return to;
     }
     to.axis.kind = Windows::table;
-    to.axis.step = a.kind == Windows::sliding ? a.step / std::gcd(a.stride, a.step) : 1;
+    to.axis.dilation = a.kind == Windows::sliding ? a.dilation / std::gcd(a.stride, a.dilation) : 1;
     to.table.assign(a.length, {0, 0, 0});
     for (int64_t i = 0; i < a.outputs; i++) {
         const Window w = plain::window(a, i);
         for (int64_t j = 0; j < w.count; j++) {
-            Window &covering = to.table[w.begin + j * a.step];
-            if (covering.count++ == 0) covering.begin = i;
-            else if (i != covering.begin + (covering.count - 1) * to.axis.step)
+            Window &holding = to.table[w.begin + j * a.dilation];
+            if (holding.count++ == 0) holding.begin = i;
+            else if (i != holding.begin + (holding.count - 1) * to.axis.dilation)
                 fail(PyExc_ValueError, "there is no kernel for the gradient of windows that do not ascend");
         }
     }
@@ -63,7 +64,7 @@ AxisSpec transposed(const AxisSpec &from) {
     return to;
 }
 
-// A kernel and what it is told, but where the arrays lie. What it is told points into the pooling that made it.
+// A kernel and its arguments, but for where the arrays lie. They point into the pooling that made it.
 struct Launch {
     Problem problem;
     bool (*kernel)(const Problem &);
@@ -79,6 +80,7 @@ struct Launch {
             nb::gil_scoped_release release;
             enough = kernel(p);
         }
+        if (PyErr_Occurred()) throw nb::python_error();
         if (!enough) fail(PyExc_MemoryError, "no memory for the rows that a kernel keeps");
     }
 };
@@ -112,7 +114,7 @@ class Kernel {
         for (size_t k = pooled_.size(); k-- > 0;) {
             read_axis(nb::cast<nb::tuple>(axes[k]), axes_[k], pooled_[k]);
             axes_[k].axis.weight = int64_t(weight);
-            weight *= uint64_t(axes_[k].axis.width > 0 ? axes_[k].axis.width : 1);
+            weight *= uint64_t(axes_[k].axis.kernel_size > 0 ? axes_[k].axis.kernel_size : 1);
             if (weight > largest_window) weight = largest_window + 1;
         }
         window_ = int64_t(weight);
@@ -138,35 +140,35 @@ class Kernel {
                                            : "offsets must be None: sums and averages have none");
         const View g = view("grad", grad);
         check("grad", g, output_, result_.name, false);
-        View chosen, to;
+        View given, to;
         if (selects) {
-            chosen = view("offsets", offsets);
-            check("offsets", chosen, output_, offset_dtype(), false);
+            given = view("offsets", offsets);
+            check("offsets", given, output_, offset_dtype(), false);
         }
         check_floating();
         if (out.is_none()) {
             if (!PyArray_Check(grad.ptr())) fail(PyExc_TypeError, "out must be given where grad is not a NumPy array");
             out = numpy_array(type_, shape_,
-                              strides_in_order(shape_, memory_order(output_, selects ? chosen.strides : g.strides)));
+                              strides_in_order(shape_, memory_order(output_, selects ? given.strides : g.strides)));
         }
-        to = view("out", out);
+        to = view("out", out, true);
         check("out", to, shape_, type_.name, true);
-        check_apart("out", to, type_.bytes, "grad", g, result_.bytes);
-        if (selects) check_apart("out", to, type_.bytes, "offsets", chosen, offset_bytes_);
-        backward_launch(g.strides, selects ? &chosen.strides : nullptr, to.strides).at(g.data, to.data, chosen.data);
+        check_disjoint("out", to, type_.bytes, "grad", g, result_.bytes);
+        if (selects) check_disjoint("out", to, type_.bytes, "offsets", given, offset_bytes_);
+        backward_launch(g.strides, selects ? &given.strides : nullptr, to.strides).at(g.data, to.data, given.data);
         return out;
     }
 
     // The same for arrays of these strides, which nobody checks when it is called.
     Launch bind_forward(const Strides &x, const Strides &out, std::optional<Strides> offsets) const {
-        if (offsets) check_marks();
+        if (offsets) check_has_offsets();
         check_strides({&x, &out, offsets ? &*offsets : &out});
         return forward_launch(x, out, offsets ? &*offsets : nullptr);
     }
     Launch bind_backward(const Strides &grad, std::optional<Strides> offsets, const Strides &out) {
         check_floating();
         if (selects() != offsets.has_value()) throw nb::value_error("offsets must be given where there are any");
-        if (offsets) check_marks();
+        if (offsets) check_has_offsets();
         check_strides({&grad, &out, offsets ? &*offsets : &out});
         return backward_launch(grad, offsets ? &*offsets : nullptr, out);
     }
@@ -179,9 +181,9 @@ class Kernel {
         const std::vector<int> order = memory_order(output_, from.strides);
         const NamedType &int64 = named("int64");
         if (out.is_none()) out = numpy_array(int64, output_, strides_in_order(output_, order));
-        const View to = view("out", out);
+        const View to = view("out", out, true);
         check("out", to, output_, int64.name, true);
-        check_apart("out", to, int64.bytes, "offsets", from, offset_bytes_);
+        check_disjoint("out", to, int64.bytes, "offsets", from, offset_bytes_);
         std::vector<Axis> axes;
         std::vector<int64_t> weights(axes_.size(), 1);
         for (const auto &spec : axes_) axes.push_back(spec.axis);
@@ -213,25 +215,25 @@ class Kernel {
         Axis &a = spec.axis;
         a.length = shape_[where];
         a.outputs = output_[where];
-        a.width = nb::cast<int64_t>(t[0]);
-        a.step = nb::cast<int64_t>(t[1]);
+        a.kernel_size = nb::cast<int64_t>(t[0]);
+        a.dilation = nb::cast<int64_t>(t[1]);
         a.stride = nb::cast<int64_t>(t[2]);
-        a.before = nb::cast<int64_t>(t[3]);
+        a.pad_before = nb::cast<int64_t>(t[3]);
         const auto begins = numbers(t[4]), counts = numbers(t[5]), firsts = numbers(t[6]);
         spec.counts = numbers(t[7]);
         constexpr int64_t limit = int64_t(1) << 62;
-        if (a.step < 1 || a.stride < 1 || a.width < 0 || a.outputs < 0 || a.before > limit / 2 ||
-            a.before < -limit / 2 || (a.outputs > 0 && a.stride > limit / a.outputs) ||
-            (a.width > 0 && a.step > limit / a.width))
+        if (a.dilation < 1 || a.stride < 1 || a.kernel_size < 0 || a.outputs < 0 || a.pad_before > limit / 2 ||
+            a.pad_before < -limit / 2 || (a.outputs > 0 && a.stride > limit / a.outputs) ||
+            (a.kernel_size > 0 && a.dilation > limit / a.kernel_size))
             throw nb::value_error("a plan must have positive steps, within 62 bits");
         if (!begins.empty()) {
             if (int64_t(begins.size()) != a.outputs || begins.size() != counts.size() || begins.size() != firsts.size())
                 throw nb::value_error("a plan must have one window per output");
             for (size_t i = 0; i < begins.size(); i++) {
                 const Window w{begins[i], counts[i], firsts[i]};
-                if (w.count < 0 || w.first < 0 || w.first > a.width - w.count ||
+                if (w.count < 0 || w.first < 0 || w.first > a.kernel_size - w.count ||
                     (w.count &&
-                     (w.begin < 0 || w.begin >= a.length || (a.length - 1 - w.begin) / a.step < w.count - 1)))
+                     (w.begin < 0 || w.begin >= a.length || (a.length - 1 - w.begin) / a.dilation < w.count - 1)))
                     throw nb::value_error("a plan's windows must lie inside the array");
                 spec.table.push_back(w);
             }
@@ -256,8 +258,8 @@ class Kernel {
         return divisor;
     }
 
-    std::pair<nb::object, nb::object> run(nb::handle x_object, nb::object out, nb::object offsets, bool marked) {
-        if (marked) check_marks();
+    std::pair<nb::object, nb::object> run(nb::handle x_object, nb::object out, nb::object offsets, bool with_offsets) {
+        if (with_offsets) check_has_offsets();
         const View x = view("x", x_object);
         check("x", x, shape_, type_.name, false);
         auto like_x = [&] { return strides_in_order(output_, memory_order(x.shape, x.strides)); };
@@ -266,21 +268,21 @@ class Kernel {
             if (!PyArray_Check(x_object.ptr())) fail(PyExc_TypeError, "out must be given where x is not a NumPy array");
             out = numpy_array(result_, output_, like_x());
         }
-        to = view("out", out);
+        to = view("out", out, true);
         check("out", to, output_, result_.name, true);
-        check_apart("out", to, result_.bytes, "x", x, type_.bytes);
-        if (marked) {
+        check_disjoint("out", to, result_.bytes, "x", x, type_.bytes);
+        if (with_offsets) {
             if (offsets.is_none()) {
                 if (!PyArray_Check(x_object.ptr()))
                     fail(PyExc_TypeError, "offsets_out must be given where x is not a NumPy array");
                 offsets = numpy_array(named(offset_dtype()), output_, like_x());
             }
-            places = view("offsets_out", offsets);
+            places = view("offsets_out", offsets, true);
             check("offsets_out", places, output_, offset_dtype(), true);
-            check_apart("offsets_out", places, offset_bytes_, "x", x, type_.bytes);
-            check_apart("offsets_out", places, offset_bytes_, "out", to, result_.bytes);
+            check_disjoint("offsets_out", places, offset_bytes_, "x", x, type_.bytes);
+            check_disjoint("offsets_out", places, offset_bytes_, "out", to, result_.bytes);
         }
-        forward_launch(x.strides, to.strides, marked ? &places.strides : nullptr).at(x.data, to.data, places.data);
+        forward_launch(x.strides, to.strides, with_offsets ? &places.strides : nullptr).at(x.data, to.data, places.data);
         return {out, offsets};
     }
 
@@ -309,13 +311,13 @@ class Kernel {
     }
 
     // What both directions have: what arrays hold. The geometry is yet to come.
-    Problem problem(const NamedType &from, const NamedType &to, bool marked) const {
+    Problem problem(const NamedType &from, const NamedType &to, bool with_offsets) const {
         Problem p;
         p.operation = operation_;
         p.type = from.type;
         p.result = to.type;
         p.divisor = divisor_;
-        p.offset_bytes = marked ? offset_bytes_ : 0;
+        p.offset_bytes = with_offsets ? offset_bytes_ : 0;
         p.window = window_;
         return p;
     }
@@ -324,7 +326,7 @@ class Kernel {
         return std::find(shape.begin(), shape.end(), 0) == shape.end();
     }
     bool selects() const { return operation_ == Operation::max || operation_ == Operation::min; }
-    void check_marks() const {
+    void check_has_offsets() const {
         if (!selects()) fail(PyExc_ValueError, "sums and averages have no offsets");
         if (!offset_bytes_) fail(PyExc_ValueError, "there are no offsets in windows of more than 2**31 elements");
     }
@@ -365,6 +367,12 @@ class Kernel {
     std::vector<AxisSpec> axes_, transposed_;
 };
 
+// Whether a signal's handler raised, such as Ctrl-C's; handlers run in the main thread alone.
+bool signal_raised() {
+    nb::gil_scoped_acquire acquire;
+    return PyErr_CheckSignals() != 0;
+}
+
 int import_numpy() {
     import_array1(-1);
     return 0;
@@ -375,10 +383,12 @@ int import_numpy() {
 NB_MODULE(_kernels, m) {
     if (import_numpy() < 0) throw nb::python_error();
     nb::set_leak_warnings(false);
+    set_interrupt_check(signal_raised);
     kernels = choose_kernels(std::getenv("ANYPOOL_ISA"));
     m.attr("isa") = kernels ? nb::cast(kernels->name) : nb::none();
     m.def("get_num_threads", [] { return threads(); });
     m.def("set_num_threads", [](int n) { set_threads(n); });
+    m.def("set_thread_limit", [](int n) { return set_thread_limit(n); });
     m.attr("LARGE") = large_from;
     m.def(
         "large_bytes",
@@ -387,9 +397,9 @@ NB_MODULE(_kernels, m) {
             return large_array(PyArray_DescrFromType(NPY_UINT8), 1, &length, nullptr, n);
         },
         nb::arg("n"));
-    m.def("get_kept_memory", [] { return most_kept(); });
-    m.def("kept_now", [] { return kept_now(); });
-    m.def("set_kept_memory", [](size_t bytes) { set_most_kept(bytes); }, nb::arg("bytes"));
+    m.def("get_memory_cache_limit", [] { return cache_limit(); });
+    m.def("set_memory_cache_limit", [](size_t bytes) { set_cache_limit(bytes); }, nb::arg("bytes"));
+    m.def("memory_cache_bytes", [] { return cached_bytes(); });
     nb::class_<Launch>(m, "Launch")
         .def(
             "__call__",

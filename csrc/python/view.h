@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/memory.h"
 #include "core/problem.h"
+#include "runtime/memory.h"
 
 namespace nb = nanobind;
 
@@ -50,6 +50,7 @@ struct View {
     std::string dtype;
     bool writable = true;
     std::optional<nb::ndarray<nb::ro>> held;  // keeps a DLPack capsule alive
+    nb::object copy;                          // of an array whose elements do not lie where they may
 };
 
 std::string text(const std::vector<int64_t> &values) {
@@ -70,29 +71,35 @@ std::string numpy_name(PyArray_Descr *d) {
     return name;
 }
 
-View view_numpy(const char *argument, PyArrayObject *a) {
+View view_numpy(const char *argument, PyArrayObject *a, bool written) {
     View v;
     PyArray_Descr *d = PyArray_DESCR(a);
     v.dtype = numpy_name(d);
     if (PyArray_ISBYTESWAPPED(a))
         fail(PyExc_ValueError,
              std::string(argument) + " must have native byte order: use x.astype(x.dtype.newbyteorder('='))");
-    v.data = PyArray_BYTES(a);
-    v.writable = PyArray_ISWRITEABLE(a);
     const int n = PyArray_NDIM(a);
     const int64_t bytes = PyDataType_ELSIZE(d);
-    v.shape.assign(PyArray_DIMS(a), PyArray_DIMS(a) + n);
-    v.strides.resize(n);
-    for (int i = 0; i < n; i++) {
-        if (PyArray_STRIDE(a, i) % bytes)
-            fail(PyExc_ValueError, std::string(argument) + " must have strides that are whole elements: copy it first");
-        v.strides[i] = PyArray_STRIDE(a, i) / bytes;
+    bool fits = PyArray_ISALIGNED(a);
+    for (int i = 0; i < n; i++) fits = fits && PyArray_STRIDE(a, i) % bytes == 0;
+    if (!fits) {  // a field of a packed structure, where elements begin anywhere
+        if (written)
+            fail(PyExc_ValueError, std::string(argument) + " must have elements at multiples of their size, as arrays "
+                                                           "have that NumPy makes");
+        v.copy = nb::steal(PyArray_NewCopy(a, NPY_KEEPORDER));
+        if (!v.copy.is_valid()) throw nb::python_error();
+        a = (PyArrayObject *)v.copy.ptr();
     }
+    v.data = PyArray_BYTES(a);
+    v.writable = PyArray_ISWRITEABLE(a);
+    v.shape.assign(PyArray_DIMS(a), PyArray_DIMS(a) + n);
+    for (int i = 0; i < n; i++) v.strides.push_back(PyArray_STRIDE(a, i) / bytes);
     return v;
 }
 
-View view(const char *argument, nb::handle object) {
-    if (PyArray_Check(object.ptr())) return view_numpy(argument, (PyArrayObject *)object.ptr());
+// `written`: whether a kernel writes there.
+View view(const char *argument, nb::handle object, bool written = false) {
+    if (PyArray_Check(object.ptr())) return view_numpy(argument, (PyArrayObject *)object.ptr(), written);
     View v;
     nb::ndarray<nb::ro> a;
     if (!nb::try_cast(object, a))
@@ -140,7 +147,7 @@ std::pair<const char *, const char *> extent(const View &v, int64_t bytes) {
     }
     return {lo, hi};
 }
-void check_apart(const char *written, const View &a, int64_t a_bytes, const char *read, const View &b,
+void check_disjoint(const char *written, const View &a, int64_t a_bytes, const char *read, const View &b,
                  int64_t b_bytes) {
     const auto [a_lo, a_hi] = extent(a, a_bytes);
     const auto [b_lo, b_hi] = extent(b, b_bytes);

@@ -36,8 +36,8 @@ template <class R, int U> struct Strip {
     [[no_unique_address]] Strip<R, U - 1> rest;
 
     template <class Source>
-    __attribute__((always_inline)) static Strip load(const R &r, Source row, int64_t m, typename R::Mark mark) {
-        return {r.load(row, m, mark), Strip<R, U - 1>::load(r, row + R::N, m, mark)};
+    __attribute__((always_inline)) static Strip load(const R &r, Source row, int64_t m, typename R::Offset offset) {
+        return {r.load(row, m, offset), Strip<R, U - 1>::load(r, row + R::N, m, offset)};
     }
     template <Order order> __attribute__((always_inline)) void combine(const Strip &later) {
         acc = R::template combine<order>(acc, later.acc);
@@ -49,7 +49,7 @@ template <class R, int U> struct Strip {
     }
 };
 template <class R> struct Strip<R, 0> {
-    template <class Source> static Strip load(const R &, Source, int64_t, typename R::Mark) { return {}; }
+    template <class Source> static Strip load(const R &, Source, int64_t, typename R::Offset) { return {}; }
     template <Order> void combine(Strip) {}
     template <class Target> void put(Target, int64_t) const {}
 };
@@ -62,22 +62,22 @@ template <int U, class Reader> __attribute__((always_inline)) inline void prefet
     for (int line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)row.elements + ahead + line);
 }
 template <int U, class K> inline void prefetch(Row<K>) {}
-template <int U, class K> inline void prefetch(MarkedRow<K>) {}
+template <int U, class K> inline void prefetch(RowWithOffsets<K>) {}
 
 // The rows of one window into one: dst[c] over rows[begin + j·step][c], for n columns.
 template <class R, Order order, class Source, class Target>
 __attribute__((always_inline)) inline void down_window(const R &r, Source rows, int64_t row_stride, const Axis &axis,
                                                        Window w, int64_t n, Target dst) {
     constexpr int N = R::N;
-    if (w.count == 0) return each_vector(n, N, [&](int64_t i, int64_t m) { (dst + i).put(r.neutral(), m); });
+    if (w.count == 0) return each_vector(n, N, [&](int64_t i, int64_t m) { (dst + i).put(r.identity(), m); });
     const Source first = rows + w.begin * row_stride;
-    const int64_t stride = axis.step * row_stride;
+    const int64_t stride = axis.dilation * row_stride;
     // Rows before it were seen by the window before.
-    const int64_t fresh = axis.step == 1 ? w.count - axis.stride : 0;
+    const int64_t fresh = axis.dilation == 1 ? w.count - axis.stride : 0;
     auto columns = [&]<int U>(int64_t i, int64_t m) __attribute__((always_inline)) {
         auto at = [&](int64_t j) __attribute__((always_inline)) {
             if (j >= fresh) prefetch<U>(first + (j * stride + i));
-            return Strip<R, U>::load(r, first + (j * stride + i), m, r.mark(axis, w, j));
+            return Strip<R, U>::load(r, first + (j * stride + i), m, r.offset_of(axis, w, j));
         };
         reduce<R, order>(at, 0, w.count).put(dst + i, m);
     };
@@ -101,14 +101,14 @@ __attribute__((noinline)) void down(const R &r, Source rows, int64_t row_stride,
 template <class R, Order order, int W, class Source, class Target>
 inline void down_whole(const R &r, Source rows, int64_t row_stride, const Axis &axis, int64_t lo, int64_t hi, int64_t n,
                        Target dst) {
-    const int64_t next = axis.step * row_stride;
+    const int64_t next = axis.dilation * row_stride;
     for (int64_t i = lo; i < hi; i++, dst = dst + n) {
-        const Source first = rows + (i * axis.stride - axis.before) * row_stride;
+        const Source first = rows + (i * axis.stride - axis.pad_before) * row_stride;
         each_vector(n, R::N, [&](int64_t c, int64_t m) {
-            auto a = r.load(first + c, m, R::mark(0, axis.weight));
+            auto a = r.load(first + c, m, R::offset_of(0, axis.weight));
 #pragma GCC unroll 4
             for (int j = 1; j < W; j++)
-                a = R::template combine<order>(a, r.load(first + (j * next + c), m, R::mark(j, axis.weight)));
+                a = R::template combine<order>(a, r.load(first + (j * next + c), m, R::offset_of(j, axis.weight)));
             (dst + c).put(a, m);
         });
     }
@@ -123,13 +123,13 @@ __attribute__((noinline)) void down_each(const R &r, Source rows, int64_t row_st
         for (int64_t i = from; i < to; i++)
             down_window<R, order>(r, rows, row_stride, axis, windows.next(), n, dst + (i - lo) * n);
     };
-    const bool narrow = axis.kind == Windows::sliding && (axis.width == 2 || axis.width == 3) && !R::scaled;
+    const bool narrow = axis.kind == Windows::sliding && (axis.kernel_size == 2 || axis.kernel_size == 3);
     if (!narrow) return any(lo, hi);
-    const int64_t reach = (axis.width - 1) * axis.step + 1;
-    const int64_t begin = smaller(hi, larger(lo, ceil_div(axis.before, axis.stride)));
-    const int64_t end = larger(begin, smaller(hi, floor_div(axis.length + axis.before - reach, axis.stride) + 1));
+    const int64_t reach = (axis.kernel_size - 1) * axis.dilation + 1;
+    const int64_t begin = smaller(hi, larger(lo, ceil_div(axis.pad_before, axis.stride)));
+    const int64_t end = larger(begin, smaller(hi, floor_div(axis.length + axis.pad_before - reach, axis.stride) + 1));
     any(lo, begin);
-    if (axis.width == 2) down_whole<R, order, 2>(r, rows, row_stride, axis, begin, end, n, dst + (begin - lo) * n);
+    if (axis.kernel_size == 2) down_whole<R, order, 2>(r, rows, row_stride, axis, begin, end, n, dst + (begin - lo) * n);
     else down_whole<R, order, 3>(r, rows, row_stride, axis, begin, end, n, dst + (begin - lo) * n);
     any(end, hi);
 }
@@ -144,63 +144,63 @@ __attribute__((noinline)) void down_each(const R &r, Source rows, int64_t row_st
 
 // How many windows go together; 1: not worth it.
 inline int64_t block_of(const Axis &axis) {
-    if (axis.kind != Windows::sliding || axis.step != 1 || axis.width < 8) return 1;
-    const int64_t most = smaller((axis.width - 1) / axis.stride + 1, axis.outputs);
+    if (axis.kind != Windows::sliding || axis.dilation != 1 || axis.kernel_size < 8) return 1;
+    const int64_t most = smaller((axis.kernel_size - 1) / axis.stride + 1, axis.outputs);
     return most >= 4 ? most : 1;
 }
 
 // What a block keeps, rows of `pitch` columns: of each window what lies before the pivot, and what was accumulated so
 // far.
-template <class R> struct Kept {
+template <class R> struct BlockRows {
     typename R::Rows before;
-    typename R::DeepRows sum;
+    typename R::WideRows sum;
     int64_t pitch;
 };
 
 // Windows i to i + count, of n columns: to(window) is the row that it goes to, done(window) is called when it is there.
 template <class R, class Source, class To, class Done>
 inline void down_block(const R &r, Source rows, int64_t row_stride, const Axis &axis, int64_t i, int64_t count,
-                       int64_t n, Kept<R> kept, To to, Done done) {
+                       int64_t n, BlockRows<R> block_rows, To to, Done done) {
     constexpr int N = R::N;
     constexpr Order any = Order::any;
-    const int64_t start = i * axis.stride - axis.before, pivot = start + (count - 1) * axis.stride;
-    const int64_t inside_lo = larger(start, 0), inside_hi = smaller(pivot + axis.width, axis.length);
+    const int64_t start = i * axis.stride - axis.pad_before, pivot = start + (count - 1) * axis.stride;
+    const int64_t inside_lo = larger(start, 0), inside_hi = smaller(pivot + axis.kernel_size, axis.length);
     bool empty = true;
     auto columns = [&](auto f) {
         for (int64_t c = 0; c < n; c += N) f(c, smaller(N, n - c));
     };
     auto added = [&](int64_t at, int64_t c, int64_t m) {
-        auto sum = R::deepen(r.load(rows + (at * row_stride + c), m, R::mark(axis, Window{at, 1, at - start}, 0)));
-        if (!empty) sum = R::template combine<any>(R::load_deep(kept.sum + c), sum);
-        (kept.sum + c).put(sum, N);
+        auto sum = R::widen_acc(r.load(rows + (at * row_stride + c), m, R::offset_of(axis, Window{at, 1, at - start}, 0)));
+        if (!empty) sum = R::template combine<any>(R::load_wide(block_rows.sum + c), sum);
+        (block_rows.sum + c).put(sum, N);
         return sum;
     };
     for (int64_t window = count - 1, at = smaller(pivot, inside_hi) - 1; window >= 0; window--) {
-        const auto row = kept.before + window * kept.pitch;
+        const auto row = block_rows.before + window * block_rows.pitch;
         const int64_t from = larger(start + window * axis.stride, inside_lo);
         if (at < from)
             columns([&](int64_t c, int64_t) {
-                (row + c).put(empty ? r.neutral() : R::flatten(R::load_deep(kept.sum + c)), N);
+                (row + c).put(empty ? r.identity() : R::narrow_acc(R::load_wide(block_rows.sum + c)), N);
             });
         for (; at >= from; at--, empty = false)
             columns([&](int64_t c, int64_t m) {
                 const auto sum = added(at, c, m);
-                if (at == from) (row + c).put(R::flatten(sum), N);
+                if (at == from) (row + c).put(R::narrow_acc(sum), N);
             });
     }
     empty = true;
     for (int64_t window = 0, at = larger(pivot, inside_lo); window < count; window++) {
-        const auto row = kept.before + window * kept.pitch;
+        const auto row = block_rows.before + window * block_rows.pitch;
         const auto dst = to(window);
-        const auto mark = R::mark(-window * axis.stride, axis.weight);
-        const int64_t end = smaller(start + window * axis.stride + axis.width, inside_hi);
+        const auto offset = R::offset_of(-window * axis.stride, axis.weight);
+        const int64_t end = smaller(start + window * axis.stride + axis.kernel_size, inside_hi);
         auto join = [&](int64_t c, int64_t m, auto sum) {
-            const auto before = r.load(row + c, N, R::unmarked);
-            (dst + c).put(R::marked(R::template combine<any>(before, R::flatten(sum)), mark), m);
+            const auto before = r.load(row + c, N, R::no_offset);
+            (dst + c).put(R::shifted(R::template combine<any>(before, R::narrow_acc(sum)), offset), m);
         };
         if (at >= end)
             columns([&](int64_t c, int64_t m) {
-                join(c, m, empty ? R::deepen(r.neutral()) : R::load_deep(kept.sum + c));
+                join(c, m, empty ? R::widen_acc(r.identity()) : R::load_wide(block_rows.sum + c));
             });
         for (; at < end; at++, empty = false)
             columns([&](int64_t c, int64_t m) {

@@ -1,4 +1,4 @@
-// What is kept of a window. A reducer combines accumulators, the earlier elements first, and loads and stores rows of
+// What is accumulated of a window. A reducer combines accumulators, the earlier elements first, and loads and stores rows of
 // them; a reader makes lanes of elements in memory. Everything else about pooling is the same for all.
 #pragma once
 #include "simd/elements.h"
@@ -19,10 +19,10 @@ template <class K> struct Row {
 };
 
 // The same, with the offset in its window of the element that each value is.
-template <class K> struct MarkedRow {
+template <class K> struct RowWithOffsets {
     K *value;
     UnsignedOf<K> *offset;
-    MarkedRow operator+(int64_t i) const { return {value + i, offset + i}; }
+    RowWithOffsets operator+(int64_t i) const { return {value + i, offset + i}; }
     template <class Acc> __attribute__((always_inline)) void put(const Acc &a, int64_t m) const {
         store_lanes(value, a.value, m);
         store_lanes(offset, a.offset, m);
@@ -50,15 +50,19 @@ template <class T, class K> struct Keys {
     using Bits = UnsignedOf<T>;
     using BV = Vec<Bits, N>;
     using V = Vec<K, N>;
-    Bits flip, infinity;
+    // A reader goes along with every row: two words of it stay in registers, three would not.
+    struct Nothing {};
+    Bits flip = 0;
+    [[no_unique_address]] Choose<half, Bits, Nothing> infinity{};
 
+    Keys() = default;  // elements that are keys already
     explicit Keys(const Problem &p) {
         const Type t = p.type;
         const bool is_unsigned = t == Type::u8 || t == Type::u16 || t == Type::u32 || t == Type::u64;
         const Bits top = Bits(Bits(1) << (8 * sizeof(Bits) - 1));
         flip = is_unsigned ? top : 0;
         if (p.operation == Operation::min) flip ^= half || is_float<K> ? top : Bits(~Bits(0));
-        infinity = Bits(p.type == Type::f16 ? 0x7c00 : 0x7f80);
+        if constexpr (half) infinity = Bits(p.type == Type::f16 ? 0x7c00 : 0x7f80);
     }
 
     V read(const Element *x, int64_t m) const {
@@ -81,7 +85,7 @@ template <class T, class K> struct Keys {
         else return (BV)convert<SignedOf<T>, K, N>(v) ^ flip;
     }
     // The key that every element beats or equals.
-    K lowest() const {
+    K identity() const {
         if constexpr (half) return K(int16_t(uint16_t(~infinity)));
         else if constexpr (is_float<K>) return -__builtin_inf();
         else return K(SignedOf<T>(UnsignedOf<T>(1) << (8 * sizeof(T) - 1)));
@@ -94,18 +98,19 @@ template <class T, class A> struct Widening {
     using Lane = A;
     static constexpr int N = lanes<A>;
 
+
+    Widening() = default;
     explicit Widening(const Problem &) {}
     static Vec<A, N> read(const Element *x, int64_t m) {
         using E = Vec<Element, N>;
         return widen<A, T, N>(m == N ? load<E>(x) : load<E>(x, m));
     }
-    static A lowest() { return 0; }
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Reducers
 
-// What values without offsets share. The mark of an element, its offset, is nothing here.
+// What values without offsets share.
 template <class K> struct Plain {
     using Lane = K;
     using Rows = Row<K>;
@@ -114,11 +119,11 @@ template <class K> struct Plain {
     struct Acc { V value; };
 
     static Acc only(Vec<SignedOf<K>, N> keep, Acc a, Acc none) { return {keep ? a.value : none.value}; }
-    using Deep = Acc;  // what long runs are accumulated in
-    using DeepRows = Rows;
-    static Deep deepen(Acc a) { return a; }
-    static Acc flatten(Deep a) { return a; }
-    static Deep load_deep(DeepRows row) { return {ANYPOOL_ISA::load<V>(row.value)}; }
+    using WideAcc = Acc;  // what long runs are accumulated in
+    using WideRows = Rows;
+    static WideAcc widen_acc(Acc a) { return a; }
+    static Acc narrow_acc(WideAcc a) { return a; }
+    static WideAcc load_wide(WideRows row) { return {ANYPOOL_ISA::load<V>(row.value)}; }
     static Acc even(Acc a, Acc b) { return {ANYPOOL_ISA::even(a.value, b.value)}; }
     static Acc odd(Acc a, Acc b) { return {ANYPOOL_ISA::odd(a.value, b.value)}; }
     static Acc zip_low(Acc a, Acc b) { return {ANYPOOL_ISA::zip_low(a.value, b.value)}; }
@@ -137,20 +142,20 @@ template <class K> struct Plain {
 template <class K> struct Extreme : Plain<K> {
     using typename Plain<K>::V, typename Plain<K>::Acc, typename Plain<K>::Rows;
     using Plain<K>::N;
-    static constexpr bool pairwise = false, idempotent = true, marks = false, scaled = false;
-    struct Mark {};
-    static constexpr Mark unmarked{};
-    K lowest;
+    static constexpr bool pairwise = false, idempotent = true, has_offsets = false, converts = false, scales = false;
+    struct Offset {};
+    static constexpr Offset no_offset{};
+    K identity_key;
 
-    template <class Reader> explicit Extreme(const Reader &reader) : lowest(reader.lowest()) {}
-    Acc neutral() const { return {broadcast<V>(lowest)}; }
-    static Mark mark(const Axis &, Window, int64_t) { return {}; }
-    static Mark mark(int64_t, int64_t) { return {}; }
-    static Acc marked(Acc a, Mark) { return a; }
-    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark) {
+    template <class Reader> explicit Extreme(const Reader &reader) : identity_key(reader.identity()) {}
+    Acc identity() const { return {broadcast<V>(identity_key)}; }
+    static Offset offset_of(const Axis &, Window, int64_t) { return {}; }
+    static Offset offset_of(int64_t, int64_t) { return {}; }
+    static Acc shifted(Acc a, Offset) { return a; }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Offset) {
         return {row.reader.read(row.elements, m)};
     }
-    static Acc load(Rows row, int64_t, Mark) { return {ANYPOOL_ISA::load<V>(row.value)}; }
+    static Acc load(Rows row, int64_t, Offset) { return {ANYPOOL_ISA::load<V>(row.value)}; }
 
     template <Order> static Acc combine(Acc a, Acc b) {
         if constexpr (is_float<K>) {
@@ -175,11 +180,11 @@ template <class K> struct Extreme : Plain<K> {
     }
 };
 
-// Max or min with the offset of the first element that has the value. HalfKeys: −0 and 0 are equal, though not their
+// Max or min with the offset of the first element that has the value. IsHalf: −0 and 0 are equal, though not their
 // keys.
-template <class K, bool HalfKeys = false> struct MarkedExtreme {
+template <class K, bool IsHalf = false> struct ExtremeWithOffset {
     using Lane = K;
-    using Rows = MarkedRow<K>;
+    using Rows = RowWithOffsets<K>;
     static constexpr int N = lanes<K>;
     using V = Vec<K, N>;
     using O = UnsignedOf<K>;
@@ -188,26 +193,27 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
         V value;
         OV offset;
     };
-    static constexpr bool pairwise = false, idempotent = true, marks = true, scaled = false;
-    using Mark = O;
-    static constexpr Mark unmarked = 0;
-    K lowest;
+    static constexpr bool pairwise = false, idempotent = true, has_offsets = true, scales = false,
+                          converts = __is_same(K, int32_t) || __is_same(K, float);
+    using Offset = O;
+    static constexpr Offset no_offset = 0;
+    K identity_key;
 
-    template <class Reader> explicit MarkedExtreme(const Reader &reader) : lowest(reader.lowest()) {}
+    template <class Reader> explicit ExtremeWithOffset(const Reader &reader) : identity_key(reader.identity()) {}
     // An offset behind that of any element, even when more is added to it, so that an equal element comes first.
-    Acc neutral() const { return {broadcast<V>(lowest), broadcast<OV>(O(O(1) << (8 * sizeof(O) - 1)))}; }
-    static Mark mark(const Axis &axis, Window w, int64_t j) { return O((w.first + j) * axis.weight); }
-    static Mark mark(int64_t element, int64_t weight) { return O(element * weight); }
-    static Acc marked(Acc a, Mark more) { return {a.value, a.offset + more}; }
-    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark offset) {
+    Acc identity() const { return {broadcast<V>(identity_key), broadcast<OV>(O(O(1) << (8 * sizeof(O) - 1)))}; }
+    static Offset offset_of(const Axis &axis, Window w, int64_t j) { return O((w.first + j) * axis.weight); }
+    static Offset offset_of(int64_t element, int64_t weight) { return O(element * weight); }
+    static Acc shifted(Acc a, Offset more) { return {a.value, a.offset + more}; }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Offset offset) {
         return {row.reader.read(row.elements, m), broadcast<OV>(offset)};
     }
-    static Acc load(Rows row, int64_t, Mark offset) {
+    static Acc load(Rows row, int64_t, Offset offset) {
         return {ANYPOOL_ISA::load<V>(row.value), ANYPOOL_ISA::load<OV>(row.offset) + offset};
     }
 
     static V comparable(V v) {
-        if constexpr (HalfKeys) return v - (v == -1);
+        if constexpr (IsHalf) return v - (v == -1);
         else return v;
     }
     template <Order order> static Acc combine(Acc a, Acc b) {
@@ -221,11 +227,11 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
         }
         return {take ? b.value : a.value, take ? b.offset : a.offset};
     }
-    using Deep = Acc;
-    using DeepRows = Rows;
-    static Deep deepen(Acc a) { return a; }
-    static Acc flatten(Deep a) { return a; }
-    static Deep load_deep(DeepRows row) { return load(row, N, 0); }
+    using WideAcc = Acc;
+    using WideRows = Rows;
+    static WideAcc widen_acc(Acc a) { return a; }
+    static Acc narrow_acc(WideAcc a) { return a; }
+    static WideAcc load_wide(WideRows row) { return load(row, N, 0); }
     static Acc only(Vec<SignedOf<K>, N> keep, Acc a, Acc none) {
         return {keep ? a.value : none.value, keep ? a.offset : none.offset};
     }
@@ -252,58 +258,50 @@ template <class K, bool HalfKeys = false> struct MarkedExtreme {
     }
 };
 
-// Sums; with Scaled, of elements that have factors (the gradient of an average whose windows hold different numbers
-// of elements).
-template <class A, bool Scaled = false> struct Total : Plain<A> {
+template <class A> struct Total : Plain<A> {
     using typename Plain<A>::V, typename Plain<A>::Acc, typename Plain<A>::Rows;
     using Plain<A>::N;
-    static constexpr bool pairwise = is_float<A>, idempotent = false, marks = false, scaled = Scaled;
-    using Mark = A;
-    static constexpr Mark unmarked = 1;
+    static constexpr bool pairwise = is_float<A>, idempotent = false, has_offsets = false, converts = true,
+                          scales = is_float<A>;
+    struct Offset {};
+    static constexpr Offset no_offset{};
 
     template <class Reader> explicit Total(const Reader &) {}
-    static Acc neutral() { return {V{}}; }
-    static Mark mark(const Axis &axis, Window w, int64_t j) {
-        if constexpr (Scaled) return axis.scales ? A(axis.scales[w.begin + j * axis.step]) : A(1);
-        else return 1;
+    static Acc identity() { return {V{}}; }
+    static Offset offset_of(const Axis &, Window, int64_t) { return {}; }
+    static Offset offset_of(int64_t, int64_t) { return {}; }
+    static Acc shifted(Acc a, Offset) { return a; }
+    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Offset) {
+        return {row.reader.read(row.elements, m)};
     }
-    static Mark mark(int64_t, int64_t) { return 1; }
-    static Acc marked(Acc a, Mark) { return a; }
-    template <class Reader> static Acc load(RawRow<Reader> row, int64_t m, Mark factor) {
-        return by(row.reader.read(row.elements, m), factor);
-    }
-    static Acc load(Rows row, int64_t, Mark factor) { return by(ANYPOOL_ISA::load<V>(row.value), factor); }
-    static Acc by(V v, auto factor) {
-        if constexpr (Scaled) return {v * factor};
-        else return {v};
-    }
+    static Acc load(Rows row, int64_t, Offset) { return {ANYPOOL_ISA::load<V>(row.value)}; }
     // Sums in float32 run in float64, so that a long run loses nothing: two vectors for one.
-    struct DeepSum {
+    struct WideSum {
         Vec<double, N / 2> low, high;
     };
-    struct DeepRow : Row<double> {
-        DeepRow operator+(int64_t i) const { return {{this->value + i}}; }
-        void put(DeepSum a, int64_t) const { store(this->value, a.low), store(this->value + N / 2, a.high); }
+    struct WideRow : Row<double> {
+        WideRow operator+(int64_t i) const { return {{this->value + i}}; }
+        void put(WideSum a, int64_t) const { store(this->value, a.low), store(this->value + N / 2, a.high); }
     };
-    static constexpr bool runs_deeper = __is_same(A, float);
-    using Deep = Choose<runs_deeper, DeepSum, Acc>;
-    using DeepRows = Choose<runs_deeper, DeepRow, Rows>;
-    static Deep load_deep(DeepRows row) {
+    static constexpr bool is_wider = __is_same(A, float);
+    using WideAcc = Choose<is_wider, WideSum, Acc>;
+    using WideRows = Choose<is_wider, WideRow, Rows>;
+    static WideAcc load_wide(WideRows row) {
         using ANYPOOL_ISA::load;
         using Half = Vec<double, N / 2>;
-        if constexpr (runs_deeper) return {load<Half>(row.value), load<Half>(row.value + N / 2)};
+        if constexpr (is_wider) return {load<Half>(row.value), load<Half>(row.value + N / 2)};
         else return {load<V>(row.value)};
     }
-    static Deep deepen(Acc a) {
-        if constexpr (runs_deeper) return {half<double, 0>(a.value), half<double, 1>(a.value)};
+    static WideAcc widen_acc(Acc a) {
+        if constexpr (is_wider) return {half<double, 0>(a.value), half<double, 1>(a.value)};
         else return a;
     }
-    static Acc flatten(Deep a) {
-        if constexpr (runs_deeper) return {joined<A>(a.low, a.high)};
+    static Acc narrow_acc(WideAcc a) {
+        if constexpr (is_wider) return {joined<A>(a.low, a.high)};
         else return a;
     }
     template <Order> static Acc combine(Acc a, Acc b) { return {a.value + b.value}; }
-    template <Order> static DeepSum combine(DeepSum a, DeepSum b) { return {a.low + b.low, a.high + b.high}; }
+    template <Order> static WideSum combine(WideSum a, WideSum b) { return {a.low + b.low, a.high + b.high}; }
 };
 
 }  // namespace anypool::ANYPOOL_ISA

@@ -52,6 +52,8 @@ static bool runs(const char *name) {
 }
 
 const Kernels *choose_kernels(const char *wanted) {
+    constexpr char prefix[] = "x86-64-";
+    if (wanted && !std::strncmp(wanted, prefix, sizeof prefix - 1)) wanted += sizeof prefix - 1;
     for (const Kernels *set = sets; set->name; set++)
         if (runs(set->name) && (!wanted || !*wanted || !std::strcmp(wanted, set->name))) return set;
     return nullptr;

@@ -11,7 +11,7 @@ struct Kernels {
     bool (*gradient)(const Problem &);
 };
 
-// The best this machine can run, or the one that ANYPOOL_ISA names; null where it cannot run any.
+// The best this machine can run, or the one that ANYPOOL_ISA names ("v3" or "x86-64-v3"); null where it cannot run any.
 const Kernels *choose_kernels(const char *wanted);
 
 }  // namespace anypool

@@ -16,10 +16,10 @@ namespace {
 constexpr size_t huge_page = 2 << 20;
 
 std::mutex &mutex = *new std::mutex;  // these outlive all that Python still frees when it ends
-std::vector<Memory> &kept = *new std::vector<Memory>;  // the oldest first
-size_t kept_bytes = 0;
+std::vector<Memory> &cached = *new std::vector<Memory>;  // the oldest first
+size_t bytes_cached = 0;
 
-size_t usual_limit() {
+size_t default_limit() {
 #if defined(MADV_FREE) && defined(_SC_PHYS_PAGES)
     return std::min(size_t(sysconf(_SC_PHYS_PAGES)) / 16 * size_t(sysconf(_SC_PAGESIZE)), size_t(1) << 30);
 #else
@@ -27,7 +27,7 @@ size_t usual_limit() {
 #endif
 }
 
-size_t limit = usual_limit();
+size_t limit = default_limit();
 
 // Tell the system that it may take these pages; whether it understood.
 bool offer([[maybe_unused]] const Memory &memory) {
@@ -38,15 +38,15 @@ bool offer([[maybe_unused]] const Memory &memory) {
 #endif
 }
 
-Memory take_kept(std::vector<Memory>::iterator place) {
+Memory take_cached(std::vector<Memory>::iterator place) {
     const Memory memory = *place;
-    kept.erase(place);
-    kept_bytes -= memory.bytes;
+    cached.erase(place);
+    bytes_cached -= memory.bytes;
     return memory;
 }
 
 void shrink(size_t most) {
-    while (kept_bytes > most) std::free(take_kept(kept.begin()).data);
+    while (bytes_cached > most) std::free(take_cached(cached.begin()).data);
 }
 
 }  // namespace
@@ -55,12 +55,12 @@ Memory take_memory(size_t bytes) {
     bytes = (bytes + huge_page - 1) / huge_page * huge_page;
     // A child of a process that forked while another thread was in here never gets the lock, and does without.
     if (std::unique_lock lock(mutex, std::try_to_lock); lock) {
-        auto best = kept.end();
-        for (auto place = kept.begin(); place != kept.end(); ++place)
+        auto best = cached.end();
+        for (auto place = cached.begin(); place != cached.end(); ++place)
             if (place->bytes >= bytes && place->bytes - bytes <= bytes / 4 &&
-                (best == kept.end() || place->bytes <= best->bytes))  // of equals the last, which caches may hold
+                (best == cached.end() || place->bytes <= best->bytes))  // of equals the last, which caches may hold
                 best = place;
-        if (best != kept.end()) return take_kept(best);
+        if (best != cached.end()) return take_cached(best);
     }
     void *data = std::aligned_alloc(huge_page, bytes);
 #if defined(MADV_HUGEPAGE)
@@ -72,16 +72,16 @@ Memory take_memory(size_t bytes) {
 void give_memory(Memory memory) {
     std::unique_lock lock(mutex, std::try_to_lock);
     if (!lock || memory.bytes > limit || !offer(memory)) return std::free(memory.data);
-    kept.push_back(memory);
-    kept_bytes += memory.bytes;
+    cached.push_back(memory);
+    bytes_cached += memory.bytes;
     shrink(limit);
 }
 
-size_t most_kept() { return limit; }
+size_t cache_limit() { return limit; }
 
-size_t kept_now() { return kept_bytes; }
+size_t cached_bytes() { return bytes_cached; }
 
-void set_most_kept(size_t bytes) {
+void set_cache_limit(size_t bytes) {
     std::lock_guard lock(mutex);
     limit = bytes;
     shrink(limit);

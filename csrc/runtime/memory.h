@@ -1,6 +1,6 @@
 // Memory for large outputs. Fresh pages cost more than the pooling: they are huge ones, asked for before the first touch,
-// and what is given back is kept for the next output. The system may take the pages of kept memory whenever it
-// needs them.
+// and freed buffers are cached for the next output. The system may take the pages of cached memory whenever it needs
+// them.
 #pragma once
 #include <cstddef>
 
@@ -15,9 +15,9 @@ struct Memory {
 Memory take_memory(size_t bytes);
 void give_memory(Memory memory);
 
-// How many bytes are kept at most: at first a sixteenth of the machine's memory, and no more than 1 GiB.
-size_t most_kept();
-void set_most_kept(size_t bytes);
-size_t kept_now();
+// How many bytes are cached at most: at first a sixteenth of the machine's memory, and no more than 1 GiB.
+size_t cache_limit();
+void set_cache_limit(size_t bytes);
+size_t cached_bytes();
 
 }  // namespace anypool

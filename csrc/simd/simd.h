@@ -6,9 +6,7 @@
 #include <immintrin.h>
 #endif
 
-#ifndef ANYPOOL_ISA
-#define ANYPOOL_ISA plain
-#endif
+#include "core/arithmetic.h"
 
 namespace anypool::ANYPOOL_ISA {
 
@@ -69,6 +67,22 @@ template <class V, class T> inline void store(T *p, V v, int64_t m) {
     T lane[sizeof(V) / sizeof(T)];
     store(lane, v);
     for (int64_t i = 0; i < m; i++) p[i] = lane[i];
+}
+
+// lane i: p[i] for 0 ≤ i + at < n, else 0.
+template <class V, class T> inline V load_inside(const T *p, int64_t at, int64_t n) {
+    constexpr int N = sizeof(V) / sizeof(T);
+    const int64_t from = smaller(larger(-at, 0), N), to = larger(smaller(n - at, N), from);
+#if defined(__AVX512BW__)
+    const uint64_t below = to * sizeof(T) == 64 ? ~0ull : (1ull << (to * sizeof(T))) - 1;
+    const uint64_t keep = from * sizeof(T) == 64 ? 0 : below >> (from * sizeof(T)) << (from * sizeof(T));
+    if constexpr (sizeof(V) == 64) return (V)_mm512_maskz_loadu_epi8(keep, p);
+    if constexpr (sizeof(V) == 32) return (V)_mm256_maskz_loadu_epi8(keep, p);
+    if constexpr (sizeof(V) == 16) return (V)_mm_maskz_loadu_epi8(keep, p);
+#endif
+    T lane[N] = {};
+    for (int64_t i = from; i < to; i++) lane[i] = p[i];
+    return load<V>(lane);
 }
 
 template <class T, class V> inline void store_lanes(T *p, V v, int64_t m) {

@@ -23,6 +23,24 @@ def is_known(length: Any) -> bool:
     return isinstance(length, int)
 
 
+_PLAIN = (type(None), bool, int, float, str)
+
+
+def plain(value: Any) -> Any:
+    """A setting without NumPy: its scalars as Python's, its arrays and all lists as tuples.
+
+    >>> plain([np.int64(2), np.array([1, 3]), np.True_])
+    (2, (1, 3), True)
+    """
+    if type(value) in _PLAIN:  # torch.compile follows this line and the next, and no further
+        return value
+    if isinstance(value, list | tuple):
+        return tuple([plain(entry) for entry in value])
+    if isinstance(value, np.floating):
+        return float(value)  # np.longdouble has no other
+    return plain(value.tolist()) if isinstance(value, np.generic | np.ndarray) else value
+
+
 def as_integer(name: str, value: Any, least: int) -> int:
     """`value` as an int of at least `least`; TypeError or ValueError naming the argument, the value and the rule."""
     try:
@@ -38,23 +56,24 @@ def as_integer(name: str, value: Any, least: int) -> int:
 
 def as_flag(name: str, value: Any) -> bool:
     """`value` as a bool, of Python or NumPy; TypeError where it is anything else."""
-    if not isinstance(value, bool | np.bool_):
+    flag = plain(value)
+    if not isinstance(flag, bool):
         raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
+    return flag
 
 
 def as_number(name: str, value: Any) -> float:
     """`value` as a Python int or float, of Python or NumPy; TypeError where it is anything else."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+    number = plain(value)
+    if isinstance(number, bool) or not isinstance(number, int | float):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    return value.item() if isinstance(value, np.generic) else value
+    return number
 
 
 def per_axis(name: str, value: Any, least: int, optional: bool = False) -> Any:
     """An int for every axis, or a tuple with one per axis, checked; with `optional` an entry may be None."""
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or np.shape(value) == ():
+    value = plain(value)
+    if isinstance(value, str) or not isinstance(value, Sequence):
         return as_integer(name, value, least)
     if len(value) == 0:
         raise ValueError(f"{name} must have one entry per pooled axis, got {value!r}")

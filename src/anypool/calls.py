@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from anypool import masks
 from anypool.arguments import as_flag, is_known, per_axis
 from anypool.operators import Operator, operator_for
 from anypool.pooling import Pooling, check_dtype, decide, pooled_axes, shown
@@ -79,6 +80,43 @@ def global_pool(
     return (values, xp.squeeze(indices[0], pooled)) if return_indices else values
 
 
+def masked_pool(
+    adapter: Any,
+    x: Any,
+    where: Any,
+    operator: Any,
+    window: Any,
+    axes: Any = None,
+    min_count: Any = None,
+    fill_value: Any = None,
+    nan_policy: Any = "propagate",
+    keepdims: Any = True,
+    dtype: Any = None,
+    out: Any = None,
+    impl: str = "auto",
+) -> Any:
+    """`anypool.pool` and, without `keepdims`, `anypool.global_pool`, where elements or windows are left out."""
+    keepdims, settings = as_flag("keepdims", keepdims), masks.Settings(min_count, fill_value, nan_policy)
+    x = adapter.array(x)
+    operator, arrays = split(operator_for(operator))
+    pooling = decide(adapter, x, operator, window, axes, False, dtype)
+    if pooling.operator.counts_padding:
+        raise ValueError("count_include_pad=True counts what is no element, where= what is one: give one of the two")
+    xp, pooled = adapter.namespace(x), tuple(sorted(pooling.axes))
+    if out is not None:
+        kept = tuple(n for axis, n in enumerate(pooling.output_shape) if keepdims or axis not in pooled)
+        adapter.check_out(out, kept, pooling.result)
+        adapter.check_writable(out, x)
+    given = adapter.parameters(x, pooling, arrays) if arrays else ()
+    parameters = pooling.operator.values(given) if pooling.operator.parameters() else ()
+    values = adapter.masked(x, where, pooling, parameters, settings, impl)
+    values = values if keepdims else xp.squeeze(values, pooled)
+    if out is None:
+        return values
+    adapter.write(out, values)
+    return out
+
+
 def max_unpool(
     adapter: Any,
     x: Any,
@@ -95,6 +133,11 @@ def max_unpool(
     shape, given = adapter.shape(x), adapter.dtype(x)
     check_dtype(given)
     pooled = pooled_axes(axes, len(shape), window)
+    if output_size is None and adapter.is_traced(indices) and window.leaves_lengths_open:
+        raise ValueError(
+            f"output_size must be given in a program: at stride {window.stride} several lengths have {window}'s "
+            "outputs, and indices, which tell them apart, are not known yet"
+        )
     lengths = _unpooled_lengths(window, [shape[axis] for axis in pooled], output_size)
     places = adapter.shape(indices)
     if len(places) != len(shape) or any(
@@ -131,5 +174,10 @@ def _unpooled_lengths(window: Sliding, outputs: Sequence[int], output_size: Any)
     return lengths
 
 
-CALLS: dict[str, Callable[..., Any]] = {"pool": pool, "global_pool": global_pool, "max_unpool": max_unpool}
+CALLS: dict[str, Callable[..., Any]] = {
+    "pool": pool,
+    "global_pool": global_pool,
+    "masked_pool": masked_pool,
+    "max_unpool": max_unpool,
+}
 """The functions that programs and files name."""

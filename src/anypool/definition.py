@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from anypool.plans import AxisPlan, Plan
 from anypool.pooling import Pooling, counted, lifted
 
 WINDOWS_AT_ONCE = 256 * 2**20
-"""Bytes of windows laid out at once, at most; more outputs than fit are computed in blocks."""
+"""Bytes of windows laid out at once, at most; more outputs than fit are computed in blocks. A namespace whose functions
+run one by one may have less, so that blocks stay in cache (`windows_at_once`)."""
 
 
 def pool(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
@@ -41,16 +43,50 @@ def pool(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
     return (values, indices[0]) if pooling.return_indices else values
 
 
+def reduce_masked(x: Any, mask: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
+    """The values, in the accumulator's dtype, of the elements where `mask`, of x's shape, is True; x is 0 elsewhere."""
+    parameters = _in_dtype(parameters, pooling.accumulator, xp)
+    return _reductions(xp.astype(x, pooling.accumulator), pooling, parameters, xp, mask)[0]
+
+
+def lifts(pooling: Pooling, widest: str) -> bool:
+    """Whether an operator's value is made of reductions, exactly enough where `widest` is the widest float."""
+    operator = pooling.operator
+    if operator.is_lifted() or not operator.reductions:
+        return operator.is_lifted()
+    enough = operator.lift_dtype != "float64" or widest == "float64"
+    return enough and operator.lift_refusal(pooling.dtype, pooling.accumulator) is None
+
+
 def lift_and_finish(
-    x: Any, pooling: Pooling, parameters: Sequence[Any], reduce: Callable[[Any, Pooling], Any], xp: Any
+    x: Any,
+    pooling: Pooling,
+    parameters: Sequence[Any],
+    reduce: Callable[[Any, Pooling], Any],
+    xp: Any,
+    mask: Any = None,
+    number: Any = None,
 ) -> Any:
-    """The values of an operator by its reductions, each by `reduce` of an array and its pooling."""
+    """The values of an operator by its reductions, each by `reduce` of an array and its pooling.
+
+    With a mask, of the elements where it is True; `number` says how many every window has.
+    """
     operator, poolings = pooling.operator, lifted(pooling)
     dtype = operator.lift_dtype or pooling.accumulator
     parameters = _in_dtype(parameters, dtype, xp)
     arrays = operator.lift(xp.astype(x, dtype), *parameters, xp)
+    if mask is not None:
+        identities = (
+            each.operator.identity(a, xp) if each.operator.selects else xp.zero(a)
+            for a, each in zip(arrays, poolings, strict=False)
+        )
+        masked = (xp.where(mask, a, identity) for a, identity in zip(arrays, identities, strict=False))
+        arrays = (*masked, *arrays[len(poolings) :])
+        number = xp.maximum(number, 1)
     reduced = tuple(reduce(array, each) for array, each in zip(arrays, poolings, strict=False))
-    return operator.finish((*reduced, *arrays[len(reduced) :]), count(pooling, xp), *parameters, xp)
+    number = count(pooling, xp) if number is None else number
+    number = xp.astype(number, dtype) if dtype in FLOATS else number
+    return operator.finish((*reduced, *arrays[len(reduced) :]), number, *parameters, xp)
 
 
 def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
@@ -61,14 +97,17 @@ def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
 
 
 def _in_dtype(parameters: Sequence[Any], dtype: str, xp: Any) -> tuple[Any, ...]:
-    return tuple(value if isinstance(value, int | float) else xp.astype(value, dtype) for value in parameters)
+    return tuple(
+        value if isinstance(value, int | float) else xp.astype(xp.asarray(value), dtype) for value in parameters
+    )
 
 
-def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> tuple[Any, ...]:
-    """The values, and with `return_indices` the indices, by the operator's `reduce` or `offset`."""
+def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any, mask: Any = None) -> tuple[Any, ...]:
+    """The values, and with `return_indices` the indices, by the operator's `reduce` or `offset`; or, with a mask of x's
+    elements, the values and which of them are of any."""
     operator, rank = pooling.operator, len(pooling.axes)
     groups = [(i,) for i in reversed(range(rank))] if operator.separable else [tuple(range(rank))]
-    state: tuple[Any, ...] = (x,)
+    state: tuple[Any, ...] = (x,) if mask is None else (x, mask)
     inner = 1  # positions within the axes already pooled, for the flat index
     for group in groups:
         plans = tuple(pooling.plan[i] for i in group)
@@ -77,7 +116,11 @@ def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) ->
             state = _each_block(_Indexed(operator, plans, inner, xp), state, (), axes, plans, xp)
             inner = inner * math.prod(plan.length for plan in plans)
         else:
-            state = _each_block(_Values(operator, plans, xp), state, parameters, axes, plans, xp)
+            beside = [
+                _beside_windows(value, xp.shape(state[0]), axes, each.per_element, xp)
+                for each, value in zip(operator.parameters(), parameters, strict=True)
+            ]
+            state = _each_block(_Values(operator, plans, xp), state, beside, axes, plans, xp)
     return state
 
 
@@ -107,13 +150,18 @@ Range = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class _Values:
+    """Values; and where the second array is a mask, which of them are of any elements."""
+
     operator: Operator
     plans: Plan
     xp: Any
 
     def __call__(self, arrays: Sequence[Any], parameters: Sequence[Any], ranges: Sequence[Range]) -> tuple[Any, ...]:
         windows, valid = _windows(arrays[0], self.operator, self.plans, ranges, self.xp)
-        return (self.operator.reduce(windows, valid, *parameters, self.xp),)
+        if len(arrays) == 1:
+            return (self.operator.reduce(windows, valid, *parameters, self.xp),)
+        valid, _ = _windows(arrays[1], self.operator, self.plans, ranges, self.xp)
+        return self.operator.reduce(windows, valid, *parameters, self.xp), self.xp.any(valid, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -149,15 +197,24 @@ def _each_block(
     plans: Plan,
     xp: Any,
 ) -> tuple[Any, ...]:
-    """`compute` over all windows along `axes`: its results, with the outputs where the axes were."""
+    """`compute` over all windows along `axes`: its results, with the outputs where the axes were.
+
+    `parameters` are numbers, or arrays (lead…, 1 for every axis, elements or 1).
+    """
     last = tuple(range(-len(axes), 0))
     moved = [xp.moveaxis(array, axes, last) for array in arrays]
     shape = xp.shape(moved[0])
     lead, lengths = shape[: -len(axes)], shape[-len(axes) :]
-    # Lengths that are not known are not multiplied: JAX cannot tell that a product such as b·(w − 2) is no less than 0.
-    merged = (math.prod(lead),) if all(map(is_known, lead)) else lead
+    # Of lengths that are not known JAX cannot tell that a product such as b·(w − 2) is no less than 0; TFLite takes no
+    # masks of more than four axes.
+    merged = (math.prod(lead),) if all(map(is_known, lead)) or getattr(xp, "multiplies_lengths", False) else lead
     flat = [xp.reshape(array, (*merged, *lengths)) for array in moved]
-    beside = [_beside_windows(value, xp.shape(arrays[0]), axes, merged, xp) for value in parameters]
+    beside = [
+        value
+        if isinstance(value, int | float) or len(merged) == len(lead)
+        else xp.reshape(value, (*merged, *xp.shape(value)[len(lead) :]))
+        for value in parameters
+    ]
     ranges = [(0, math.prod(lead)), *((0, plan.outputs) for plan in plans)]
     results = _in_blocks(compute, flat, beside, ranges, plans, xp)
     outputs = tuple(plan.outputs for plan in plans)
@@ -172,32 +229,34 @@ def _in_blocks(
     plans: Plan,
     xp: Any,
 ) -> tuple[Any, ...]:
-    """`compute` over these ranges, in halves where their windows would take too much memory at once."""
+    """`compute` over these ranges, in parts where their windows would take too much memory at once."""
     if all(is_known(stop) for _, stop in ranges) and all(is_known(plan.kernel_size) for plan in plans):
         sizes = [stop - start for start, stop in ranges]
         bytes_laid_out = 8 * math.prod(sizes) * math.prod(plan.kernel_size for plan in plans)
-        if bytes_laid_out > WINDOWS_AT_ONCE and max(sizes) > 1:
+        limit = min(WINDOWS_AT_ONCE, getattr(xp, "windows_at_once", WINDOWS_AT_ONCE))
+        if bytes_laid_out > limit and max(sizes) > 1:
             axis = 0 if sizes[0] > 1 else sizes.index(max(sizes))
-            (start, stop), middle = ranges[axis], ranges[axis][0] + sizes[axis] // 2
-            halves = [
-                _in_blocks(compute, arrays, parameters, [*ranges[:axis], half, *ranges[axis + 1 :]], plans, xp)
-                for half in ((start, middle), (middle, stop))
+            number = min(sizes[axis], -(-bytes_laid_out // limit))
+            cuts = [ranges[axis][0] + sizes[axis] * i // number for i in range(number + 1)]
+            blocks = [
+                _in_blocks(compute, arrays, parameters, [*ranges[:axis], part, *ranges[axis + 1 :]], plans, xp)
+                for part in pairwise(cuts)
             ]
-            return tuple(xp.concat(parts, axis) for parts in zip(*halves, strict=True))
+            return tuple(xp.concat(parts, axis) for parts in zip(*blocks, strict=True))
     (start, stop), lead = ranges[0], xp.shape(arrays[0])[0]
     whole = not is_known(stop) or (start, stop) == (0, lead)
     cut = [value if whole or isinstance(value, int | float) else value[start:stop] for value in parameters]
     return compute(arrays, cut, ranges)
 
 
-def _beside_windows(value: Any, shape: Sequence[Any], axes: Sequence[int], lead: Sequence[Any], xp: Any) -> Any:
-    """A parameter that broadcasts against x, as it broadcasts against windows (lead, outputs…, elements)."""
+def _beside_windows(value: Any, shape: Sequence[Any], axes: Sequence[int], per_element: bool, xp: Any) -> Any:
+    """A parameter that broadcasts against x, as it broadcasts against windows (lead…, outputs…, elements)."""
     if isinstance(value, int | float):
         return value
+    elements = xp.shape(value)[-1] if per_element else 1
     lengths = [1 if axis in axes else n for axis, n in enumerate(shape)]
-    last = tuple(range(-len(axes), 0))
-    spread = xp.moveaxis(xp.broadcast_to(value, tuple(lengths)), axes, last)
-    return xp.reshape(spread, (*lead, *(1 for _ in axes), 1))
+    spread = xp.broadcast_to(value if per_element else value[..., None], (*lengths, elements))
+    return xp.moveaxis(spread, axes, tuple(range(-len(axes) - 1, -1)))
 
 
 def _windows(x: Any, operator: Operator, plans: Plan, ranges: Sequence[Range], xp: Any) -> tuple[Any, Any]:
@@ -210,22 +269,36 @@ def _windows(x: Any, operator: Operator, plans: Plan, ranges: Sequence[Range], x
     inside, valid = [], []
     for number, (plan, outputs) in enumerate(zip(plans, ranges[1:], strict=True)):
         axis = lead + 2 * number
-        grid = _Grid(plan, outputs, xp)
-        x = xp.expand_dims(x, axis) if plan.whole else _take(x, grid, axis, xp)
+        if is_known(plan.outputs) and outputs != (0, plan.outputs):
+            begin, end, plan = plan.part(*outputs)
+            x = x[(slice(None),) * axis + (slice(begin, end),)]
+        grid = _Grid(plan, xp)
+        x = xp.expand_dims(x, axis + 1) if plan.whole else _take(x, grid, axis, xp)
         inside.append(grid.inside)
         valid.append(grid.padded if operator.counts_padding else grid.inside)
-    end = lead + 2 * rank
-    order = (*range(lead), *range(lead, end, 2), *range(lead + 1, end, 2))
-    shape = xp.shape(x)
-    windows = xp.transpose(x, order) if rank > 1 else x
-    windows = xp.reshape(windows, (*shape[:lead], *shape[lead::2], math.prod(shape[lead + 1 :: 2])))
+    windows = _elements_last(x, lead, xp)
     if not _all(inside):
         windows = xp.where(_joined(inside, xp), windows, xp.zero(windows))
     return windows, _joined(valid, xp)
 
 
+def _elements_last(x: Any, lead: int, xp: Any) -> Any:
+    """(lead…, elements, outputs, elements, outputs, …) as (lead…, outputs…, elements).
+
+    Of many small windows the elements stay first in memory, so that functions of the last axis run along the others.
+    """
+    shape = xp.shape(x)
+    every, elements = range(len(shape)), range(lead, len(shape), 2)
+    others = [axis for axis in every if axis not in elements]
+    lengths, size = [shape[axis] for axis in others], math.prod(shape[axis] for axis in elements)
+    outputs = math.prod(lengths[lead:])
+    if is_known(outputs) and is_known(size) and outputs < size:
+        return xp.reshape(xp.transpose(x, (*others, *elements)), (*lengths, size))
+    return xp.moveaxis(xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths)), (0,), (-1,))
+
+
 def _take(x: Any, grid: _Grid, axis: int, xp: Any) -> Any:
-    """x with an axis replaced by two: outputs and elements."""
+    """x with an axis replaced by two: elements and outputs."""
     shape = xp.shape(x)
     if is_known(shape[axis]) and shape[axis] == 0:  # nothing to take: every element is padding
         return xp.zeros((*shape[:axis], *grid.shape, *shape[axis + 1 :]), x)
@@ -234,14 +307,13 @@ def _take(x: Any, grid: _Grid, axis: int, xp: Any) -> Any:
 
 
 class _Grid:
-    """The elements of a range of windows along one axis, shape (outputs, elements): NumPy arrays where lengths are
-    known."""
+    """The elements of all windows along one axis, shape (elements, outputs): NumPy arrays where lengths are known."""
 
-    def __init__(self, plan: AxisPlan, outputs: Range, xp: Any) -> None:
-        i, j = _numbers(outputs, xp)[:, None], _numbers((0, plan.kernel_size), xp)[None, :]
+    def __init__(self, plan: AxisPlan, xp: Any) -> None:
+        i, j = _numbers((0, plan.outputs), xp)[None, :], _numbers((0, plan.kernel_size), xp)[:, None]
         if not _in_numpy(plan.length, xp):
             i, j = xp.asarray(i), xp.asarray(j)
-        self.shape = (outputs[1] - outputs[0], plan.kernel_size)
+        self.shape = (plan.kernel_size, plan.outputs)
         self.inside = plan.valid(i, j)
         self.padded = plan.padded(i, j)
         position = plan.positions(i, j)
@@ -275,20 +347,20 @@ def _all(masks: Sequence[Any]) -> bool:
 
 
 def _joined(masks: Sequence[Any], xp: Any) -> Any:
-    """Masks (outputs, elements) per axis as one mask (outputs…, elements)."""
+    """Masks (elements, outputs) per axis as one mask (outputs…, elements), without axes where all are valid."""
     rank = len(masks)
     if _all(masks):
-        return xp.asarray(np.ones((1,) * (rank + 1), dtype=bool))
+        return xp.asarray(np.ones((), dtype=bool))
     joined: Any = None
     for axis, mask in enumerate(masks):
         mask = xp.asarray(mask)
-        outputs, elements = xp.shape(mask)
         shape = [1] * (2 * rank)
-        shape[axis], shape[rank + axis] = outputs, elements
+        shape[axis], shape[rank + axis] = xp.shape(mask)
         along = xp.reshape(mask, tuple(shape))
         joined = along if joined is None else joined & along
     shape = xp.shape(joined)
-    return xp.reshape(joined, (*shape[:rank], math.prod(shape[rank:])))
+    joined = xp.reshape(joined, (math.prod(shape[:rank]), *shape[rank:]))
+    return xp.moveaxis(joined, (0,), (-1,))
 
 
 def count(pooling: Pooling, xp: Any) -> Any:
@@ -298,9 +370,9 @@ def count(pooling: Pooling, xp: Any) -> Any:
         if _in_numpy(plan.length, xp):
             along = xp.asarray(counted(plan, pooling.operator))
         else:
-            grid = _Grid(plan, (0, plan.outputs), xp)
+            grid = _Grid(plan, xp)
             inside = grid.padded if pooling.operator.counts_padding else grid.inside
-            along = xp.sum(xp.astype(xp.asarray(inside), "int32"), axis=-1)
+            along = xp.sum(xp.astype(xp.asarray(inside), "int32"), axis=0)
         shape = [1] * len(pooling.shape)
         shape[axis] = plan.outputs
         total = total * xp.reshape(along, tuple(shape))

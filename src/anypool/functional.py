@@ -11,9 +11,9 @@ from typing import Any
 from anypool import calls
 from anypool.adapters import adapter_for
 from anypool.arguments import per_axis
-from anypool.operators import Operator, operator_for
+from anypool.operators import Average, Operator, operator_for
 from anypool.pooling import Axes
-from anypool.windows import Adaptive, Window
+from anypool.windows import Adaptive, Global, Sliding, Window
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The general form
@@ -29,6 +29,10 @@ def pool(
     dtype: Any = None,
     out: Any = None,
     impl: str = "auto",
+    where: Any = None,
+    min_count: int | None = None,
+    fill_value: float | None = None,
+    nan_policy: str = "propagate",
 ) -> Any:
     """Look at x through windows and keep one number per window.
 
@@ -49,6 +53,11 @@ def pool(
         dtype: the dtype of the result, for averages and sums.
         out: an array to write into, of the output's shape and dtype (NumPy and torch).
         impl: "auto", or by hand "kernel" (compiled), "framework" (the framework's own operations), "definition".
+        where: booleans that broadcast to x: the elements that count. The others are left out, as padding is.
+        min_count: how many elements a window must have left; with fewer it gets `fill_value`. Default: as many as the
+            operator needs for a value, which is 1, or 0 for a sum, a norm and a count.
+        fill_value: default NaN; it must be given where the result holds no floats.
+        nan_policy: "propagate", "omit" (NaN does not count, as if where= were False) or "raise" (ValueError).
 
     Returns:
         The values, shape (…, o₁, …, oᵣ) with oₐ = window.output_shape(nₐ); with `return_indices` the pair (values,
@@ -64,11 +73,30 @@ def pool(
     >>> pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1], [8, 5, 2, 4], [3, 1, 2, 6]]), "max", ap.Sliding(2))
     array([[9, 7],
            [8, 6]])
+    >>> pool(np.array([1.0, np.nan, 4.0, 6.0]), "average", ap.Sliding(2), axes=0, nan_policy="omit")
+    array([1., 5.])
     """
     if not isinstance(window, Window):
         raise TypeError(f"window must be anypool's Sliding(…), Adaptive(…) or Global(), got {window!r}")
     operator = operator_for(operator)
-    return adapter_for(x).call(calls.pool, x, operator, window, axes, return_indices, dtype, out, impl)
+    if _is_plain(where, min_count, fill_value, nan_policy):
+        return adapter_for(x).call(calls.pool, x, operator, window, axes, return_indices, dtype, out, impl)
+    if return_indices:
+        raise ValueError(NO_INDICES)
+    settings = (min_count, fill_value, nan_policy)
+    return adapter_for(x).call(calls.masked_pool, x, where, operator, window, axes, *settings, True, dtype, out, impl)
+
+
+def _sliding(window: tuple[Any, ...]) -> Sliding:
+    return Sliding(*window)
+
+
+NO_INDICES = "return_indices=True cannot be had where elements are left out: a window may have nothing with an index"
+
+
+def _is_plain(where: Any, min_count: Any, fill_value: Any, nan_policy: Any) -> bool:
+    """Whether every element counts."""
+    return where is None and min_count is None and fill_value is None and nan_policy == "propagate"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -87,19 +115,26 @@ def max_pool(
     return_indices: bool = False,
     out: Any = None,
     impl: str = "auto",
+    where: Any = None,
+    min_count: int | None = None,
+    fill_value: float | None = None,
+    nan_policy: str = "propagate",
 ) -> Any:
     """The greatest element of every window: `pool` with `Max()` and `Sliding(kernel_size, stride, padding, dilation,
     ceil_mode)`.
 
     y = max xᵢ over the elements of the window; padding is never one. Ties go to the first, NaN wins.
-    See `pool` for shapes, dtypes and errors.
+    See `pool` for shapes, dtypes, masks and errors.
 
     >>> import numpy as np
     >>> max_pool(np.array([[1.0, 5.0, 2.0, 0.0]]), (1, 2), return_indices=True)
     (array([[5., 2.]]), array([[1, 2]]))
     """
     window = (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(calls.pool, x, "max", window, axes, return_indices, None, out, impl)
+    if _is_plain(where, min_count, fill_value, nan_policy):
+        return adapter_for(x).call(calls.pool, x, "max", window, axes, return_indices, None, out, impl)
+    options = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
+    return pool(x, "max", _sliding(window), axes, return_indices=return_indices, out=out, impl=impl, **options)
 
 
 def min_pool(
@@ -114,19 +149,26 @@ def min_pool(
     return_indices: bool = False,
     out: Any = None,
     impl: str = "auto",
+    where: Any = None,
+    min_count: int | None = None,
+    fill_value: float | None = None,
+    nan_policy: str = "propagate",
 ) -> Any:
     """The least element of every window: `pool` with `Min()` and `Sliding(kernel_size, stride, padding, dilation,
     ceil_mode)`.
 
     y = min xᵢ over the elements of the window; padding is never one. Ties go to the first, NaN wins.
-    See `pool` for shapes, dtypes and errors.
+    See `pool` for shapes, dtypes, masks and errors.
 
     >>> import numpy as np
     >>> min_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), 2)
     array([[2, 1]])
     """
     window = (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(calls.pool, x, "min", window, axes, return_indices, None, out, impl)
+    if _is_plain(where, min_count, fill_value, nan_policy):
+        return adapter_for(x).call(calls.pool, x, "min", window, axes, return_indices, None, out, impl)
+    options = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
+    return pool(x, "min", _sliding(window), axes, return_indices=return_indices, out=out, impl=impl, **options)
 
 
 def avg_pool(
@@ -143,18 +185,25 @@ def avg_pool(
     dtype: Any = None,
     out: Any = None,
     impl: str = "auto",
+    where: Any = None,
+    min_count: int | None = None,
+    fill_value: float | None = None,
+    nan_policy: str = "propagate",
 ) -> Any:
     """The average of every window: `pool` with `Average(count_include_pad, divisor_override)` and `Sliding(…)`.
 
     y = Σ xᵢ / n, with n the elements of the window; `count_include_pad` counts explicit padding too (torch's default,
-    not ours), and `divisor_override` replaces n. See `pool` for shapes, dtypes and errors.
+    not ours), and `divisor_override` replaces n. See `pool` for shapes, dtypes, masks and errors.
 
     >>> import numpy as np
     >>> avg_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), 2)
     array([[4.25, 4.25]])
     """
     average, window = (count_include_pad, divisor_override), (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(calls.pool, x, average, window, axes, False, dtype, out, impl)
+    if _is_plain(where, min_count, fill_value, nan_policy):
+        return adapter_for(x).call(calls.pool, x, average, window, axes, False, dtype, out, impl)
+    options = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
+    return pool(x, Average(*average), _sliding(window), axes, dtype=dtype, out=out, impl=impl, **options)
 
 
 def sum_pool(
@@ -169,17 +218,25 @@ def sum_pool(
     dtype: Any = None,
     out: Any = None,
     impl: str = "auto",
+    where: Any = None,
+    min_count: int | None = None,
+    fill_value: float | None = None,
+    nan_policy: str = "propagate",
 ) -> Any:
     """The sum of every window: `pool` with `Sum()` and `Sliding(kernel_size, stride, padding, dilation, ceil_mode)`.
 
-    y = Σ xᵢ over the elements of the window; integers follow numpy.sum. See `pool` for shapes, dtypes and errors.
+        y = Σ xᵢ over the elements of the window; integers follow numpy.sum. See `pool` for shapes, dtypes, masks
+    and errors.
 
     >>> import numpy as np
     >>> sum_pool(np.ones((2, 4), dtype=np.uint8), 2)
     array([[4, 4]], dtype=uint64)
     """
     window = (kernel_size, stride, padding, dilation, ceil_mode)
-    return adapter_for(x).call(calls.pool, x, "sum", window, axes, False, dtype, out, impl)
+    if _is_plain(where, min_count, fill_value, nan_policy):
+        return adapter_for(x).call(calls.pool, x, "sum", window, axes, False, dtype, out, impl)
+    options = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
+    return pool(x, "sum", _sliding(window), axes, dtype=dtype, out=out, impl=impl, **options)
 
 
 def adaptive_pool(
@@ -192,17 +249,22 @@ def adaptive_pool(
     dtype: Any = None,
     out: Any = None,
     impl: str = "auto",
+    where: Any = None,
+    min_count: int | None = None,
+    fill_value: float | None = None,
+    nan_policy: str = "propagate",
 ) -> Any:
     """As many windows as outputs are wanted: `pool` with `Adaptive(output_size)`.
 
-    Output i of m keeps one number of [⌊i·n/m⌋, ⌈(i+1)·n/m⌉). See `pool` for shapes, dtypes and errors.
+    Output i of m keeps one number of [⌊i·n/m⌋, ⌈(i+1)·n/m⌉). See `pool` for shapes, dtypes, masks and errors.
 
     >>> import numpy as np
     >>> adaptive_pool(np.arange(5.0), "average", 3, axes=0)
     array([0.5, 2. , 3.5])
     """
     window = Adaptive(output_size if output_size is None else per_axis("output_size", output_size, 1, optional=True))
-    return pool(x, operator, window, axes, return_indices=return_indices, dtype=dtype, out=out, impl=impl)
+    options = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
+    return pool(x, operator, window, axes, return_indices=return_indices, dtype=dtype, out=out, impl=impl, **options)
 
 
 def global_pool(
@@ -215,17 +277,28 @@ def global_pool(
     dtype: Any = None,
     out: Any = None,
     impl: str = "auto",
+    where: Any = None,
+    min_count: int | None = None,
+    fill_value: float | None = None,
+    nan_policy: str = "propagate",
 ) -> Any:
     """One number for all of the pooled axes: `pool` with `Global()`; the axes go, or stay with length 1 where
     `keepdims`.
 
-    See `pool` for shapes, dtypes and errors.
+    See `pool` for shapes, dtypes, masks and errors.
 
     >>> import numpy as np
+    >>> global_pool(np.array([[1.0, 5.0], [2.0, 9.0]]), "average", 0, where=np.array([[True], [False]]))
+    array([1., 5.])
     >>> global_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), "max", axes=(0, 1))
     array(9)
     """
-    return adapter_for(x).call(calls.global_pool, x, operator, axes, keepdims, return_indices, dtype, out, impl)
+    if _is_plain(where, min_count, fill_value, nan_policy):
+        return adapter_for(x).call(calls.global_pool, x, operator, axes, keepdims, return_indices, dtype, out, impl)
+    if return_indices:
+        raise ValueError(NO_INDICES)
+    settings = (min_count, fill_value, nan_policy, keepdims, dtype, out, impl)
+    return adapter_for(x).call(calls.masked_pool, x, where, operator_for(operator), Global(), axes, *settings)
 
 
 def max_unpool(

@@ -50,6 +50,11 @@ class Pooling:
         outputs = {axis: plan.outputs for axis, plan in zip(self.axes, self.plan, strict=True)}
         return tuple(outputs.get(axis, length) for axis, length in enumerate(self.shape))
 
+    @property
+    def window_size(self) -> Any:
+        """The number of elements of a window that is whole."""
+        return math.prod(plan.kernel_size for plan in self.plan)
+
 
 T = TypeVar("T")
 
@@ -124,7 +129,16 @@ def _decide(
     pooling = Pooling(operator, window, pooled, plan, shape, given, accumulator, result, bool(return_indices), empty)
     if all(map(is_known, pooling.output_shape)) and math.prod(pooling.output_shape) >= 2**60:
         raise ValueError(f"{window} gives an output of shape {pooling.output_shape}, which no memory holds")
+    if all(is_known(along.length) and along.outputs for along in plan) and not allow_empty:
+        reason = operator.window_refusal(pooling.window_size, lambda: _fewest(plan))
+        if reason:
+            raise ValueError(f"{operator} has no value in {window}: {reason}; x has shape {shown(shape)}")
     return pooling
+
+
+def _fewest(plan: Plan) -> int:
+    """How many elements the emptiest window holds."""
+    return math.prod(int(along.clipped()[1].min()) for along in plan)
 
 
 def _no_element(operator: Operator, window: Window, pooled: Sequence[int], plan: Plan, shape: Sequence[Any]) -> str:
@@ -258,20 +272,11 @@ def end_padding(plan: SlidingAxis) -> Any:
 @once_per_pooling
 def lifted(pooling: Pooling) -> tuple[Pooling, ...]:
     """The poolings that reduce what the operator lifts x to, one per reduction."""
-    operator = pooling.operator
-    dtype = operator.lift_dtype or pooling.accumulator
-    return tuple(
-        Pooling(
-            operator_for(name),
-            pooling.window,
-            pooling.axes,
-            pooling.plan,
-            pooling.shape,
-            dtype,
-            dtype,
-            dtype,
-            False,
-            pooling.empty,
-        )
-        for name in operator.reductions
-    )
+    dtype = pooling.operator.lift_dtype or pooling.accumulator
+    return tuple(primitive(pooling, name, dtype, pooling.shape) for name in pooling.operator.reductions)
+
+
+def primitive(pooling: Pooling, name: str, dtype: str, shape: Sequence[Any]) -> Pooling:
+    """The "max", "min" or "sum" over the same windows of an array of this dtype and shape."""
+    window, axes, plan = pooling.window, pooling.axes, pooling.plan
+    return Pooling(operator_for(name), window, axes, plan, tuple(shape), dtype, dtype, dtype, False, pooling.empty)

@@ -8,7 +8,6 @@ Values are those of JSON: numbers, names, lists, and a dict for an operator {"op
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 from anypool.arguments import dtype_name
@@ -29,7 +28,7 @@ def to_config(value: Any) -> Any:
     if isinstance(value, Operator):
         return {name: to_config(field) for name, field in serialize(value).items()}
     if isinstance(value, Window):
-        given = {each.name: to_config(getattr(value, each.name)) for each in fields(value)}  # type: ignore[arg-type]
+        given = {name: to_config(getattr(value, name)) for name in type(value).__match_args__}
         return {"window": next(name for name, kind in WINDOWS.items() if type(value) is kind), **given}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [to_config(entry) for entry in value]

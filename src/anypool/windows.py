@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from anypool.arguments import as_flag, as_integer, is_known, per_axis
+from anypool.arguments import as_flag, as_integer, is_known, per_axis, plain
 from anypool.plans import AdaptiveAxis, AxisPlan, Plan, SlidingAxis, WholeAxis
 
 PADDINGS = ("valid", "same", "same_lower")
@@ -17,6 +15,8 @@ PADDINGS = ("valid", "same", "same_lower")
 
 class Window:
     """What the three windows share: `rank`, `plan` and `output_shape`."""
+
+    __match_args__: tuple[str, ...] = ()
 
     @property
     def rank(self) -> int | None:
@@ -146,6 +146,12 @@ class Sliding(Window):
         outputs = (room + stride) // stride  # JAX proves of this form that it is no less than 0
         return SlidingAxis(length, outputs, kernel, dilation, stride, before, after)
 
+    @property
+    def leaves_lengths_open(self) -> bool:
+        """Whether axes of several lengths have the same number of windows."""
+        strides = self.stride if isinstance(self.stride, tuple) else (self.stride,)
+        return any(stride != 1 for stride in strides)
+
     def floor_padding(self, entry: int) -> int:
         """The padding after axis number `entry` of explicit padding that gives, rounded down, as many windows as there
         are: what was asked for, and in ceil mode the overhang that the last window may have.
@@ -248,9 +254,10 @@ def _padding(value: Any) -> Any:
         if name not in PADDINGS:
             raise ValueError(f"padding must be one of {', '.join(map(repr, PADDINGS))} or integers, got {value!r}")
         return 0 if name == "valid" else name
-    if not isinstance(value, Sequence | np.ndarray):
+    value = plain(value)
+    if not isinstance(value, Sequence):
         return as_integer("padding", value, 0)
-    pairs = [isinstance(entry, Sequence | np.ndarray) and not isinstance(entry, str) for entry in value]
+    pairs = [isinstance(entry, Sequence) and not isinstance(entry, str) for entry in value]
     if not any(pairs):
         return per_axis("padding", value, 0)
     if not all(pairs) or any(len(entry) != 2 for entry in value):

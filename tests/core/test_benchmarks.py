@@ -14,10 +14,11 @@ import pytest
 
 pytest.importorskip("rich")
 
+import anypool as ap
 from anypool import Sliding
-from benchmarks import cases, children, contenders, page, pooling, timing
+from benchmarks import cases, children, contenders, operators, page, pooling, timing
 from benchmarks.cases import AVERAGE, BACKWARD, FIRST, FORWARD, LAST, MAX, TRAINING, Case, Row
-from benchmarks.contenders import ANYPOOL, INTO, Contender
+from benchmarks.contenders import ANYPOOL, INTO, TORCH, Contender
 from benchmarks.goals import Goal, goals
 from benchmarks.tasks import Task, bytes_moved
 
@@ -97,6 +98,23 @@ def test_compilers_agree_with_anypool(name: str, layout: str) -> None:
         entry = pooling.Entry(Row(case, MAX, layout, direction), ANYPOOL)
         entry.admit(peer)
         assert [*entry.whole, *entry.shared] == [name], entry.refused
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("row", operators.rows(quick=True), ids=lambda row: row.name)
+def test_compositions_agree_with_every_operator(row: Row) -> None:
+    entry = pooling.Entry(replace(row, case=small(row.case)), operators.OURS)
+    for contender in (*operators.OURS, *operators.PEERS):
+        entry.admit(contender)
+    assert TORCH in entry.whole or (row.direction == TRAINING and row.operator not in operators.COMPOSITIONS)
+    refused = entry.refused.get("composition in torch", "")
+    assert row.operator not in operators.COMPOSITIONS or refused == "", refused
+
+
+def test_every_operator_is_measured() -> None:
+    named = {row.operator for row in operators.rows(quick=False)}
+    assert named == {name for name, kind in ap.OPERATORS.items() if not kind.random}
+    assert operators.COMPOSITIONS.keys() <= ap.OPERATORS.keys()
 
 
 class Liar(Contender):

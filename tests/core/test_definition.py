@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import reference
 from adapters import EVERY_ADAPTER
-from harness import OPERATORS, Case, check, fitting_case, laid_out, random_array, without
+from harness import Case, check, fitting_case, laid_out, random_array, without
+from operator_table import OPERATORS
 
 import anypool as ap
 from anypool import definition
@@ -36,6 +37,8 @@ def test_uneven_blocks_give_the_same(few_bytes, operator, name, rng):
 
     x = random_array(rng, (5, 3, 7), "float32", specials=True)
     for case in (UNEVEN, without(UNEVEN, window="adaptive", output_size=(3, 4)), without(UNEVEN, window="global")):
+        if not without(case, operator=operator).fits(x.shape):
+            case = without(case, padding="valid")
         check(without(case, operator=operator), x, ADAPTERS[name](), impl="definition")
 
 

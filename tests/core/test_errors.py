@@ -180,8 +180,8 @@ BAD_ARRAYS = {
     "records": (lambda: ap.max_pool(np.zeros((2, 2), [("a", "f4")]), 2), TypeError, ["x", "void", "real"]),
     "ragged": (lambda: ap.max_pool([[1, 2], [3]], 2), ValueError, ["x", "ragged", "equal length"]),
     "masked": (lambda: ap.max_pool(np.ma.masked_equal(X, 3), 2), TypeError, ["x", "masked", "filled"]),
-    "a string": (lambda: ap.max_pool("picture.png", 2, axes=0), TypeError, ["x", "str", "real"]),
-    "None": (lambda: ap.max_pool(None, 2, axes=0), TypeError, ["x", "object", "real"]),
+    "a string": (lambda: ap.max_pool("picture.png", 2, axes=0), TypeError, ["x", "str", "array"]),
+    "None": (lambda: ap.max_pool(None, 2, axes=0), TypeError, ["x", "NoneType", "array"]),
     "long double": (lambda: ap.max_pool(X.astype(np.longdouble), 2), TypeError, ["x", "longdouble|float128", "real"]),
     "empty": (lambda: ap.max_pool(np.zeros((2, 0)), (1, 2)), ValueError, ["kernel_size 2", "length 0", "fit"]),
     "empty, global": (

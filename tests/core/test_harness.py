@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import reference
-from adapters import NumPy
+from adapters import ADAPTERS, NumPy
 from harness import Case, check, check_gradient, fitting_case, random_array, without
+from operator_table import ROWS
 
 import anypool as ap
 from anypool.operators import Average, Max, Sum
@@ -132,10 +133,67 @@ def test_the_harness_sees_a_gradient_shared_among_ties():
         check_gradient(case, np.ones_like(X), Sharing())
 
 
+SAME = {"rank:k=-1": {"max"}, "average": {"ordered_weighted"}, "ordered_weighted": {"average"}}
+"""What does as well as an operator; all others the harness tells apart."""
+
+
+@pytest.mark.parametrize("operator", ROWS)
+def test_the_harness_sees_every_other_operator(operator, rng):
+    """On windows of 3 to 6 elements, some of them equal."""
+    case = Case(operator=operator, kernel_size=(2, 3), stride=(1, 2), padding=((0, 0), (1, 1)))
+    x = ROWS[operator].domain((rng.integers(-2, 9, (5, 6)) / 2).astype(np.float32))
+    check(case, x, NumPy())
+
+    def passes(other):
+        def call(x, **options):
+            return ap.pool(x, ROWS[other].operator, case.package_window(), case.axes, **options)
+
+        try:
+            check(case, x, NumPy(), call=call)
+        except (AssertionError, TypeError, ValueError):
+            return False
+        return True
+
+    assert {other for other in ROWS if passes(other)} == {operator, *SAME.get(operator, ())}
+
+
+class SteepStd(ap.Std):
+    """Std, whose slope at 0 is that of the framework's root."""
+
+    def finish(self, reduced, count, xp):
+        return xp.sqrt(ap.Variance.finish(self, reduced, count, xp))
+
+    reduce = ap.Operator.reduce
+
+
+class SteepRange(ap.Range):
+    """Range, whose slope of the maximum is twice what it should be."""
+
+    def finish(self, reduced, count, xp):
+        return 2 * reduced[0] - reduced[1] - xp.stop_gradient(reduced[0])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("std", SteepStd()), ("range", SteepRange()), ("soft", ap.Soft(1, "straight_through"))]
+)
+def test_the_harness_sees_a_wrong_gradient(right, wrong):
+    torch = ADAPTERS["torch"]()
+    case = Case(operator=right, window="global")
+    x = np.ones((2, 3), np.float32) if right == "std" else X
+    check_gradient(case, x, torch)
+
+    class Wrong(type(torch)):
+        def gradient(self, function, x, upstream):
+            return super().gradient(lambda a: ap.pool(a, wrong, ap.Global(), case.axes), x, upstream)
+
+    with pytest.raises(AssertionError):
+        check_gradient(case, x, Wrong())
+
+
 def test_random_poolings_are_varied(rng):
     """The sampler reaches every kind of window, operator, padding and order of axes."""
     cases = [fitting_case(rng) for _ in range(400)]
-    assert {case.operator for case, _ in cases} == {"max", "min", "average", "sum", "lp"}
+    assert {case.operator for case, _ in cases} == set(ROWS)
     assert {case.window for case, _ in cases} == {"sliding", "adaptive", "global"}
     assert {len(case.axes) for case, _ in cases} == {1, 2, 3}
     assert any(case.ceil_mode for case, _ in cases)

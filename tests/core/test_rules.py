@@ -10,7 +10,7 @@ from processes import ROOT, run_python
 import anypool
 
 PACKAGE = ROOT / "src" / "anypool"
-FRAMEWORKS = ("torch", "jax", "jaxlib", "tensorflow", "keras")
+FRAMEWORKS = ("torch", "jax", "jaxlib", "tensorflow", "keras", "dask")
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
@@ -60,10 +60,11 @@ def frameworks(path, **options):
 
 FLOORS = (
     ("arguments.py",),
-    ("plans.py", "operators"),
+    ("plans.py", "networks.py", "operators"),
     ("windows.py",),
     ("pooling.py",),
     ("definition.py",),
+    ("masks.py",),
     ("saving.py", "calls.py"),
     ("cpu",),
     ("adapters",),

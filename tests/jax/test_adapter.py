@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from adapters import Jax
 from harness import Case, check, check_gradient, fitting_case, random_array
-from processes import QUICK_XLA, run_tests
+from processes import QUICK_OPTIONS, QUICK_XLA, run_tests
 from sharding import check_sharded, tied
 
 import anypool as ap
@@ -266,7 +266,14 @@ def test_exports_for_every_platform_with_a_batch_of_any_size(pool):
 
 
 @pytest.mark.parametrize(
-    "window", [ap.Sliding(3, stride=2, padding=1), ap.Sliding(3, stride=1, dilation=2), ap.Adaptive(3), ap.Global()]
+    "window",
+    [
+        ap.Sliding(3, stride=2, padding=1),
+        ap.Sliding(3, stride=1, dilation=2),
+        ap.Sliding((3, 2), (1, 2), dilation=2),
+        ap.Adaptive(3),
+        ap.Global(),
+    ],
 )
 def test_exports_with_images_of_any_size(window):
     def pooled(x):
@@ -362,16 +369,45 @@ def test_the_definition_treats_nan_and_infinities_as_numpy_does(rng):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("size", [2, 4, 8, (2, 20)])
-def test_nan_wins_and_the_first_has_the_index(size, rng):
-    x = random_array(rng, (3, 8, 40), "float32", specials=True)
-    got = ap.max_pool(jnp.asarray(x), size, return_indices=True, impl="framework")
-    for a, b in zip(got, ap.max_pool(x, size, return_indices=True), strict=True):
-        np.testing.assert_array_equal(a, b)
+NAN_SHAPES = [(2, 16, 24, 64), (1, 16, 24, 3)]
+"""Of 4,096 elements and more, and of fewer: XLA compiles reductions of both otherwise."""
+
+
+@pytest.mark.parametrize("shape", NAN_SHAPES)
+@pytest.mark.parametrize("pool", [ap.max_pool, ap.min_pool])
+@pytest.mark.parametrize("window", [(2,), (4,), ((16, 24),), (3, 2), (3, 1), ((2, 20), 1), ((8, 3), (4, 3))], ids=str)
+def test_nan_wins_and_the_first_has_the_index_and_the_gradient(pool, window, shape, rng):
+    x = np.where(rng.random(shape) < 0.3, rng.choice([np.nan, np.inf, -np.inf], shape), rng.integers(-2, 3, shape))
+    x = np.where(rng.random(shape) < 0.7, 2, x).astype("float32")  # NaN alone in its window too, and after ties
+
+    @partial(jax.jit, compiler_options=QUICK_OPTIONS)
+    def both(x):
+        (values, indices), pullback = jax.vjp(lambda x: pool(x, *window, axes=(1, 2), return_indices=True), x)
+        return values, indices, pullback((jnp.ones_like(values), np.zeros(indices.shape, jax.dtypes.float0)))[0]
+
+    expected = pool(x, *window, axes=(1, 2), return_indices=True)
+    slope = np.zeros((shape[1] * shape[2], shape[0], shape[3]), "float32")
+    flat = np.moveaxis(expected[1], (1, 2), (0, 1)).reshape(-1, shape[0], shape[3])
+    np.add.at(slope, (flat, *np.ogrid[: shape[0], : shape[3]]), 1)
+    got = pool(jnp.asarray(x), *window, axes=(1, 2), return_indices=True)
+    for ours, theirs in zip((*got, *both(x)), (*expected, *expected, None), strict=True):
+        if theirs is not None:
+            np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(both(x)[2], np.moveaxis(slope.reshape(*shape[1:3], shape[0], -1), 2, 0))
 
 
 def test_unpooling_inverts_pooling():
     x = tied((2, 3, 8, 8))
     values, indices = ap.max_pool(x, 2, return_indices=True)
     expected = ap.max_unpool(np.asarray(values), np.asarray(indices), 2)
-    np.testing.assert_array_equal(jax.jit(lambda v, i: ap.max_unpool(v, i, 2))(values, indices), expected)
+    back = jax.jit(lambda v, i: ap.max_unpool(v, i, 2, output_size=(8, 8)))(values, indices)
+    np.testing.assert_array_equal(back, expected)
+
+
+def test_unpooling_in_a_program_asks_for_the_size_where_it_is_open():
+    values, indices = ap.max_pool(tied((2, 3, 7, 8)), 2, return_indices=True)  # where 6 by 8 would have as many windows
+    with pytest.raises(ValueError, match="output_size must be given in a program"):
+        jax.jit(lambda v, i: ap.max_unpool(v, i, 2))(values, indices)
+    values, indices = ap.max_pool(tied((2, 3, 7, 8)), 2, 1, return_indices=True)
+    back = jax.jit(lambda v, i: ap.max_unpool(v, i, 2, 1))(values, indices)
+    np.testing.assert_array_equal(back, ap.max_unpool(values, indices, 2, 1))

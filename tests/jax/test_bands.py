@@ -15,7 +15,7 @@ import jax.numpy as jnp  # noqa: E402
 from sharding import SHARDED, check_sharded, tied  # noqa: E402
 
 from anypool.adapters.jax import bands as jax_bands  # noqa: E402
-from anypool.adapters.jax.steps import Along  # noqa: E402
+from anypool.adapters.jax.steps import AxisWindows  # noqa: E402
 from benchmarks import memory  # noqa: E402
 
 SMALL = {"LARGE": 0, "BAND": 1, "SHARED": 1.0, "FEWEST": 4}
@@ -121,7 +121,7 @@ def test_every_output_lies_in_one_band_and_what_it_needs_too(rng, monkeypatch):
         width, stride, step = rng.integers(1, 8, 3).tolist()
         reach = (width - 1) * step + 1
         before, after, length = *rng.integers(0, reach, 2).tolist(), int(rng.integers(reach, 80))
-        along = Along(0, width, stride, step, before, after)
+        along = AxisWindows(0, width, stride, step, before, after)
         bands = jax_bands._cut(along, (along,), length, -(-max(before, int(rng.integers(1, 9))) // stride))
         if bands is None:
             continue
@@ -129,7 +129,7 @@ def test_every_output_lies_in_one_band_and_what_it_needs_too(rng, monkeypatch):
         outputs, windows = [], []
         for band in all_bands(bands):
             (own,) = band.windows
-            part = [None] * own.before + [*rows(bands.inputs, band)] + [None] * own.after
+            part = [None] * own.pad_before + [*rows(bands.inputs, band)] + [None] * own.pad_after
             outputs += rows(bands.outputs, band)
             windows += [part[i * stride :][:reach:step] for i in range(len(rows(bands.outputs, band)))]
         whole = [None] * before + [*range(length)] + [None] * after

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 from adapters import Jax
-from differentiable import FAR_APART, FUNCTIONS
-from harness import OPERATORS, Case, check, check_gradient, random_array, without
+from differentiable import FAR_APART, FUNCTIONS, OF_PARAMETERS, OF_POSITIVE, POSITIVE
+from harness import Case, check, check_gradient, random_array, without
 from jax.test_util import check_grads
+from operator_table import CORE
 
 import anypool as ap
 
@@ -17,13 +18,13 @@ def test_this_process_has_64_bits():
     assert jax.config.jax_enable_x64
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", CORE)
 def test_64_bit_dtypes(operator, rng):
     for name in ("float64", "int64", "uint64"):
         check(without(CASE, operator=operator), random_array(rng, (4, 5), name), Jax())
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", CORE)
 def test_64_bit_gradients(operator, rng):
     check_gradient(without(CASE, operator=operator), random_array(rng, (4, 5), "float64"), Jax(), impl="definition")
 
@@ -31,6 +32,18 @@ def test_64_bit_gradients(operator, rng):
 @pytest.mark.parametrize("function", FUNCTIONS[::4])
 def test_finite_differences(function):
     check_grads(jax.jit(function), (FAR_APART,), order=1, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("operator", OF_POSITIVE)
+def test_finite_differences_of_the_family(operator):
+    check_grads(jax.jit(OF_POSITIVE[operator]), (POSITIVE,), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("operator", OF_PARAMETERS)
+def test_finite_differences_of_parameters(operator):
+    function, value = OF_PARAMETERS[operator]
+    pooled = jax.jit(lambda p: function(jax.numpy.asarray(POSITIVE), p))
+    check_grads(pooled, (value,), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("function", [FUNCTIONS[0], FUNCTIONS[-1]])

@@ -1,12 +1,14 @@
 """The Keras layers on one backend; tests/test_keras.py runs this file in a process for each."""
 
 import itertools
+import json
 import re
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import ways_out
 
 import anypool as ap
 import anypool.keras as layers
@@ -424,6 +426,21 @@ def test_mixed_precision(name, policy, rng):
 # Symbolic tensors and variables
 
 
+def test_functions_of_every_operator_and_window_are_saved(tmp_path):
+    names = [
+        *((operator, "padded") for operator in ways_out.OPERATORS),
+        *(("max", window) for window in ways_out.WINDOWS),
+    ]
+    pixels = keras.Input((None, None, 3))
+    model = keras.Model(pixels, [ways_out.pooling(*name)(pixels) for name in names])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for size in (ways_out.TRACED, ways_out.OTHER):
+        outputs = loaded.predict_on_batch(ways_out.image(size))
+        for name, output in zip(names, outputs, strict=True):
+            ways_out.assert_right(output, *name, ways_out.image(size))
+
+
 DATA = Path(__file__).parents[1] / "data"
 
 
@@ -434,6 +451,28 @@ def test_models_of_the_first_version_load_and_predict_the_same():
     assert len(outputs) == len([name for name in kept if name.startswith("y")])
     for number, output in enumerate(outputs):
         np.testing.assert_allclose(output, kept[f"y{number}"], rtol=1e-6, err_msg=str(number))
+
+
+@pytest.mark.parametrize("two", [np.int64(2), np.array(2), np.array([2, 2]), [np.int64(2)] * 2], ids=repr)
+def test_settings_of_numpys_kinds(two, rng):
+    padding, true = np.array([[1, 0], [0, 1]]), np.True_
+    made = {
+        "sliding": layers.MaxPooling2D(two, two, padding, dilation=np.array(1), ceil_mode=true),
+        "average": layers.AveragePooling2D(two, count_include_pad=true),
+        "adaptive": layers.AdaptiveMaxPooling2D(two),
+        "global": layers.GlobalMaxPooling2D(keepdims=true),
+    }
+    plain = {
+        "sliding": layers.MaxPooling2D(2, 2, ((1, 0), (0, 1)), dilation=1, ceil_mode=True),
+        "average": layers.AveragePooling2D(2, count_include_pad=True),
+        "adaptive": layers.AdaptiveMaxPooling2D(2),
+        "global": layers.GlobalMaxPooling2D(keepdims=True),
+    }
+    x = image(rng, 2)
+    for kind, layer in made.items():
+        configuration = json.loads(json.dumps(layer.get_config()))
+        again = type(layer).from_config(configuration)
+        np.testing.assert_array_equal(numpy(again(x)), numpy(plain[kind](x)), kind)
 
 
 def test_functions_in_functional_models(tmp_path, rng):
@@ -500,8 +539,8 @@ def test_variables_are_pooled_as_their_values(rng):
         (TypeError, "count_include_pad must be", lambda: layers.AveragePooling2D(count_include_pad=1)),
         (ValueError, "a window must fit", lambda: layers.MaxPooling2D(5)(keras.Input((4, 4, 1)))),
         (ValueError, "a window must fit", lambda: layers.MaxPooling2D(5)(np.zeros((1, 4, 4, 1), "float32"))),
-        (ValueError, "expected ndim=4", lambda: layers.MaxPooling2D()(np.zeros((4, 4, 1), "float32"))),
-        (ValueError, "input_shape must have 4", lambda: layers.MaxPooling2D().compute_output_shape((1, 4, 4))),
+        (ValueError, "expected min_ndim=4", lambda: layers.MaxPooling2D()(np.zeros((4, 4, 1), "float32"))),
+        (ValueError, "input_shape must have at least 4", lambda: layers.MaxPooling2D().compute_output_shape((1, 4, 4))),
         (ValueError, "without any element", lambda: layers.MaxPooling1D(2, padding=3)(np.zeros((1, 4, 1), "float32"))),
     ],
 )

@@ -160,11 +160,11 @@ def test_tiles_and_whole_planes(case, dtype):
             expected = definition.pool(laid, pooling, (), Namespace)
             results = []
             for threads in (1, 2, 5):
-                kernels.set_num_threads(threads)
+                ap.set_num_threads(threads)
                 results.append(
                     kernels.forward_with_offsets(laid, pooling) if selects else kernels.forward(laid, pooling)
                 )
-            kernels.set_num_threads(0)
+            ap.set_num_threads(0)
             if not selects:
                 exact = name == "sum" or dtype in INTEGERS
                 eps = 0 if exact else 2 * float(ml_dtypes.finfo(as_dtype(dtype)).eps)
@@ -224,19 +224,19 @@ def test_the_same_bits_on_any_number_of_threads(name):
         ((1, 700, 600), Sliding(21, 1, 10), (1, 2)),
         ((600, 7, 7), Global(), (1, 2)),
     ]
-    before = kernels.get_num_threads()
+    before = ap.get_num_threads()
     try:
         for shape, window, axes in cases:
             x = numbers.standard_normal(shape).astype(np.float32)
             pooling = pooling_of(x, OPERATORS[name], window, axes)
             results = []
             for threads in (1, 2, 3, 7):
-                kernels.set_num_threads(threads)
+                ap.set_num_threads(threads)
                 results.append(kernels.forward(x, pooling))
             assert len({result.tobytes() for result in results}) == 1
     finally:
-        kernels.set_num_threads(0)
-    assert kernels.get_num_threads() == before
+        ap.set_num_threads(0)
+    assert ap.get_num_threads() == before
 
 
 def test_output_keeps_the_memory_order():
@@ -324,10 +324,10 @@ def test_wrong_arrays_are_refused():
 def test_number_of_threads_is_checked():
     for wrong in (-1, 5000):
         with pytest.raises(ValueError, match="between 0 and 4096"):
-            kernels.set_num_threads(wrong)
+            ap.set_num_threads(wrong)
     for wrong in (1.5, True, "2"):
         with pytest.raises(TypeError, match="n must be an integer"):
-            kernels.set_num_threads(wrong)
+            ap.set_num_threads(wrong)
 
 
 def test_what_kernels_refuse():

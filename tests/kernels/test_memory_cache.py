@@ -1,4 +1,4 @@
-"""The memory of large outputs, which is kept for the next ones when they are gone."""
+"""The memory of large outputs, which is cached for the next ones when they are freed."""
 
 import copy
 import os
@@ -13,6 +13,7 @@ from harness import in_process, in_threads
 import anypool as ap
 import anypool.torch as apt
 from anypool.cpu import kernels
+from anypool.cpu.extension import compiled
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason=str(kernels.why_not_built))
 
@@ -20,21 +21,21 @@ X = np.random.default_rng(0).standard_normal((6, 4, 1024, 1024), np.float32)  # 
 
 
 @pytest.fixture(autouse=True)
-def empty_and_usual():
-    """Every test begins with nothing kept."""
-    usual = ap.get_kept_memory()
-    ap.set_kept_memory(0)
-    ap.set_kept_memory(2**28)
+def empty_cache():
+    """Every test begins with an empty cache."""
+    limit = ap.get_memory_cache_limit()
+    ap.set_memory_cache_limit(0)
+    ap.set_memory_cache_limit(2**28)
     yield
-    ap.set_kept_memory(usual)
+    ap.set_memory_cache_limit(limit)
 
 
 def place(array):
     return array.__array_interface__["data"][0]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="nothing is kept where the system cannot take it back")
-def test_an_output_takes_the_place_of_one_that_is_gone():
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is cached where the system cannot take it back")
+def test_an_output_takes_the_place_of_a_freed_one():
     first = ap.max_pool(X, 2)
     where = place(first)
     alive = ap.min_pool(X, 2)
@@ -47,25 +48,25 @@ def test_an_output_takes_the_place_of_one_that_is_gone():
     np.testing.assert_array_equal(alive, -ap.max_pool(-X, 2))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="nothing is kept where the system cannot take it back")
-def test_no_more_is_kept_than_the_limit():
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is cached where the system cannot take it back")
+def test_no_more_is_cached_than_the_limit():
     size = ap.max_pool(X, 2).nbytes
-    assert kernels._kernels.kept_now() == size
+    assert compiled.memory_cache_bytes() == size
     outputs = [ap.max_pool(X, 2) for _ in range(3)]
-    assert kernels._kernels.kept_now() == 0
-    ap.set_kept_memory(2 * size)
+    assert compiled.memory_cache_bytes() == 0
+    ap.set_memory_cache_limit(2 * size)
     outputs.clear()
-    assert kernels._kernels.kept_now() == 2 * size
+    assert compiled.memory_cache_bytes() == 2 * size
     smaller = ap.max_pool(X[:2], 2)
-    assert kernels._kernels.kept_now() == 2 * size, "much larger memory is no place for a small output"
-    ap.set_kept_memory(size - 1)
-    assert kernels._kernels.kept_now() == 0
+    assert compiled.memory_cache_bytes() == 2 * size, "much larger memory is no place for a small output"
+    ap.set_memory_cache_limit(size - 1)
+    assert compiled.memory_cache_bytes() == 0
     del smaller
 
 
 @pytest.mark.parametrize("name", ["max", "min", "sum", "average"])
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 3, 0), (2, 3, 0), (5, 1, 2)])
-def test_whatever_kept_memory_holds_is_overwritten(name, kernel, stride, padding):
+def test_whatever_cached_memory_holds_is_overwritten(name, kernel, stride, padding):
     x = torch.from_numpy(X)[:3].contiguous().requires_grad_()
     window = ap.Sliding(kernel, stride, padding)
 
@@ -74,9 +75,9 @@ def test_whatever_kept_memory_holds_is_overwritten(name, kernel, stride, padding
         (gradient,) = torch.autograd.grad(y.square().sum(), x)
         return y.detach(), gradient
 
-    ap.set_kept_memory(0)
+    ap.set_memory_cache_limit(0)
     expected = [t.clone() for t in values_and_gradient()]
-    ap.set_kept_memory(2**30)
+    ap.set_memory_cache_limit(2**30)
     for spoiled in (*values_and_gradient(), *values_and_gradient()):
         spoiled.fill_(torch.nan)
         del spoiled
@@ -84,7 +85,7 @@ def test_whatever_kept_memory_holds_is_overwritten(name, kernel, stride, padding
         assert torch.equal(given, wanted)
 
 
-def test_tensors_in_kept_memory_are_tensors_like_others():
+def test_tensors_in_cached_memory_are_tensors_like_others():
     x = torch.from_numpy(X)[:2].contiguous().requires_grad_()
     module = apt.MaxPool2d(2, 1)
     y = module(x)
@@ -137,14 +138,14 @@ def test_a_forked_child_has_its_own():
 
 
 def test_the_limit_from_the_environment():
-    code = "import anypool; print(anypool.get_kept_memory())"
-    assert in_process(code, ANYPOOL_KEPT_MEMORY="4096").stdout.strip() == "4096"
-    refused = in_process(code, ANYPOOL_KEPT_MEMORY="1 GB")
-    assert "ANYPOOL_KEPT_MEMORY must be a number of bytes, got '1 GB'" in refused.stderr
+    code = "import anypool; print(anypool.get_memory_cache_limit())"
+    assert in_process(code, ANYPOOL_MEMORY_CACHE="4096").stdout.strip() == "4096"
+    refused = in_process(code, ANYPOOL_MEMORY_CACHE="1 GB")
+    assert "ANYPOOL_MEMORY_CACHE must be a number of bytes, got '1 GB'" in refused.stderr
 
 
 def test_the_limit_is_checked():
     with pytest.raises(TypeError, match=r"n must be an integer, got 1\.5"):
-        ap.set_kept_memory(1.5)
+        ap.set_memory_cache_limit(1.5)
     with pytest.raises(ValueError, match=r"n must be between 0 and 2\*\*62 bytes, got -1"):
-        ap.set_kept_memory(-1)
+        ap.set_memory_cache_limit(-1)

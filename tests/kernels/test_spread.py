@@ -1,4 +1,4 @@
-"""Gradients of sums and averages whose windows lie apart: each element has one window at most, or none.
+"""Gradients of sums and averages over non-overlapping windows: each element has one window at most, or none.
 
 Here a gradient is built axis by axis from the windows' positions, so that arrays can be large enough for every path.
 """
@@ -15,6 +15,7 @@ import reference
 from harness import SUPPORT, in_process
 from kernel_cases import FLOATING, GUARDED_ARRAYS, as_dtype, laid_out, pooling_of
 
+import anypool as ap
 from anypool.cpu import kernels
 from anypool.operators import Average, Sum
 from anypool.windows import Adaptive, Global, Sliding
@@ -57,7 +58,7 @@ def check(upstream, shape, window, windows, axes, operator, out=None):
 
 
 def geometry(draw, n):
-    """Arguments of one axis of n elements, and its windows: apart, with gaps, dilated, padded, cut off at the end."""
+    """Arguments of one axis of n elements, and its windows, which do not overlap: with gaps, dilated, padded."""
     kernel, dilation = draw.choice(((1, 1), (2, 1), (2, 1), (3, 1), (4, 1), (5, 1), (9, 1), (70, 1), (2, 3), (3, 2)))
     reach = (kernel - 1) * dilation + 1
     if reach > n:
@@ -90,7 +91,7 @@ def random_geometry(draw):
         arguments = [geometry(draw, n) for n in lengths]
         ceil_mode = draw.random() < 0.3
         window = Sliding(*map(tuple, zip(*arguments, strict=True)), ceil_mode=ceil_mode)
-        windows = [reference.sliding(n, *a, ceil_mode) for n, a in zip(lengths, arguments, strict=True)]
+        windows = [reference.sliding(n, *a, ceil_mode=ceil_mode) for n, a in zip(lengths, arguments, strict=True)]
     shape = [outer, *lengths, inner]
     axes = tuple(range(1, rank + 1))
     return shape, axes, window, windows
@@ -156,15 +157,16 @@ def test_the_same_bits_on_any_number_of_threads(dtype):
         upstream = np.random.default_rng(0).standard_normal(pooling.output_shape).astype(as_dtype(dtype))
         results = []
         for threads in (1, 2, 5):
-            kernels.set_num_threads(threads)
+            ap.set_num_threads(threads)
             results.append(kernels.backward(upstream, pooling).tobytes())
-        kernels.set_num_threads(0)
+        ap.set_num_threads(0)
         assert results[0] == results[1] == results[2]
 
 
 GUARDED = (
     GUARDED_ARRAYS
     + """
+sys.path.insert(0, {here!r})
 import test_spread as s
 draw = random.Random(5)
 for _ in range(300):
@@ -179,7 +181,7 @@ for _ in range(300):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by mprotect")
 def test_nothing_outside_of_arrays_is_touched():
-    done = in_process(GUARDED.format(tests=[SUPPORT, os.path.dirname(__file__)]))
+    done = in_process(GUARDED.format(tests=[SUPPORT], here=os.path.dirname(__file__)))
     assert done.returncode == 0, done.stderr
 
 

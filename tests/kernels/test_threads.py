@@ -43,11 +43,11 @@ from anypool.operators import Max
 from anypool.windows import Sliding
 x = np.random.default_rng(0).standard_normal((64, 16, 32, 32)).astype(np.float32)
 pooling = decide(ADAPTER, x, Max(), Sliding(2), (2, 3))
-kernels.set_num_threads(2)
+ap.set_num_threads(2)
 expected = kernels.forward(x, pooling)
 child = os.fork()
 if child == 0:
-    same = kernels.get_num_threads() == 1 and np.array_equal(kernels.forward(x, pooling), expected)
+    same = ap.get_num_threads() == 1 and np.array_equal(kernels.forward(x, pooling), expected)
     os._exit(0 if same else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert np.array_equal(kernels.forward(x, pooling), expected)
@@ -81,6 +81,13 @@ t.test_wide_windows_on_long_rows("max", 31)
 """
 
 
+@pytest.mark.parametrize("name", ["x86-64-v2", "x86-64-v3", "x86-64-v4"])
+def test_an_instruction_set_by_its_full_name(name):
+    code = "from anypool.cpu import extension; print(extension.why_not_built or extension.compiled.isa)"
+    said = in_process(code, ANYPOOL_ISA=name)
+    assert said.stdout.strip() in (name[-2:], f"ANYPOOL_ISA={name!r}: this machine cannot run such kernels")
+
+
 @pytest.mark.parametrize("isa", ["v2", "v3", "v4", "plain"])
 def test_every_instruction_set(isa):
     chosen = in_process("from anypool import _kernels; print(_kernels.isa)", ANYPOOL_ISA=isa)
@@ -93,5 +100,5 @@ def test_every_instruction_set(isa):
 
 
 def test_threads_from_the_environment():
-    code = "from anypool.cpu import kernels; print(kernels.get_num_threads())"
+    code = "import anypool; print(anypool.get_num_threads())"
     assert in_process(code, ANYPOOL_NUM_THREADS="3").stdout.strip() == "3"

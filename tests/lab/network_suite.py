@@ -59,17 +59,17 @@ def test_small_images_are_padded(shape, padding, flat):
 def test_any_layer_may_do_the_pooling():
     import keras
 
-    from anypool.lab.metrics import values_kept
     from anypool.lab.models import course_network, parameters_without_pooling
+    from anypool.lab.networks.keras import KerasNetwork
 
     model = course_network(lambda pool_size, strides: keras.layers.Identity(), (9, 8, 2), 3)
     assert model.count_params() == parameters_without_pooling((9, 8, 2), 3)
-    assert values_kept(model) == []
+    assert KerasNetwork(model).layers() == []
     assert type(course_network(keras.layers.MaxPooling2D).layers[1]) is keras.layers.MaxPooling2D
 
 
 @pytest.mark.parametrize(("arguments", "kind", "message"), [
-    (("mean",), ValueError, "pool must name some of max, min, average, got 'mean'"),
+    (("mean",), ValueError, "pool must name some of max, min, average, .*, got 'mean'"),
     ((None,), TypeError, "pooling must be a name or make a layer when called, got None"),
     (("max", (3, 28, 1)), ValueError, r"input_shape must be .* at least 4, got \(3, 28, 1\)"),
     (("max", (28, 28)), ValueError, "input_shape must be"),
@@ -84,29 +84,74 @@ def test_networks_that_cannot_be(arguments, kind, message):
 
 
 def test_values_kept():
-    from anypool.lab.metrics import PoolingLayer, values_kept
     from anypool.lab.models import course_network
+    from anypool.lab.networks.keras import KerasNetwork
+    from anypool.lab.runs import PoolingLayer
 
-    assert values_kept(course_network("average")) == [
+    assert KerasNetwork(course_network("average")).layers() == [
         PoolingLayer("AveragePooling2D", 26 * 26 * 32, 13 * 13 * 32, 113_386 - 320),
         PoolingLayer("AveragePooling2D", 11 * 11 * 32, 5 * 5 * 32, 102_528 + 1_290),
     ]
 
 
+def without_times(runs):
+    return [replace(run, epoch_seconds=[], measures={**run.measures, "ms_forward": 0}) for run in runs]
+
+
 def test_training_learns_and_repeats_itself():
-    from anypool.lab.compare import train
+    from anypool.lab import Callback, compare
 
     _, data = small_data()
     epochs = []
-    first = train(data, "max", 1, 4, lambda done, accuracy: epochs.append((done, accuracy)))
-    assert first.accuracy > 0.9
-    assert epochs == list(enumerate(first.curve, 1))
-    assert len(first.epoch_seconds) == 4
-    assert first.accuracy == first.curve[-1]
-    assert 0 <= first.fidelity <= min(first.consistency, first.accuracy)
-    again = train(data, "max", 1, 4)
-    assert replace(again, epoch_seconds=first.epoch_seconds) == first
-    assert train(data, "max", 2, 4).curve != first.curve
+
+    class Noting(Callback):
+        def on_epoch_end(self, key, epoch, accuracy):
+            epochs.append((key.seed, epoch, accuracy))
+
+    first = compare(data=data, poolings=["max"], epochs=4, seeds=2, callback=Noting())
+    run, other = first.runs
+    assert first.failures == []
+    assert run.measures["accuracy"] > 0.9
+    assert epochs == [(seed, e, value) for seed in (0, 1) for e, value in enumerate(first.runs[seed].curve, 1)]
+    assert len(run.epoch_seconds) == 4
+    assert run.measures["accuracy"] == run.curve[-1]
+    assert 0 <= run.measures["fidelity"] <= min(run.measures["consistency"], run.measures["accuracy"])
+    assert without_times(compare(data=data, poolings=["max"], epochs=4, seeds=2).runs) == without_times(first.runs)
+    assert run.curve != other.curve
+
+
+def test_a_loss_that_is_no_number_is_a_failure_of_its_run_alone(monkeypatch):
+    import keras
+
+    from anypool.lab import compare
+
+    _, data = small_data()
+    adam, rates = keras.optimizers.Adam, iter([1e30, 1e-3])
+    monkeypatch.setattr(keras.optimizers, "Adam", lambda rate: adam(next(rates)))
+    result = compare(data=data, poolings=["max", "min"], epochs=3, seeds=1)
+    assert [run.pool for run in result.runs] == ["min"]
+    (failure,) = result.failures
+    assert failure.key.pool == "max"
+    assert failure.reason.startswith("the loss was ")
+
+
+@pytest.mark.parametrize("asked", [1, 3, 7])
+def test_stopping_is_heard_between_batches(asked):
+    from anypool.lab import Callback, compare
+
+    _, data = small_data()
+
+    class Stopping(Callback):
+        times = 0
+
+        def should_stop(self):
+            self.times += 1
+            return self.times >= asked
+
+    stopping = Stopping()
+    result = compare(data=data, poolings=["max"], epochs=50, seeds=1, callback=stopping)
+    assert (result.stopped, result.runs, result.failures) == (True, [], [])
+    assert stopping.times == asked
 
 
 def test_a_command_that_is_interrupted_continues(tmp_path):
@@ -126,7 +171,7 @@ def test_a_command_that_is_interrupted_continues(tmp_path):
     assert "1 of 2 runs are kept" in " ".join(rest.split())
     kept = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [run["pool"] for run in kept["runs"]] == ["max"]
-    assert kept["settings"]["backend"].startswith("jax ")
+    assert kept["settings"]["backend"] == "jax"
 
     # By now Keras has written its own keras.json, which names TensorFlow.
     second = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=True)

@@ -6,6 +6,7 @@ from PIL import Image
 
 import anypool as ap
 from anypool.lab.pictures import Panel, pooled, read_image, side_by_side, to_pixels
+from anypool.lab.poolings import operators_of
 
 
 def gradient(height=6, width=8):
@@ -95,7 +96,7 @@ def test_files_that_hold_no_image(tmp_path):
 
 def test_panels_hold_what_pool_gives():
     image = gradient()
-    panels = pooled(image, ["max", "min", "average"], ap.Sliding(2))
+    panels = pooled(image, operators_of(["max", "min", "average"]), ap.Sliding(2))
     blocks = image.reshape(3, 2, 4, 2).swapaxes(1, 2).reshape(3, 4, 4)
     expected = [image, blocks.max(-1), blocks.min(-1), blocks.mean(-1)]
     for panel, array in zip(panels, expected, strict=True):
@@ -105,7 +106,7 @@ def test_panels_hold_what_pool_gives():
 
 def test_channels_are_pooled_apart():
     image = np.stack([gradient(), gradient()[::-1], gradient()[:, ::-1]], axis=-1)
-    panel = pooled(image, ["max"], ap.Sliding(2))[1]
+    panel = pooled(image, operators_of(["max"]), ap.Sliding(2))[1]
     assert panel.shape == "3 × 4 × 3"
     np.testing.assert_array_equal(panel.image[..., 1], image[..., 1].reshape(3, 2, 4, 2).max((1, 3)))
 
@@ -116,7 +117,7 @@ def test_pixels():
 
 
 def test_sheet_draws_every_panel_at_one_size():
-    sheet = np.asarray(side_by_side(pooled(gradient(4, 4), ["max", "min"], ap.Sliding(2))))
+    sheet = np.asarray(side_by_side(pooled(gradient(4, 4), operators_of(["max", "min"]), ap.Sliding(2))))
     first, second, third = (sheet[24:344, 24 + i * 344 : 344 + i * 344, 0] for i in range(3))
     np.testing.assert_array_equal(first[40::80, 40::80], gradient(4, 4))
     np.testing.assert_array_equal(second[80::160, 80::160], [[25, 35], [65, 75]])
@@ -132,6 +133,15 @@ def test_values_off_the_scale_get_their_own():
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (900, 700, 4), (500, 20, 3)])
 def test_sheets_of_odd_shapes(shape):
-    sheet = side_by_side(pooled(np.zeros(shape, np.uint8), ["max"], ap.Sliding(1)))
+    sheet = side_by_side(pooled(np.zeros(shape, np.uint8), operators_of(["max"]), ap.Sliding(1)))
     assert sheet.width < 1100
     assert sheet.height < 700
+
+
+@pytest.mark.parametrize(("value", "said"), [
+    (np.uint16(65535), "65535"), (np.bool_(True), "1"), (np.float32(65535.0), "65535"),
+    (np.int64(-(2**53)), str(-(2**53))), (0.1234567, "0.1235"), (-0.5, "-0.5"), (0.0, "0"), (2.5e-7, "2.5e-07"),
+    (1e300, "1e+300"), (1000000.25, "1000000.25"),
+])  # fmt: skip
+def test_values_are_said_with_their_digits(value, said):
+    assert Panel("image", np.array([[value]])).values == f"values {said} to {said}"

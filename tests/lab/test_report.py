@@ -8,16 +8,18 @@ import pytest
 from labruns import made_up_run
 
 from anypool.lab.charts import Scale, Series, dots
-from anypool.lab.compare import INVERTED
 from anypool.lab.data import load
+from anypool.lab.examples import Examples
+from anypool.lab.measures import MEASURES
 from anypool.lab.models import parameters_without_pooling
 from anypool.lab.report import render
-from anypool.lab.summary import Measure, best, chance_of_apart, claims, summarise, verdict
+from anypool.lab.runs import AS_GIVEN, INVERTED, Failure, RunKey
+from anypool.lab.summary import PerSeed, accuracy_interval, claims, paired_p, summarise, verdicts
 
 SETTINGS = {
-    "data": "digits", "split": "by hand", "digest": "0123456789abcdef01", "train_images": 1440, "test_images": 357,
-    "input_shape": [8, 8, 1], "classes": 10, "background": 0.0, "epochs": 3, "batch_size": 32, "learning_rate": 0.001,
-    "max_shift": 2, "draws": 8, "backend": "jax 1.2", "versions": "anypool 0", "machine": "a machine",
+    "model": "course", "data": "digits", "split": "by hand", "digest": "0123456789abcdef01", "train_images": 1440,
+    "test_images": 357, "input_shape": [8, 8, 1], "classes": 10, "background": 0.0, "epochs": 3, "batch_size": 32,
+    "learning_rate": 0.001, "max_shift": 2, "draws": 8, "backend": "jax 1.2",
 }  # fmt: skip
 
 
@@ -34,7 +36,7 @@ def text_of(page):
 
 @pytest.fixture(scope="module")
 def digits():
-    return load("digits")
+    return Examples.of(load("digits"))
 
 
 def test_means_and_spreads():
@@ -50,33 +52,73 @@ def test_one_epoch_has_no_seconds():
     assert row.seconds is None
 
 
-def test_a_difference_is_apart_only_where_no_seeds_overlap():
-    rows = summarise(runs_with(max=[0.95, 0.97], min=[0.94, 0.96], average=[0.90, 0.93]))
-    leader = best(rows)
-    assert [verdict(row, leader) for row in rows] == ["highest", "within the spread", "apart"]
+def test_verdicts_say_when_a_difference_may_be_noise():
+    accuracies = {"max": [0.95, 0.97, 0.96], "min": [0.94, 0.97, 0.955], "average": [0.90, 0.93, 0.92]}
+    rows = summarise(runs_with(**accuracies))
+    first, second, third = verdicts(rows, 357)
+    assert (first.kind, str(first)) == ("highest", "highest")
+    assert second.kind == "noise"
+    assert third.kind == "lower"
     single = summarise(runs_with(max=[0.95], min=[0.5]))
-    assert verdict(single[1], best(single)) == "one seed"
+    assert [str(verdict) for verdict in verdicts(single, 357)] == ["highest", "one seed"]
 
 
-def test_chance_of_apart_is_what_shuffling_gives(rng):
-    draws = rng.random((40_000, 2, 3))
-    apart = (draws[:, 0].min(1) > draws[:, 1].max(1)) | (draws[:, 1].min(1) > draws[:, 0].max(1))
-    assert chance_of_apart(3) == pytest.approx(apart.mean(), abs=0.01)
+def test_paired_p_is_scipys_and_holms():
+    from scipy import stats
+
+    accuracies = {"max": [0.95, 0.97, 0.96, 0.99], "min": [0.94, 0.96, 0.93, 0.97], "average": [0.9, 0.93, 0.92, 0.96]}
+    rows = summarise(runs_with(**accuracies))
+    plain = [stats.ttest_rel(accuracies["max"], accuracies[name]).pvalue for name in ("min", "average")]
+    assert [paired_p(row, rows[0], 10**9) for row in rows[1:]] == pytest.approx(plain)
+    smaller, larger = sorted(plain)
+    found = sorted(verdict.p for verdict in verdicts(rows, 10**9)[1:])
+    assert found == pytest.approx([2 * smaller, max(2 * smaller, larger)])
+
+
+def test_seeds_that_agree_by_chance_prove_little():
+    rows = summarise(runs_with(max=[0.95, 0.95], min=[0.94, 0.94]))
+    assert paired_p(rows[0], rows[1], 100) > 0.05
+
+
+def test_only_seeds_that_both_have_are_paired():
+    runs = [made_up_run("max", seed, accuracy=0.9) for seed in (0, 1)]
+    runs += [made_up_run("min", seed, accuracy=0.8) for seed in (1, 2)]
+    assert paired_p(*summarise(runs), 100) is None
+
+
+def test_equal_poolings_rarely_come_out_lower(rng):
+    """At most 5 % of the time, as the test promises."""
+    lower = 0
+    for pair in 0.9 + 0.01 * rng.standard_normal((400, 2, 4)):
+        rows = summarise(runs_with(max=list(pair[0]), min=list(pair[1])))
+        lower += paired_p(*rows, 10**9) < 0.05
+    assert 8 <= lower <= 34
+
+
+def test_intervals_by_hand():
+    # Wilson: (0.5 + z²/20 ± z·√(0.025 + z²/400)) / (1 + z²/10) with z = 1.96
+    assert accuracy_interval(PerSeed((0.5,)), 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    # three seeds: t = 4.3027, s = 0.01, so √((4.3027·0.01/√3)² + (1.96·√(0.9·0.1/100))²) = √(0.02484² + 0.0588²)
+    assert accuracy_interval(PerSeed((0.89, 0.9, 0.91)), 100) == pytest.approx((0.9 - 0.06383, 0.9 + 0.06383), abs=1e-4)
+    assert accuracy_interval(PerSeed((1.0, 1.0)), 100) == (1.0, 1.0)
+    low, high = accuracy_interval(PerSeed((1.0,)), 100)
+    assert low < 1 == high
 
 
 @pytest.mark.parametrize(("background", "expected"), [(0.0, ("dark", "max")), (0.9, ("light", "min"))])
 def test_claim_about_backgrounds_says_what_was_measured(background, expected):
     runs = runs_with(max=[0.9, 0.91], min=[0.95, 0.96])
     runs += [made_up_run(run.pool, run.seed, INVERTED, accuracy=0.8) for run in runs]
-    given, inverted = claims(summarise(runs), background)
+    given, inverted = claims(summarise(runs), background, 100_000)
     assert (given.background, given.expected) == expected
-    assert (given.higher, given.apart, given.difference) == ("min", True, pytest.approx(-0.05))
-    assert (inverted.polarity, inverted.higher, inverted.apart) == (INVERTED, "neither", False)
+    assert (given.higher, given.difference) == ("min", pytest.approx(-0.05))
+    assert given.p < 0.05
+    assert (inverted.polarity, inverted.higher, inverted.p) == (INVERTED, "neither", 1.0)
     assert inverted.background != given.background
 
 
 def test_no_claim_without_both():
-    assert claims(summarise(runs_with(max=[0.9], average=[0.9])), 0.0) == []
+    assert claims(summarise(runs_with(max=[0.9], average=[0.9])), 0.0, 100) == []
 
 
 class Links(HTMLParser):
@@ -114,13 +156,32 @@ def test_page_is_self_contained_and_well_formed(digits):
 def test_page_says_what_was_measured(digits):
     page = text_of(render(SETTINGS, runs_with(max=[0.95, 0.97], min=[0.94, 0.96], average=[0.9, 0.93]), digits))
     assert "Max pooling has the highest mean test accuracy, 96.0 ± 1.4 %." in page
-    assert "Min has 95.0 ± 1.4 %; the seeds of the two overlap, so these runs do not tell them apart." in page
-    assert "Average has 91.5 ± 2.1 %, lower with every seed than max with any." in page
+    assert "Min has 95.0 ± 1.4 %; that may be noise (noise, p = " in page
     assert "On the dark background (images as given), where max is expected to do better, max had the higher" in page
-    assert "With 2 seeds, two poolings that are equally good come out apart 33 % of the time" in page
     assert "27,370 parameters; without its pooling layers it would have 273,130" in page
     assert "2,048 512 25.0 % 27,050" in page
-    assert "Keras on jax 1.2" in page
+    assert "backend jax 1.2 made with anypool 0; a machine" in page
+
+
+def test_page_of_a_network_of_the_users(digits):
+    runs = [
+        made_up_run(pool, stage=stage, accuracy=a, curve=[], epoch_seconds=[], layers=[])
+        for pool, a in (("original", 0.9), ("gem:p=4", 0.8))
+        for stage in ("swapped", "recalibrated")
+    ]
+    page = text_of(render({**SETTINGS, "model": "net.keras", "weights": "ab" * 32, "where": "all"}, runs, digits))
+    assert "net.keras, measured 4 times with other poolings in the place of its own" in page
+    assert "Images as given, poolings swapped and nothing else" in page
+    assert "Images as given, batch normalisation recalibrated" in page
+    assert "What pooling saves" not in page
+    assert "weights sha256 abababab" in page
+
+
+def test_page_has_every_measure_that_was_made(digits):
+    measures = dict.fromkeys(MEASURES, 0.25)
+    page = text_of(render(SETTINGS, [made_up_run("max", measures=measures)], digits))
+    for info in MEASURES.values():
+        assert info.heading in page
 
 
 def test_page_of_a_single_seed_and_epoch_claims_little(digits):
@@ -130,7 +191,6 @@ def test_page_of_a_single_seed_and_epoch_claims_little(digits):
     assert "±" not in page.split("How to read this")[0]
     assert "Learning" not in page.split("How to read this")[0]
     assert "— 1" in page  # seconds per epoch, seeds
-    assert "come out apart" not in page
 
 
 def test_names_are_escaped(digits):
@@ -154,7 +214,7 @@ def test_scales_hold_all_values_on_round_ticks(values):
 
 
 def test_dots_stand_where_the_values_are():
-    chart = dots([Series("max", 0, (Measure((0.5, 0.75, 1.0)),))], "accuracy", "share", percent=True)
+    chart = dots([Series("max", 0, (PerSeed((0.5, 0.75, 1.0)),))], "accuracy", "share", percent=True)
     places = [float(x) for x in re.findall(r'cx="([\d.]+)"', chart)]
     assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=0.2)
     assert "100%" in chart
@@ -164,3 +224,27 @@ def test_dots_stand_where_the_values_are():
 def test_parameters_without_pooling():
     assert parameters_without_pooling((28, 28, 1), 10) == 320 + 9248 + 24 * 24 * 32 * 128 + 128 + 1290
     assert parameters_without_pooling((8, 8, 3), 2) == 896 + 9248 + 8 * 8 * 32 * 128 + 128 + 258
+
+
+def test_page_without_images_shows_none():
+    page = render(SETTINGS, runs_with(max=[0.9]), None)
+    assert "<img" not in page
+    assert "does to the same images" not in page
+
+
+def test_page_says_what_failed(digits):
+    failures = [Failure(RunKey(1, AS_GIVEN, "median"), "the loss was nan <after> epoch 3")]
+    page = text_of(render(SETTINGS, runs_with(max=[0.9]), digits, failures))
+    assert "What failed median, seed 1, images as given, trained: the loss was nan &lt;after&gt; epoch 3" in page
+    assert "What failed" not in render(SETTINGS, runs_with(max=[0.9]), digits)
+
+
+def test_examples_come_back(tmp_path, digits):
+    digits.save(tmp_path / "examples.npz")
+    again = Examples.load(tmp_path / "examples.npz")
+    np.testing.assert_array_equal(again.images, digits.images)
+    assert again.range == digits.range == (0, 1)
+    np.testing.assert_array_equal(again.inverted().images, 1 - digits.images)
+    (tmp_path / "examples.npz").write_bytes(b"PK")
+    assert Examples.load(tmp_path / "examples.npz") is None
+    assert Examples.load(tmp_path / "nothing.npz") is None

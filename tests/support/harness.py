@@ -1,5 +1,6 @@
 """One pooling in plain words, from which the package's call and the reference's are made, and how they must agree."""
 
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import reference
 from adapters import FLOATS, dtype
+from operator_table import OPERATORS, ROWS
 
 import anypool as ap
 
@@ -17,12 +19,14 @@ SUPPORT = os.path.dirname(__file__)
 """Where this file and its neighbours lie, for processes of their own."""
 
 HALF = ("float16", "bfloat16")
-OPERATORS = ("max", "min", "average", "sum", "lp")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A pooling; kernel_size, stride, padding and dilation have one entry per axis. `padding` is pairs or a name."""
+    """A pooling; kernel_size, stride, padding and dilation have one entry per axis. `padding` is pairs or a name.
+
+    `operator` is one of the table's; `count_include_pad` and `divisor_override` are the average's, `p` the norm's.
+    """
 
     operator: str = "max"
     window: str = "sliding"
@@ -38,6 +42,10 @@ class Case:
     p: float = 2.0
     dtype: str | None = None
 
+    @property
+    def row(self):
+        return ROWS[self.operator]
+
     def package_window(self):
         if self.window == "global":
             return ap.Global()
@@ -48,9 +56,7 @@ class Case:
     def package_operator(self):
         if self.operator == "average":
             return ap.Average(self.count_include_pad, self.divisor_override)
-        return (
-            ap.Lp(self.p) if self.operator == "lp" else {"max": ap.Max, "min": ap.Min, "sum": ap.Sum}[self.operator]()
-        )
+        return ap.Lp(self.p) if self.operator == "lp" else self.row.operator
 
     def package(self, x, **options):
         """What anypool gives."""
@@ -75,25 +81,26 @@ class Case:
 
     def expected(self, x, **options):
         """What the reference gives."""
-        return reference.pool(x, self.operator, self.windows(x.shape), self.axes, **self.options(), **options)
+        return reference.pool(x, self.row.function, self.windows(x.shape), self.axes, **self.options(), **options)
 
     def expected_gradient(self, x, upstream):
-        return reference.gradient(x, upstream, self.operator, self.windows(x.shape), self.axes, **self.options())
+        return reference.gradient(x, upstream, self.row.slopes, self.windows(x.shape), self.axes, **self.options())
 
     def fits(self, shape):
         """Whether every axis has a window, and every window what the operator needs."""
         windows = self.windows(shape)
         if not all(windows):
             return False
-        needs = self.operator in ("max", "min") or (
-            self.operator == "average" and not self.count_include_pad and self.divisor_override is None
-        )
-        return not needs or all(any(cell is not None for cell in window) for along in windows for window in along)
+        if self.count_include_pad or self.divisor_override is not None:
+            return True
+        fewest = math.prod(min(sum(cell is not None for cell in window) for window in along) for along in windows)
+        size = self.kernel_size if self.window == "sliding" else [max(map(len, along)) for along in windows]
+        return self.row.has_values(fewest, math.prod(size))
 
 
 def check(case, x, adapter, call=None, **options):
     """The package's values, and indices where there are, on this kind of array against the reference."""
-    call = call or case.package
+    call, x = call or case.package, case.row.domain(x)
     if case.operator in ("max", "min"):
         values, indices = adapter.compiled(lambda a: call(a, return_indices=True, **options))(adapter.make(x))
         indices = adapter.numpy(indices)
@@ -105,10 +112,10 @@ def check(case, x, adapter, call=None, **options):
 
 
 def assert_close(case, x, got, adapter):
-    """Values of the right shape and dtype; max and min exact, the others within the promised error."""
+    """Values of the right shape and dtype; exact where the operator is, the others within the promised error."""
     assert got.dtype == expected_dtype(case, x, adapter), (case, got.dtype)
-    if case.operator in ("max", "min"):
-        expected = case.expected(x)
+    if case.row.exact:
+        expected = case.expected(x, dtype=got.dtype)
         assert got.shape == expected.shape, case
         np.testing.assert_array_equal(comparable(got), comparable(expected), err_msg=str(case))
         return
@@ -135,13 +142,26 @@ def comparable(x):
 
 
 def error_bound(case, x, kind):
-    """(2 + log₂ n)·eps·mean|x| for averages, n times that for sums; (2 + p + log₂ n)·eps·y for norms."""
+    """(2 + log₂ n)·eps·mean|x| for averages, n times that for sums; (2 + p + log₂ n)·eps·y for norms.
+
+    For the others, what the table says, at the size of the greatest element.
+    """
     windows = case.windows(x.shape)
     count = reference.pool(np.ones(x.shape), "sum", windows, case.axes)
     steps = 2 + np.log2(np.maximum(count, 1))
     number = finfo(kind)
     smallest = float(number.smallest_subnormal)
     sizes = np.abs(np.where(np.isfinite(x.astype(np.float64)), x.astype(np.float64), 0))
+    if case.operator not in ("average", "sum", "lp"):
+        largest = reference.pool(sizes, lambda elements: max(elements, default=0), windows, case.axes)
+        rounding = float(finfo(kind if kind.name not in HALF else np.float32).eps)
+        expected = np.nan_to_num(np.abs(case.expected(x, dtype="float64")), posinf=0)
+        scale = np.maximum(largest**case.row.degree, expected)
+        return (
+            (case.row.error + np.log2(np.maximum(count, 1))) * rounding * scale
+            + float(number.eps) * expected
+            + smallest
+        )
     scale = np.abs(reference.pool(sizes, case.operator, windows, case.axes, **case.options()))
     return (steps + (case.p if case.operator == "lp" else 0)) * float(number.eps) * scale + smallest
 
@@ -152,24 +172,27 @@ def finfo(kind):
 
 def expected_dtype(case, x, adapter):
     name = x.dtype.newbyteorder("=").name
-    if case.operator in ("max", "min") or (case.dtype is None and name in FLOATS):
+    if case.row.counts and case.dtype is None:
+        return dtype(adapter.signed)
+    if case.row.keeps_dtype or (case.dtype is None and name in FLOATS):
         return dtype(name)
     if case.dtype is not None:
         return dtype(case.dtype)
-    if case.operator == "sum":
+    if case.row.sums_integers:
         return dtype(adapter.unsigned if name.startswith("u") else adapter.signed)
     return dtype(adapter.floating)
 
 
 def check_gradient(case, x, adapter, **options):
     """The framework's gradient through the package against the reference's."""
+    x = case.row.domain(x)
     upstream = np.random.default_rng(7).normal(size=case.expected(x).shape).astype(x.dtype)
     got = adapter.gradient(lambda a: case.package(a, **options), x, upstream)
     assert got.dtype == x.dtype
     assert got.shape == x.shape
     expected = case.expected_gradient(x, upstream)
-    eps = float(finfo(x.dtype).eps)
-    np.testing.assert_allclose(got.astype(np.float64), expected, rtol=16 * eps, atol=16 * eps, err_msg=str(case))
+    allowed = case.row.steep * float(finfo(x.dtype).eps)
+    np.testing.assert_allclose(got.astype(np.float64), expected, rtol=allowed, atol=allowed, err_msg=str(case))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

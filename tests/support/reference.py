@@ -81,16 +81,26 @@ def pool(
     dtype=None,
     return_indices=False,
     keepdims=True,
+    where=None,
+    least=1,
 ):
-    """`operator` ("max", "min", "average", "sum", "lp") over every window of x.
+    """`operator` over every window of x: "max", "min", "average", "sum", "lp", or a function of a window's elements.
 
-    Max and min have the dtype of x. Averages and p-norms are float64, sums float64 or, of integers, as numpy.sum's; or
-    `dtype`, averages rounded half to even where it is an integer's. Indices are flat positions within the pooled
-    axes, row-major in the order of `axes`. Without keepdims the pooled axes are dropped (they must have one window).
+    A function is given Python's integers or floats, and NaN wins before it. Max and min have the dtype of x. Averages,
+    p-norms and functions are float64, sums float64 or, of integers, as numpy.sum's; or `dtype`, averages rounded half
+    to even where it is an integer's. Indices are flat positions within the pooled axes, row-major in the order of
+    `axes`. For functions `where`, of x's shape, deletes elements, and a window with less than `least` is NaN.
+    Without keepdims the pooled axes are dropped (they must have one window).
     """
     x = np.asarray(x)
     axes = tuple(axis % x.ndim for axis in axes)
     values = np.empty(output_shape(x.shape, windows, axes), result_dtype(x.dtype, operator, dtype))
+    if callable(operator):
+        for place in np.ndindex(values.shape):
+            elements = window_at(x, windows, axes, place, where)[0]
+            few = where is not None and len(elements) < least
+            values[place] = math.nan if few else stored(value_of(operator, elements), values.dtype)
+        return values
     indices = np.empty(values.shape, np.int64)
     for place in np.ndindex(values.shape):
         elements, flat, cells = window_at(x, windows, axes, place)
@@ -107,14 +117,22 @@ def pool(
     return (values, indices) if return_indices else values
 
 
-def gradient(x, upstream, operator, windows, axes, *, count_include_pad=False, divisor_override=None, p=2.0):
-    """The gradient of Σ upstream·pool(x), float64: max and min give all of it to the first winner."""
+def gradient(
+    x, upstream, operator, windows, axes, *, count_include_pad=False, divisor_override=None, p=2.0, where=None, least=1
+):
+    """The gradient of Σ upstream·pool(x), float64: max and min give all of it to the first winner.
+
+    A function gives the derivative by each of a window's elements.
+    """
     x = np.asarray(x)
     axes = tuple(axis % x.ndim for axis in axes)
     result = np.zeros(x.shape, np.float64)
     for place in np.ndindex(upstream.shape):
-        elements, flat, cells = window_at(x, windows, axes, place)
-        if operator in ("max", "min"):
+        elements, flat, cells = window_at(x, windows, axes, place, where)
+        if callable(operator):
+            few = where is not None and len(elements) < least
+            shares = [0.0] * len(flat) if few else operator([float(e) for e in elements])
+        elif operator in ("max", "min"):
             winner = first_extreme(elements, operator)
             shares = [float(i == winner) for i in range(len(elements))]
         elif operator == "average":
@@ -162,8 +180,11 @@ def output_shape(shape, windows, axes):
     return tuple(result)
 
 
-def window_at(x, windows, axes, place):
-    """The elements of the window at `place` of the output, their flat positions, and its number of cells."""
+def window_at(x, windows, axes, place, where=None):
+    """The elements of the window at `place` of the output, their flat positions, and its number of cells.
+
+    With `where` only the elements where that is True.
+    """
     elements, flat, cells = [], [], 0
     for position in itertools.product(*(along[place[axis]] for along, axis in zip(windows, axes, strict=True))):
         cells += 1
@@ -174,6 +195,8 @@ def window_at(x, windows, axes, place):
         for axis, p in zip(axes, position, strict=True):
             index[axis] = p
             number = number * x.shape[axis] + p
+        if where is not None and not where[tuple(index)]:
+            continue
         elements.append(x[tuple(index)])
         flat.append(number)
     return elements, flat, cells
@@ -226,7 +249,17 @@ def reduce(elements, cells, operator, count_include_pad, divisor_override, p):
     raise ValueError(operator)
 
 
+def value_of(function, elements):
+    """A function of a window's elements as Python's numbers, of which NaN decides."""
+    if any(isinstance(e, np.integer | np.bool_) for e in elements):
+        return function([int(e) for e in elements])
+    numbers = [float(e) for e in elements]
+    return math.nan if any(map(math.isnan, numbers)) and function is not len else function(numbers)
+
+
 def result_dtype(dtype, operator, requested):
+    if callable(operator):
+        return np.dtype(requested or np.float64)
     if operator in ("max", "min"):
         return dtype
     if requested is not None:
@@ -238,6 +271,8 @@ def result_dtype(dtype, operator, requested):
 
 def stored(value, dtype):
     """A value as `dtype` holds it: integers wrap as numpy.sum's do, fractions round half to even."""
+    if dtype.kind == "b":
+        return bool(value)
     if dtype.kind not in INTEGER_KINDS:
         return float(value)
     bits = dtype.itemsize * 8

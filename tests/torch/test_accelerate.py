@@ -142,11 +142,151 @@ def test_what_is_kept_and_why():
         assert name in str(report)
 
 
-def test_quantized_models_keep_theirs():
-    quantized = torch.ao.nn.quantized.Quantize(0.1, 0, torch.quint8)
-    _, report = apt.accelerate(nn.Sequential(quantized, nn.MaxPool2d(2)))
+POOLS = {
+    "MaxPool1d": nn.MaxPool1d(2),
+    "MaxPool2d": nn.MaxPool2d(3, 2, 1),
+    "AvgPool2d": nn.AvgPool2d(2),
+    "AvgPool3d": nn.AvgPool3d(2),
+    "AdaptiveAvgPool2d": nn.AdaptiveAvgPool2d((2, None)),
+    "AdaptiveAvgPool3d": nn.AdaptiveAvgPool3d(2),
+    "AdaptiveMaxPool2d": nn.AdaptiveMaxPool2d(2),
+    "LPPool2d": nn.LPPool2d(2, 2),
+}
+
+
+def outcome(call, x):
+    try:
+        return call(x)
+    except Exception as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_what_only_torch_pools_goes_to_torch(name):
+    """Quantized, mkldnn and complex tensors: the same results, and the same refusals."""
+    pool, x = POOLS[name], torch.rand(2, 3, *(8,) * int(name[-2]))
+    inputs = {
+        "quint8": torch.quantize_per_tensor(x, 0.1, 3, torch.quint8),
+        "qint8": torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+        "mkldnn": x.to_mkldnn(),
+        "complex": x.to(torch.complex64),
+    }
+    faster, report = apt.accelerate(pool)
+    assert report.replaced
+    for kind, given in inputs.items():
+        expected, got = outcome(pool, given), outcome(faster, given)
+        assert isinstance(got, type) == isinstance(expected, type), kind
+        if not isinstance(expected, type):
+            assert (got.dtype, got.layout) == (expected.dtype, expected.layout), kind
+            dense = [y.dequantize() if y.is_quantized else y.to_dense() if y.is_mkldnn else y for y in (got, expected)]
+            torch.testing.assert_close(*dense)
+
+
+class Quantizable(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.quant, self.dequant = torch.ao.quantization.QuantStub(), torch.ao.quantization.DeQuantStub()
+        self.conv, self.relu, self.pool = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2)
+        self.average, self.last = nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1)
+        self.linear = nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = self.pool(self.relu(self.conv(self.quant(x))))
+        return self.dequant(self.linear(self.last(self.average(x)).flatten(1)))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("when", ["before prepare", "before convert", "after convert"])
+def test_quantized_models(when):
+    model, x = Quantizable().eval(), image()
+    model.qconfig = torch.ao.quantization.get_default_qconfig("onednn")
+    outputs = []
+    for change in (False, True):
+        steps = apt.accelerate(model, share_parameters=False)[0] if change and when == "before prepare" else model
+        steps = torch.ao.quantization.prepare(steps)
+        steps(x)
+        steps = apt.accelerate(steps, share_parameters=False)[0] if change and when == "before convert" else steps
+        steps = torch.ao.quantization.convert(steps)
+        steps = apt.accelerate(steps, share_parameters=False)[0] if change and when == "after convert" else steps
+        assert isinstance(steps.pool, apt.MaxPool2d) == change
+        outputs.append(steps(x))
+    torch.testing.assert_close(*outputs)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_dynamically_quantized_models_are_replaced_in():
+    model = torch.ao.quantization.quantize_dynamic(
+        nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(3 * 16 * 16, 4)), {nn.Linear}
+    )
+    faster, report = apt.accelerate(model)
+    assert report.replaced == ("0",)
+    torch.testing.assert_close(faster(image()), model(image()))
+
+
+def test_a_copy_without_the_models_parameters():
+    model, x = network().eval(), image()
+    shared, apart = apt.accelerate(model)[0], apt.accelerate(model, share_parameters=False)[0]
+    expected = model(x)
+    apart.to(torch.float64)
+    torch.testing.assert_close(model(x), expected)
+    torch.testing.assert_close(apart(x.double()).float(), expected)
+    assert shared[0].weight is model[0].weight
+    assert apart[0].weight is not model[0].weight
+    with pytest.raises(ValueError, match="share_parameters=False is for copies"):
+        apt.accelerate(model, inplace=True, share_parameters=False)
+    with pytest.raises(TypeError, match="share_parameters must be True or False"):
+        apt.accelerate(model, share_parameters=0)
+
+
+def test_a_patched_class_is_noticed(monkeypatch):
+    plain = nn.MaxPool2d.forward
+    monkeypatch.setattr(nn.MaxPool2d, "forward", lambda self, x: plain(self, x) + 1)
+    _, report = apt.accelerate(nn.Sequential(nn.MaxPool2d(2), nn.AvgPool2d(2)))
+    assert report.replaced == ("1",)
+    assert "forward was replaced" in dict(report.kept)["0"]
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (nn.MaxPool2d(2, return_indices=1), "return_indices must be True or False"),
+        (nn.MaxPool2d(2, ceil_mode=1), "ceil_mode must be True or False"),
+        (nn.AvgPool2d(2, count_include_pad=1), "count_include_pad must be True or False"),
+        (nn.AvgPool2d(2, divisor_override=2.0), "divisor_override must be an integer"),
+        (nn.MaxPool2d(2, padding=5), "at most half"),
+        (nn.AvgPool3d(2, padding=5), "at most half"),
+        (nn.MaxPool2d(2, stride=0), "stride must be between 1"),
+        (nn.MaxPool2d(2, stride=(None, 2)), "stride must be an integer"),
+        (nn.LPPool2d(2, (2,)), "not enough values to unpack"),
+        (nn.AdaptiveAvgPool2d((2,)), "pools 2 axes"),
+    ],
+    ids=repr,
+)
+def test_what_is_replaced_was_tried(module, words):
+    model = nn.Sequential(module)
+    faster, report = apt.accelerate(model)
     assert report.replaced == ()
-    assert "quantized" in dict(report.kept)["1"]
+    assert words in dict(report.kept)["0"]
+    assert type(faster[0]) is type(module)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_compiled_programs_choose_torchs_operators_alike():
+    x = torch.arange(64).reshape(1, 1, 8, 8)
+    module = apt.AvgPool2d(2)
+    assert torch.equal(torch.compile(module, backend="aot_eager", fullgraph=True)(x), nn.AvgPool2d(2)(x))
+    with apt.accelerated():
+        compiled = torch.compile(lambda x: F.max_pool2d(x, 3, 2, 1), backend="aot_eager", fullgraph=True)
+        assert torch.equal(compiled(x.float()), F.max_pool2d(x.float(), 3, 2, 1))
+
+
+def test_integers_average_as_before():
+    x = torch.arange(-30, 42).reshape(1, 2, 6, 6)
+    for module in (nn.AvgPool2d(2), nn.AvgPool2d(3, 2, 1, ceil_mode=True), nn.AvgPool2d(2, divisor_override=3)):
+        for given in (x, x[0]):
+            assert torch.equal(apt.accelerate(module)[0](given), module(given))
+    assert apt.AvgPool2d(2)(x.to(torch.int32)).dtype is torch.float32  # which torch refuses
 
 
 def test_a_model_that_cannot_be_copied():

@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 import pytest
 from adapters import ADAPTERS
-from harness import OPERATORS, assert_close, check, check_gradient, fitting_case, laid_out, random_array
+from harness import assert_close, check, check_gradient, fitting_case, laid_out, random_array
+from operator_table import CORE as OPERATORS
 
 torch = pytest.importorskip("torch")
 ap = pytest.importorskip("anypool")
@@ -105,6 +106,26 @@ def test_the_gradient_of_unpooling_goes_to_what_stayed(memory_format):
     assert torch.equal(gradient, expected)
 
 
+def test_the_gradient_of_unpooling_nothing_is_nothing():
+    for shape in ((0, 3, 2, 2), (0, 2, 2)):
+        x, indices = torch.zeros(shape, requires_grad=True), torch.zeros(shape, dtype=torch.int64)
+        y = ap.max_unpool(x, indices, 2)
+        assert y.requires_grad
+        y.sum().backward()
+        assert x.grad.shape == shape
+
+
+def test_what_other_values_covered_has_no_gradient():
+    """torch's own gives every one of several values with the same place the gradient of that place."""
+    x = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
+    places = torch.tensor([[1, 1, 4]])
+    y = ap.max_unpool(x, places, 2, axes=1, output_size=6)
+    assert y.tolist() == [[0, 2, 0, 0, 3, 0]]
+    y.sum().backward()
+    assert x.grad.tolist() == [[0, 1, 1]]
+    assert torch.autograd.gradcheck(lambda x: ap.max_unpool(x, places, 2, axes=1), x.detach().double().requires_grad_())
+
+
 @every_operator
 @every_window
 @every_implementation
@@ -167,6 +188,25 @@ def test_gradient_of_ties_and_nan_goes_to_the_first():
     for impl in IMPLEMENTATIONS:
         (grad,) = torch.autograd.grad(ap.max_pool(x, (1, 3), impl=impl).sum(), x)
         assert grad.tolist() == [[0, 0, 1, 1, 0, 0]]
+
+
+NAMES = sorted(each for each in ap.OPERATORS if not ap.OPERATORS[each].random and each != "mode")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_lie_as_x_does_and_results_may_be_changed(name, dtype):
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        x = (image(2, 3, 8, 7, dtype=dtype).abs() + 0.1).to(memory_format=memory_format).requires_grad_()
+        for window in (ap.Sliding(3, 2, 1), ap.Sliding(2), ap.Global()):
+            y = ap.pool(x, name, window, axes=(2, 3))
+            if not y.requires_grad:  # counts have no gradient
+                continue
+            (expected,) = torch.autograd.grad(y.sum(), x)
+            assert expected.stride() == x.stride(), window
+            y = ap.pool(x, name, window, axes=(2, 3))
+            (gradient,) = torch.autograd.grad(y.mul_(2).sum(), x)
+            torch.testing.assert_close(gradient, 2 * expected)
 
 
 @every_operator
@@ -319,9 +359,17 @@ def test_bad_input_is_refused_in_words(name):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_nested_tensors_are_refused():
-    nested = torch.nested.nested_tensor([torch.ones(2, 2), torch.ones(3, 3)])
-    with pytest.raises(TypeError, match="nested"):
-        ap.max_pool(nested, 2)
+    for layout in (torch.strided, torch.jagged):
+        nested = torch.nested.nested_tensor([torch.ones(2, 2), torch.ones(3, 2)], layout=layout)
+        with pytest.raises(TypeError, match=r"nested.*x\.unbind\(\).*to_padded_tensor") as error:
+            ap.max_pool(nested, 2)
+        assert "to_dense" not in str(error.value)
+        assert [ap.max_pool(part, 2).shape for part in nested.unbind()] == [(1, 1), (1, 1)]
+        assert ap.max_pool(torch.nested.to_padded_tensor(nested, 0.0), 2).shape == (2, 1, 1)
+    for sparse in (torch.ones(1, 4, 4).to_sparse(), torch.ones(4, 4).to_sparse_csr(), torch.ones(4, 4).to_mkldnn()):
+        with pytest.raises(TypeError, match=r"use x\.to_dense\(\)"):
+            ap.max_pool(sparse, 2)
+        assert ap.max_pool(sparse.to_dense(), 2).shape[-2:] == (2, 2)
 
 
 def test_two_threads_at_once():

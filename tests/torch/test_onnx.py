@@ -9,7 +9,7 @@ apt = pytest.importorskip("anypool.torch")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from ways_out import image, onnx_model, session, torchscript_onnx_model  # noqa: E402
+from torch_ways_out import image, onnx_model, session, torchscript_onnx_model  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 

@@ -3,9 +3,9 @@
 import pytest
 
 torch = pytest.importorskip("torch")
-ways_out = pytest.importorskip("ways_out")
+ways_out = pytest.importorskip("torch_ways_out")
 
-from ways_out import FORMS, SIZES, WAYS, Case, cases, failures  # noqa: E402
+from torch_ways_out import FORMS, SIZES, WAYS, Case, cases, failures  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of exporters, about themselves
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
-from anypool import definition
+from anypool import definition, masks
 from anypool.arguments import is_known
-from anypool.operators import Defaults
+from anypool.operators import ARRAY, Defaults
 from anypool.pooling import Pooling, lifted, shown
 
 IMPLEMENTATIONS = ("kernel", "framework", "definition")
@@ -17,7 +17,7 @@ IMPLEMENTATIONS = ("kernel", "framework", "definition")
 class Implementation:
     """One way to run poolings: it says why not, or runs them, gradient included where the framework has them."""
 
-    name: ClassVar[str]
+    name: str
     """One of `IMPLEMENTATIONS`: what `impl=` asks for."""
 
     def __init__(self, adapter: Adapter) -> None:
@@ -60,11 +60,7 @@ class Lifted(Implementation):
 
     def __init__(self, inner: Implementation) -> None:
         super().__init__(inner.adapter)
-        self.inner = inner
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.inner.name
+        self.inner, self.name = inner, inner.name
 
     def refusal(self, x: Any, pooling: Pooling) -> str | None:
         operator = pooling.operator
@@ -90,8 +86,9 @@ class Adapter:
     """What anypool knows of one framework; a subclass and a namespace of functions make the whole package serve it.
 
     The namespace (`namespace(x)`) holds what operators and the definition call. With NumPy's names and meanings: abs,
-    any, arange, asarray, astype (to a dtype's name), broadcast_to, concat, exp, expand_dims, isfinite, isnan, log,
-    max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take, transpose, where.
+    any, arange, asarray, astype (to a dtype's name), broadcast_to, concat, exp, expand_dims, expm1, isfinite, isnan,
+    log, log1p, max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take, transpose,
+    where.
     Beside them: sort and take_along_axis (along the last axis), stop_gradient, is_floating, astype_like (in the dtype
     of another array), index_ones_like (ones, in the integers of indices), highest, lowest and nan_like (numbers, in
     the dtype of an array), zero and zeros (likewise), max_of_all (the greatest element of all axes), and scatter_last
@@ -138,23 +135,39 @@ class Adapter:
     def parameters(self, x: Any, pooling: Pooling, arrays: Sequence[Any]) -> tuple[Any, ...]:
         """The arrays of an operator's parameters as arrays of the framework.
 
-        ValueError where one does not broadcast against x with length 1 along the pooled axes.
+        ValueError where one does not broadcast against x with length 1 along the pooled axes, or has not as many
+        entries as the window has elements where that is asked for.
         """
-        xp = self.namespace(x)
+        xp, operator, room = self.namespace(x), pooling.operator, pooling.shape
         checked = tuple(xp.asarray(array) for array in arrays)
-        for array in checked:
-            shape, room = self.shape(array), pooling.shape
-            lengths = [1 if axis in pooling.axes else n for axis, n in enumerate(room)]
-            fits = len(shape) <= len(room) and all(
-                not is_known(n) or n == 1 or not is_known(m) or n == m
-                for n, m in zip(reversed(shape), reversed(lengths), strict=False)
-            )
-            if not fits:
+        declared = (each for each in operator.parameters() if getattr(operator, each.name) is ARRAY)
+        lengths = [1 if axis in pooling.axes else n for axis, n in enumerate(room)]
+        for each, array in zip(declared, checked, strict=True):
+            shape = self.shape(array)
+            size = pooling.window_size
+            if each.per_element and not (shape and _broadcasts((shape[-1],), (size,), exactly=True)):
                 raise ValueError(
-                    f"a parameter of {type(pooling.operator).__name__} must broadcast against x, with length 1 along "
-                    f"the pooled axes {pooling.axes}: x has shape {shown(room)}, the parameter {shown(shape)}"
+                    f"{each.name} of {type(operator).__name__} must have one entry per element of the window ({size}) "
+                    f"along its last axis, got shape {shown(shape)}"
+                )
+            beside = shape[:-1] if each.per_element else shape
+            if not _broadcasts(beside, lengths):
+                raise ValueError(
+                    f"a parameter of {type(operator).__name__} must broadcast against x, with length 1 along the "
+                    f"pooled axes {pooling.axes}: x has shape {shown(room)}, the parameter {shown(beside)}"
                 )
         return checked
+
+    def masked(
+        self, x: Any, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: masks.Settings, impl: str
+    ) -> Any:
+        """The values of the elements that count."""
+        mask = masks.mask_of(self, x, where, pooling, settings)
+        return masks.run(self, x, mask, pooling, parameters, settings, impl)
+
+    def mask(self, where: Any, x: Any) -> Any:
+        """`where` as an array of the framework, on x's device; of booleans if it is right."""
+        return self.namespace(x).asarray(where)
 
     def choose(self, impl: str, x: Any, pooling: Pooling) -> Implementation:
         """The implementation to run; ValueError where the one asked for cannot."""
@@ -171,6 +184,9 @@ class Adapter:
                 return implementation
             reason = why_not if not isinstance(implementation, Lifted) or pooling.operator.reductions else reason
         raise ValueError(f"impl={impl!r} cannot run here: {reason}")
+
+    no_arithmetic: ClassVar[tuple[str, ...]] = ()
+    """The dtypes that arrays of the framework may have, but in which it does not compute."""
 
     # out=
 
@@ -203,6 +219,18 @@ class Adapter:
         """Zeros with x at the flat positions `indices` within the axes."""
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
 
+    def is_traced(self, x: Any) -> bool:
+        """Whether x stands for values that come when a program runs, so that nothing can be checked of them."""
+        return False
+
     def largest(self, indices: Any) -> tuple[int, int] | None:
         """The least and the greatest of an array of indices; None where values are not known yet, or there are none."""
         raise NotImplementedError
+
+
+def _broadcasts(shape: Sequence[Any], lengths: Sequence[Any], exactly: bool = False) -> bool:
+    """Whether an array of this shape broadcasts to these lengths, or has them; what is not known is let pass."""
+    return len(shape) <= len(lengths) and all(
+        not is_known(n) or not is_known(m) or n == m or (n == 1 and not exactly)
+        for n, m in zip(reversed(shape), reversed(lengths), strict=False)
+    )

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
+from anypool import masks
 from anypool.adapters.base import IMPLEMENTATIONS, Adapter, Implementation
 from anypool.adapters.registry import adapter_for
 from anypool.calls import CALLS
@@ -138,6 +140,23 @@ class Keras(Adapter):
         """Left to the backend's arrays, when they come."""
         return super().choose("auto" if impl in IMPLEMENTATIONS else impl, x, pooling)
 
+    def masked(
+        self,
+        x: keras.KerasTensor,
+        where: Any,
+        pooling: Pooling,
+        parameters: Sequence[Any],
+        settings: masks.Settings,
+        impl: str,
+    ) -> keras.KerasTensor:
+        settings.filling(pooling)
+        if where is not None:
+            masks.checked(self, where, x, pooling)
+        return self.choose(impl, x, pooling).run(x, pooling, parameters)
+
+    def mask(self, where: Any, x: keras.KerasTensor) -> Any:
+        return where if isinstance(where, keras.KerasTensor) else np.asarray(where)
+
     def parameters(self, x: keras.KerasTensor, pooling: Pooling, arrays: Sequence[Any]) -> tuple[Any, ...]:
         raise TypeError(
             f"parameters of {type(pooling.operator).__name__} must be numbers in a functional model, got an array: "
@@ -148,6 +167,9 @@ class Keras(Adapter):
         pooled = dict(zip(axes, lengths, strict=True))
         shape = [pooled.get(axis, length) for axis, length in enumerate(x.shape)]
         return keras.KerasTensor(_shape(shape), x.dtype)
+
+    def is_traced(self, x: keras.KerasTensor) -> bool:
+        return True
 
     def largest(self, indices: Any) -> None:
         return None

@@ -10,6 +10,7 @@ import numpy as np
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.arguments import FLOATS
 from anypool.cpu import kernels
+from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults
 from anypool.pooling import Pooling
 
@@ -36,6 +37,7 @@ def dtype_of(name: str) -> np.dtype:
 class Namespace:
     """NumPy's functions, and those that NumPy spells otherwise."""
 
+    windows_at_once = 4 * 2**20
     abs = staticmethod(np.abs)
     any = staticmethod(np.any)
     asarray = staticmethod(np.asarray)
@@ -43,9 +45,11 @@ class Namespace:
     concat = staticmethod(np.concatenate)
     exp = staticmethod(np.exp)
     expand_dims = staticmethod(np.expand_dims)
+    expm1 = staticmethod(np.expm1)
     isfinite = staticmethod(np.isfinite)
     isnan = staticmethod(np.isnan)
     log = staticmethod(np.log)
+    log1p = staticmethod(np.log1p)
     max = staticmethod(np.max)
     max_of_all = staticmethod(np.max)
     maximum = staticmethod(np.maximum)
@@ -56,7 +60,6 @@ class Namespace:
     round = staticmethod(np.rint)
     shape = staticmethod(np.shape)
     sign = staticmethod(np.sign)
-    sort = staticmethod(np.sort)
     sqrt = staticmethod(np.sqrt)
     squeeze = staticmethod(np.squeeze)
     sum = staticmethod(np.sum)
@@ -75,6 +78,18 @@ class Namespace:
     @staticmethod
     def astype_like(x: np.ndarray, other: np.ndarray) -> np.ndarray:
         return x.astype(other.dtype)
+
+    @staticmethod
+    def sort(x: np.ndarray) -> np.ndarray:
+        if not 1 < x.shape[-1] <= LONGEST:
+            return np.sort(x)
+        lanes = list(np.moveaxis(x, -1, 0).copy())
+        spare = np.empty_like(lanes[0])
+        for low, high in comparisons(len(lanes)):
+            least = np.minimum(lanes[low], lanes[high], out=spare)
+            np.maximum(lanes[low], lanes[high], out=lanes[high])
+            lanes[low], spare = least, lanes[low]
+        return np.moveaxis(np.stack(lanes), 0, -1)
 
     @staticmethod
     def stop_gradient(x: np.ndarray) -> np.ndarray:
@@ -127,13 +142,13 @@ class Kernel(Implementation):
     name = "kernel"
 
     def refusal(self, x: np.ndarray, pooling: Pooling) -> str | None:
-        return kernels.refusal(pooling)
+        return kernels.refusal(pooling) or (None if _has_whole_strides(x) else "kernels read arrays of whole strides")
 
     def run(self, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         return self._run(x, pooling, None)
 
     def run_into(self, out: Any, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        if not isinstance(out, np.ndarray):
+        if not isinstance(out, np.ndarray) or not _has_whole_strides(out):
             return super().run_into(out, x, pooling, parameters)
         return self._run(x, pooling, out)  # kernels make the same checks
 
@@ -143,6 +158,21 @@ class Kernel(Implementation):
             return kernels.forward(x, pooling, out)
         values, offsets = kernels.forward_with_offsets(x, pooling, out)
         return values, kernels.indices(offsets, pooling)
+
+
+def _has_whole_strides(x: np.ndarray) -> bool:
+    """Whether elements lie whole elements apart; a field of packed records may not."""
+    return x.flags.c_contiguous or not any(stride % x.itemsize for stride in x.strides)
+
+
+_LOADED_BY_HAND = {
+    "zarr": "pool dask.array.from_zarr(x), chunk by chunk, or x[...]",
+    "h5py": "pool dask.array.from_array(x), chunk by chunk, or x[...]",
+    "xarray": "pool x.data, or x.to_numpy()",
+    "scipy": "pool x.toarray()",
+    "sparse": "pool x.todense()",
+}
+"""Libraries whose arrays NumPy would load whole, or take for objects, and what to do instead."""
 
 
 class NumPy(Adapter):
@@ -158,6 +188,12 @@ class NumPy(Adapter):
             return x
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError("x is a masked array, whose mask pooling would ignore: fill it first, x.filled(value)")
+        kind = type(x)
+        advice = _LOADED_BY_HAND.get(kind.__module__.partition(".")[0])
+        if advice is not None and not isinstance(x, np.ndarray):
+            raise TypeError(f"x must be loaded before it is pooled, got a {kind.__module__}.{kind.__name__}: {advice}")
+        if x is None or isinstance(x, dict | set | str | bytes):
+            raise TypeError(f"x must be an array, got {kind.__name__}")
         try:
             array = np.asarray(x)
         except ValueError as error:

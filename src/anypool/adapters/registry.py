@@ -14,6 +14,7 @@ _MODULES = {
     "jaxlib": "jax.adapter",
     "tensorflow": "tensorflow",
     "keras": "keras",
+    "dask": "dask",
 }
 _ADAPTERS: dict[type, Adapter] = {}
 

@@ -27,12 +27,16 @@ WIDEST_AT_ONCE = 16
 class Namespace:
     """TensorFlow's functions under NumPy's names. Positions and lengths are int64."""
 
+    multiplies_lengths = True
+
     abs = staticmethod(tf.abs)
     broadcast_to = staticmethod(tf.broadcast_to)
     exp = staticmethod(tf.exp)
+    expm1 = staticmethod(tf.math.expm1)
     isfinite = staticmethod(tf.math.is_finite)
     isnan = staticmethod(tf.math.is_nan)
     log = staticmethod(tf.math.log)
+    log1p = staticmethod(tf.math.log1p)
     max_of_all = staticmethod(tf.reduce_max)
     maximum = staticmethod(tf.maximum)
     minimum = staticmethod(tf.minimum)
@@ -216,6 +220,9 @@ class TensorFlow(Adapter):
     def namespace(self, x: tf.Tensor) -> type[Namespace]:
         return Namespace
 
+    def is_traced(self, x: tf.Tensor) -> bool:
+        return tf.get_static_value(x) is None
+
     def largest(self, indices: tf.Tensor) -> tuple[int, int] | None:
         value = tf.get_static_value(indices)
         return None if value is None or not value.size else (int(value.min()), int(value.max()))
@@ -320,8 +327,20 @@ def _padded(x: tf.Tensor, pooling: Pooling, value: Any) -> tf.Tensor:
     pads: list[tuple[Any, Any]] = [(0, 0)] * x.shape.rank
     for axis, plan in zip(pooling.axes, _sliding(pooling), strict=True):
         pads[axis] = _pads(plan)
+    if tf.is_tensor(value) and not tf.executing_eagerly():
+        return _between(x, pads, value)
     known = all(is_known(number) for pair in pads for number in pair)
     return tf.pad(x, pads if known else tf.reshape(_lengths(sum(pads, ())), (-1, 2)), constant_values=value)
+
+
+def _between(x: tf.Tensor, pads: Sequence[tuple[Any, Any]], value: tf.Tensor) -> tf.Tensor:
+    """x between constants: of the operation of tf.pad, `tf.vectorized_map` forgets the value."""
+    for axis, pair in enumerate(pads):
+        if not all(is_known(number) and number == 0 for number in pair):
+            shape = Namespace.shape(x)
+            before, after = (tf.fill(_lengths((*shape[:axis], number, *shape[axis + 1 :])), value) for number in pair)
+            x = tf.concat([before, x, after], axis)
+    return x
 
 
 def _sliding(pooling: Pooling) -> list[SlidingAxis]:

@@ -6,8 +6,7 @@ kernel once; a call then checks the arrays and runs.
 
 from __future__ import annotations
 
-import importlib
-import os
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -16,113 +15,25 @@ from typing import Any
 import numpy as np
 
 from anypool.arguments import FLOATS, is_known
+from anypool.cpu.extension import available as available
+from anypool.cpu.extension import compiled, why_not_built
 from anypool.operators import Average, Max, Min, Operator, Sum
 from anypool.plans import AxisPlan, SlidingAxis, WholeAxis
 from anypool.pooling import Pooling, counted, fixed_divisor, once_per_pooling
 
-_kernels: Any
-try:
-    _kernels = importlib.import_module("anypool._kernels")
-except ImportError as error:
-    _kernels = None
-    why_not_built: str | None = f"anypool was installed without compiled kernels ({error})"
-else:
-    why_not_built = None
-    if _kernels.isa is None:
-        wanted = os.environ.get("ANYPOOL_ISA")
-        why_not_built = (
-            f"ANYPOOL_ISA={wanted!r}: this machine cannot run such kernels"
-            if wanted
-            else "this processor lacks x86-64-v2"
-        )
-
 NAMES: dict[type[Operator], str] = {Max: "max", Min: "min", Sum: "sum", Average: "average"}
 MOST_AXES = 3
+LARGEST_WINDOW = 2**31
+"""Of how many elements one can be told by its offset."""
 
 
-def available() -> bool:
-    """Whether there are kernels for this machine; `why_not_built` says why not."""
-    return why_not_built is None
-
-
-def set_num_threads(n: int) -> None:
-    """How many threads a kernel uses, at most; 0 for the default (ANYPOOL_NUM_THREADS, else what OpenMP is set to).
-
-    Raises TypeError where n is no integer and ValueError where it is not between 0 and 4096.
-
-    >>> set_num_threads(1)
-    >>> get_num_threads()
-    1
-    >>> set_num_threads(0)
-    """
-    number = _checked(n, 4096, "4096")
-    if _kernels is not None:
-        _kernels.set_num_threads(number)
-
-
-def get_num_threads() -> int:
-    """How many threads a kernel may use; 1 where there are no kernels.
-
-    >>> get_num_threads() >= 1
-    True
-    """
-    return _kernels.get_num_threads() if _kernels is not None else 1
-
-
-def set_kept_memory(n: int) -> None:
-    """How many bytes of outputs that are gone are kept for the next ones, at most; 0 keeps none and frees what is kept.
-
-    Fresh memory costs more than a pooling: outputs and gradients of 8 MiB and more on a CPU take the place of earlier
-    ones of about their size. The system may take kept memory whenever it needs some (`MADV_FREE`; elsewhere
-    nothing is kept). The default is ANYPOOL_KEPT_MEMORY, else a sixteenth of the machine's memory and at most 1 GiB.
-
-    Raises TypeError where n is no integer and ValueError where it is negative or over 2⁶².
-
-    >>> usual = get_kept_memory()
-    >>> set_kept_memory(0)
-    >>> get_kept_memory()
-    0
-    >>> set_kept_memory(usual)
-    """
-    number = _checked(n, 2**62, "2**62 bytes")
-    if _kernels is not None:
-        _kernels.set_kept_memory(number)
-
-
-def get_kept_memory() -> int:
-    """How many bytes of outputs that are gone are kept, at most; 0 where there are no kernels.
-
-    >>> get_kept_memory() >= 0
-    True
-    """
-    return _kernels.get_kept_memory() if _kernels is not None else 0
-
-
-def _checked(n: Any, most: int, shown: str) -> int:
-    if isinstance(n, bool) or not isinstance(n, int | np.integer):
-        raise TypeError(f"n must be an integer, got {n!r}")
-    if not 0 <= n <= most:
-        raise ValueError(f"n must be between 0 and {shown}, got {n}")
-    return int(n)
-
-
-def _read_environment() -> None:
-    text = os.environ.get("ANYPOOL_KEPT_MEMORY")
-    if text:
-        if not text.isdecimal():
-            raise ValueError(f"ANYPOOL_KEPT_MEMORY must be a number of bytes, got {text!r}")
-        set_kept_memory(int(text))
-
-
-_read_environment()
-
-LARGE: int = getattr(_kernels, "LARGE", 0)
-"""From so many bytes on, outputs lie in kept memory."""
+LARGE: int = getattr(compiled, "LARGE", 0)
+"""From so many bytes on, outputs lie in memory that is cached."""
 
 
 def large_bytes(n: int) -> np.ndarray:
     """An array of n bytes in such memory, whatever they are."""
-    return _kernels.large_bytes(n)
+    return compiled.large_bytes(n)
 
 
 @once_per_pooling
@@ -143,7 +54,16 @@ def refusal(pooling: Pooling) -> str | None:
         return "kernels need lengths that are known"
     if pooling.dtype in FLOATS and pooling.result not in FLOATS:
         return f"there is no kernel from {pooling.dtype} to {pooling.result}"
-    return None
+    return offsets_refusal(pooling) if pooling.return_indices else None
+
+
+@once_per_pooling
+def offsets_refusal(pooling: Pooling) -> str | None:
+    """Why the kernels cannot say which element of a window a max or min selected, as indices and gradients need."""
+    sizes = [plan.kernel_size for plan in pooling.plan]
+    if not pooling.operator.selects or not all(map(is_known, sizes)) or math.prod(sizes) <= LARGEST_WINDOW:
+        return None
+    return f"kernels number the elements of windows of up to {LARGEST_WINDOW}, not {math.prod(sizes)}"
 
 
 def forward(x: Any, pooling: Pooling, out: Any = None) -> Any:
@@ -167,7 +87,7 @@ def backward(grad: Any, pooling: Pooling, offsets: Any = None, out: Any = None) 
 Strides = Sequence[int]
 """Of an array, in elements."""
 Launch = Callable[..., None]
-"""A kernel that takes nothing but addresses, of x, out and offsets, and checks nothing: whoever calls it vouches."""
+"""A kernel that takes nothing but addresses, of x, out and offsets, unchecked."""
 
 
 def bind_forward(pooling: Pooling, x: Strides, out: Strides, offsets: Strides | None = None) -> Launch:
@@ -203,7 +123,7 @@ def _kernel(pooling: Pooling) -> Any:
     operator = pooling.operator
     divisor = (fixed_divisor(pooling) or 0) if isinstance(operator, Average) else 0
     counts = isinstance(operator, Average) and not divisor
-    return _kernels.Kernel(
+    return compiled.Kernel(
         NAMES[type(operator)],
         pooling.dtype,
         _accumulator(pooling),

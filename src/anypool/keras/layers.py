@@ -9,139 +9,46 @@ import keras
 from anypool.adapters import adapter_for
 from anypool.adapters.keras import Pool
 from anypool.functional import global_pool
-from anypool.keras.bases import AdaptivePooling, AveragingPooling, GlobalPooling, SlidingPooling, StepsPooling
+from anypool.keras.bases import (
+    AdaptivePooling,
+    AveragingPooling,
+    ExtremePooling,
+    GlobalPooling,
+    SlidingPooling,
+    StepsPooling,
+    Unpooling,
+    by_rank,
+    loadable,
+)
 from anypool.operators import Average, Max, Min, Sum
 
-loadable = keras.saving.register_keras_serializable(package="anypool")
 loadable(Pool)  # anypool's functions in functional models
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Sliding windows
 
-
-@loadable
-class MaxPooling1D(SlidingPooling):
-    """The greatest element of every window of steps; arguments are `SlidingPooling`'s."""
-
-    rank = 1
-    operator = Max()
-
-
-@loadable
-class MaxPooling2D(SlidingPooling):
-    """The greatest element of every window of images; arguments are `SlidingPooling`'s."""
-
-    rank = 2
-    operator = Max()
-
-
-@loadable
-class MaxPooling3D(SlidingPooling):
-    """The greatest element of every window of volumes; arguments are `SlidingPooling`'s."""
-
-    rank = 3
-    operator = Max()
-
-
-@loadable
-class MinPooling1D(SlidingPooling):
-    """The least element of every window of steps; arguments are `SlidingPooling`'s."""
-
-    rank = 1
-    operator = Min()
-
-
-@loadable
-class MinPooling2D(SlidingPooling):
-    """The least element of every window of images; arguments are `SlidingPooling`'s."""
-
-    rank = 2
-    operator = Min()
-
-
-@loadable
-class MinPooling3D(SlidingPooling):
-    """The least element of every window of volumes; arguments are `SlidingPooling`'s."""
-
-    rank = 3
-    operator = Min()
-
-
-@loadable
-class AveragePooling1D(AveragingPooling):
-    """The average of every window of steps; arguments are `SlidingPooling`'s, and count_include_pad."""
-
-    rank = 1
-
-
-@loadable
-class AveragePooling2D(AveragingPooling):
-    """The average of every window of images; arguments are `SlidingPooling`'s, and count_include_pad."""
-
-    rank = 2
-
-
-@loadable
-class AveragePooling3D(AveragingPooling):
-    """The average of every window of volumes; arguments are `SlidingPooling`'s, and count_include_pad."""
-
-    rank = 3
-
+MaxPooling1D, MaxPooling2D, MaxPooling3D = by_rank(
+    "MaxPooling", ExtremePooling, "The greatest element of every window of {inputs}.", __name__, operator=Max()
+)
+MinPooling1D, MinPooling2D, MinPooling3D = by_rank(
+    "MinPooling", ExtremePooling, "The least element of every window of {inputs}.", __name__, operator=Min()
+)
+AveragePooling1D, AveragePooling2D, AveragePooling3D = by_rank(
+    "AveragePooling", AveragingPooling, "The average of every window of {inputs}.", __name__
+)
+SumPooling1D, SumPooling2D, SumPooling3D = by_rank(
+    "SumPooling", SlidingPooling, "The sum of every window of {inputs}.", __name__, operator=Sum()
+)
+MaxUnpooling1D, MaxUnpooling2D, MaxUnpooling3D = by_rank(
+    "MaxUnpooling", Unpooling, "Values back to where they were in {inputs}, zeros elsewhere.", __name__
+)
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Global
+# Global: those over steps take a mask
 
 
-@loadable
-class GlobalMaxPooling1D(StepsPooling):
-    """The greatest element of every channel of steps; arguments are `GlobalPooling`'s."""
-
-    operator = Max()
-
-
-@loadable
-class GlobalMaxPooling2D(GlobalPooling):
-    """The greatest element of every channel of images; arguments are `GlobalPooling`'s."""
-
-    rank = 2
-    operator = Max()
-
-
-@loadable
-class GlobalMaxPooling3D(GlobalPooling):
-    """The greatest element of every channel of volumes; arguments are `GlobalPooling`'s."""
-
-    rank = 3
-    operator = Max()
-
-
-@loadable
-class GlobalMinPooling1D(StepsPooling):
-    """The least element of every channel of steps; arguments are `GlobalPooling`'s."""
-
-    operator = Min()
-
-
-@loadable
-class GlobalMinPooling2D(GlobalPooling):
-    """The least element of every channel of images; arguments are `GlobalPooling`'s."""
-
-    rank = 2
-    operator = Min()
-
-
-@loadable
-class GlobalMinPooling3D(GlobalPooling):
-    """The least element of every channel of volumes; arguments are `GlobalPooling`'s."""
-
-    rank = 3
-    operator = Min()
-
-
-@loadable
-class GlobalAveragePooling1D(StepsPooling):
-    """The average of every channel of steps; arguments are `GlobalPooling`'s."""
+class AveragingSteps(StepsPooling):
+    """The average of steps, of those that a mask counts."""
 
     operator = Average()
 
@@ -155,97 +62,55 @@ class GlobalAveragePooling1D(StepsPooling):
         return keras.ops.cast(total / number, result)
 
 
-@loadable
-class GlobalAveragePooling2D(GlobalPooling):
-    """The average of every channel of images; arguments are `GlobalPooling`'s."""
-
-    rank = 2
-    operator = Average()
-
-
-@loadable
-class GlobalAveragePooling3D(GlobalPooling):
-    """The average of every channel of volumes; arguments are `GlobalPooling`'s."""
-
-    rank = 3
-    operator = Average()
-
+GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D = by_rank(
+    "GlobalMaxPooling",
+    GlobalPooling,
+    "The greatest element of every channel of {inputs}.",
+    __name__,
+    bases={1: StepsPooling},
+    operator=Max(),
+)
+GlobalMinPooling1D, GlobalMinPooling2D, GlobalMinPooling3D = by_rank(
+    "GlobalMinPooling",
+    GlobalPooling,
+    "The least element of every channel of {inputs}.",
+    __name__,
+    bases={1: StepsPooling},
+    operator=Min(),
+)
+GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D = by_rank(
+    "GlobalAveragePooling",
+    GlobalPooling,
+    "The average of every channel of {inputs}.",
+    __name__,
+    bases={1: AveragingSteps},
+    operator=Average(),
+)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Adaptive
 
-
-@loadable
-class AdaptiveMaxPooling1D(AdaptivePooling):
-    """The greatest element of every adaptive window of steps; arguments are `AdaptivePooling`'s."""
-
-    rank = 1
-    operator = Max()
-
-
-@loadable
-class AdaptiveMaxPooling2D(AdaptivePooling):
-    """The greatest element of every adaptive window of images; arguments are `AdaptivePooling`'s."""
-
-    rank = 2
-    operator = Max()
-
-
-@loadable
-class AdaptiveMaxPooling3D(AdaptivePooling):
-    """The greatest element of every adaptive window of volumes; arguments are `AdaptivePooling`'s."""
-
-    rank = 3
-    operator = Max()
-
-
-@loadable
-class AdaptiveMinPooling1D(AdaptivePooling):
-    """The least element of every adaptive window of steps; arguments are `AdaptivePooling`'s."""
-
-    rank = 1
-    operator = Min()
-
-
-@loadable
-class AdaptiveMinPooling2D(AdaptivePooling):
-    """The least element of every adaptive window of images; arguments are `AdaptivePooling`'s."""
-
-    rank = 2
-    operator = Min()
-
-
-@loadable
-class AdaptiveMinPooling3D(AdaptivePooling):
-    """The least element of every adaptive window of volumes; arguments are `AdaptivePooling`'s."""
-
-    rank = 3
-    operator = Min()
-
-
-@loadable
-class AdaptiveAveragePooling1D(AdaptivePooling):
-    """The average of every adaptive window of steps; arguments are `AdaptivePooling`'s."""
-
-    rank = 1
-    operator = Average()
-
-
-@loadable
-class AdaptiveAveragePooling2D(AdaptivePooling):
-    """The average of every adaptive window of images; arguments are `AdaptivePooling`'s."""
-
-    rank = 2
-    operator = Average()
-
-
-@loadable
-class AdaptiveAveragePooling3D(AdaptivePooling):
-    """The average of every adaptive window of volumes; arguments are `AdaptivePooling`'s."""
-
-    rank = 3
-    operator = Average()
-
+AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D = by_rank(
+    "AdaptiveMaxPooling",
+    AdaptivePooling,
+    "The greatest element of every adaptive window of {inputs}.",
+    __name__,
+    operator=Max(),
+)
+AdaptiveMinPooling1D, AdaptiveMinPooling2D, AdaptiveMinPooling3D = by_rank(
+    "AdaptiveMinPooling",
+    AdaptivePooling,
+    "The least element of every adaptive window of {inputs}.",
+    __name__,
+    operator=Min(),
+)
+AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D = by_rank(
+    "AdaptiveAveragePooling",
+    AdaptivePooling,
+    "The average of every adaptive window of {inputs}.",
+    __name__,
+    operator=Average(),
+)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Keras's short names, and the same for min

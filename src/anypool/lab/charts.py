@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from .summary import Measure
+from .summary import PerSeed
 
 WIDTH = 420
 LEFT, RIGHT = 78, 18
@@ -21,7 +21,7 @@ class Series:
 
     name: str
     colour: int
-    measures: tuple[Measure, ...]
+    measures: tuple[PerSeed, ...]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import anypool as ap
-
-from .poolings import POOLINGS
 
 MOST_PIXELS = 50_000_000
 CHANNELS = (1, 3, 4)
@@ -106,16 +105,30 @@ class Panel:
 
     @property
     def values(self) -> str:
-        return f"values {self.image.min():.4g} to {self.image.max():.4g}"
+        return f"values {readable(self.image.min())} to {readable(self.image.max())}"
 
 
-def pooled(image: np.ndarray, pool: Sequence[str], window: ap.Window) -> list[Panel]:
+def readable(value: Any) -> str:
+    """A number as people write it: all digits of an integer, otherwise four digits after the point at most.
+
+    >>> readable(np.uint16(65535)), readable(65534.5), readable(0.1234567), readable(2.5e-07)
+    ('65535', '65534.5', '0.1235', '2.5e-07')
+    """
+    number = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(number, float):
+        return str(int(number))
+    if number == 0 or 1e-3 <= abs(number) < 1e15:
+        return f"{number:.4f}".rstrip("0").rstrip(".")
+    return f"{number:.4g}"
+
+
+def pooled(image: np.ndarray, operators: Sequence[tuple[str, ap.Operator]], window: ap.Window) -> list[Panel]:
     """The image and what each pooling keeps of it, through the same window over height and width.
 
-    >>> [panel.shape for panel in pooled(np.zeros((28, 28)), ["max", "average"], ap.Sliding(2))]
-    ['28 × 28', '14 × 14', '14 × 14']
+    >>> [panel.shape for panel in pooled(np.zeros((28, 28)), [("max", ap.Max())], ap.Sliding(2))]
+    ['28 × 28', '14 × 14']
     """
-    versions = [Panel(name, ap.pool(image, POOLINGS[name].operator, window, axes=(0, 1))) for name in pool]
+    versions = [Panel(name, ap.pool(image, operator, window, axes=(0, 1))) for name, operator in operators]
     return [Panel("image", image), *versions]
 
 

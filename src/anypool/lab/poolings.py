@@ -1,43 +1,153 @@
-"""The poolings on offer in the lab and on the command line, by name. A later operator adds a line."""
+"""What poolings are called in the lab and on the command line: here, and nowhere else, names become candidates."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import anypool as ap
 
+DEFAULT = ("max", "min", "average")
+STRIDED = "strided"
+ORIGINAL = "original"
+
+_PREFIXES = {"sliding": "", "global": "Global", "adaptive": "Adaptive"}
+
 
 @dataclass(frozen=True)
-class Pooling:
-    """An operator for arrays, and the name of the layer of `anypool.keras` that applies it to a batch of images."""
+class Candidate:
+    """A pooling to compare: an operator, and what makes layers of it."""
 
-    operator: ap.Operator
-    layer: str
+    name: str
+    operator: ap.Operator | None
+    """None for what is no operator: a strided convolution."""
+    kinds: tuple[str, ...] = ("sliding", "global", "adaptive")
+    """The kinds of pooling layers that it can take the place of."""
+
+    def keras_layer(self, kind: str, **settings: Any) -> Any:
+        """A Keras layer of this kind, with Keras's names of settings."""
+        if self.operator is None:
+            from .networks.keras import StridedConvolution
+
+            return StridedConvolution(**settings)
+        import anypool.keras
+
+        return _made(anypool.keras, self.operator, f"{_PREFIXES[kind]}{{}}Pooling2D", settings)
+
+    def torch_module(self, kind: str, **settings: Any) -> Any:
+        """A torch module of this kind, with torch's names of settings."""
+        if self.operator is None:
+            from .networks.torch import StridedConvolution
+
+            return StridedConvolution(**settings)
+        import anypool.torch
+
+        return _made(anypool.torch, self.operator, f"{_PREFIXES[kind]}{{}}Pool2d", settings)
 
 
-POOLINGS = {
-    "max": Pooling(ap.Max(), "MaxPooling2D"),
-    "min": Pooling(ap.Min(), "MinPooling2D"),
-    "average": Pooling(ap.Average(), "AveragePooling2D"),
-}
+def _made(room: Any, operator: ap.Operator, name: str, settings: dict[str, Any]) -> Any:
+    """The layer for any operator, which learns what of it can be learned; max, min and averages have their own."""
+    named = getattr(room, name.format(operator.info.layer), None)
+    if named is not None and operator.info.name in DEFAULT:
+        return named(**settings)
+    return getattr(room, name.format(""))(operator, **settings)
 
 
-def check_names(pool: Sequence[str]) -> tuple[str, ...]:
-    """The names, each known and said once.
+def candidate(name: str) -> Candidate:
+    """The pooling of this name: an operator's, with settings as in `gem:p=3`, a class as `module:Class`, or `strided`.
+
+    Raises:
+        ValueError: there is none, or its settings break a rule.
+
+    >>> candidate("gem:p=4").operator
+    GeM(p=4, eps=1e-06)
+    """
+    if name == STRIDED:
+        return Candidate(name, None, ("sliding",))
+    start, _, rest = name.partition(":")
+    try:
+        if rest and start not in ap.OPERATORS and _is_place(name):
+            return Candidate(name, _imported(name))
+        return Candidate(name, ap.operator_for(name))
+    except (ValueError, TypeError) as error:
+        if rest:
+            raise ValueError(f"pool must name operators, but {name!r} is none: {error}") from error
+        raise ValueError(f"pool must name some of {_known()}, got {name!r}") from error
+
+
+def _is_place(name: str) -> bool:
+    module, _, attribute = name.partition(":")
+    return all(part.isidentifier() for part in (*module.split("."), attribute))
+
+
+def _imported(name: str) -> ap.Operator:
+    """The operator that `module:Class` names; modules in the working directory are found too."""
+    module, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(str(error)) from error
+    made = found() if isinstance(found, type) else found
+    if not isinstance(made, ap.Operator):
+        raise ValueError(f"it is {type(made).__name__}, and must be a subclass of anypool.Operator")
+    return made
+
+
+def candidates(names: Sequence[str]) -> tuple[Candidate, ...]:
+    """The poolings of these names, each known and said once.
 
     Raises:
         ValueError: there is none, or one is unknown or repeated.
 
-    >>> check_names(["max", "average"])
-    ('max', 'average')
+    >>> [found.name for found in candidates(["max", "average"])]
+    ['max', 'average']
     """
-    known = ", ".join(POOLINGS)
-    if not pool:
-        raise ValueError(f"pool must name one or more of {known}, got none")
-    for place, name in enumerate(pool):
-        if name not in POOLINGS:
-            raise ValueError(f"pool must name some of {known}, got {name!r}")
-        if name in pool[:place]:
-            raise ValueError(f"pool must name each pooling once, got {name!r} twice")
-    return tuple(pool)
+    if not names:
+        raise ValueError(f"pool must name one or more of {_known()}, got none")
+    found = tuple(candidate(name) for name in names)
+    for place, one in enumerate(found):
+        same = [earlier.name for earlier in found[:place] if earlier.operator == one.operator]
+        if same:
+            again = f"{one.name!r} twice" if same[0] == one.name else f"{one.name!r}, which is {same[0]!r}"
+            raise ValueError(f"pool must name each pooling once, got {again}")
+    return found
+
+
+def operators_of(names: Sequence[str]) -> list[tuple[str, ap.Operator]]:
+    """Those of these names that are operators, which arrays can be pooled with."""
+    found = ((name, candidate(name).operator) for name in names if name != ORIGINAL)
+    return [(name, operator) for name, operator in found if operator is not None]
+
+
+def split_names(text: str) -> list[str]:
+    """The names in a list separated by commas; settings keep the commas between them.
+
+    >>> split_names("max, gem:p=3,eps=1e-6,median")
+    ['max', 'gem:p=3,eps=1e-6', 'median']
+    """
+    names: list[str] = []
+    for piece in text.split(",") if text.strip() else []:
+        if names and "=" in piece and ":" not in piece:
+            names[-1] += f",{piece.strip()}"
+        else:
+            names.append(piece.strip())
+    return names
+
+
+def help_text() -> str:
+    """What an option that takes names says of them."""
+    names = ", ".join(DEFAULT)
+    return (
+        f"Poolings, separated by commas: {names} and the others that `anypool operators` lists, with settings as in "
+        f"gem:p=3; {STRIDED}; or a class of yours, module:Class."
+    )
+
+
+def _known() -> str:
+    return ", ".join((*ap.OPERATORS, STRIDED))

@@ -39,3 +39,12 @@ def _axis(window: ap.Sliding, axis: int, length: int) -> str:
     )
     past = f", less a last window that starts at or past {length + plan.pad_before}: {outputs}"
     return said if steps + 1 == outputs else said + past
+
+
+def has_empty_window(window: ap.Sliding, lengths: Sequence[int]) -> bool:
+    """Whether some window lies in the padding altogether, so that there is no greatest element in it.
+
+    >>> has_empty_window(ap.Sliding(2, padding=2), [28, 28]), has_empty_window(ap.Sliding(2, padding=1), [28, 28])
+    (True, False)
+    """
+    return any(window.axis_plan(axis, length).has_empty_window for axis, length in enumerate(lengths))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
+from math import hypot, sqrt
 from statistics import mean, median, stdev
+from typing import Literal
 
-from .compare import AS_GIVEN, INVERTED, Run
-from .metrics import PoolingLayer
+from .runs import AS_GIVEN, INVERTED, TRAINED, PoolingLayer, Run
 
 
 @dataclass(frozen=True)
-class Measure:
+class PerSeed:
     """One number per seed."""
 
     values: tuple[float, ...]
@@ -26,33 +26,26 @@ class Measure:
         """The sample standard deviation over the seeds; None for a single one."""
         return stdev(self.values) if len(self.values) > 1 else None
 
-    def apart_from(self, other: Measure) -> bool | None:
-        """Whether all of one lie above all of the other; None where a side has a single seed, which has no spread.
-
-        >>> Measure((0.97, 0.98)).apart_from(Measure((0.95, 0.96)))
-        True
-        >>> Measure((0.97, 0.98)).apart_from(Measure((0.95, 0.97)))
-        False
-        """
-        if min(len(self.values), len(other.values)) < 2:
-            return None
-        return min(self.values) > max(other.values) or min(other.values) > max(self.values)
-
 
 @dataclass(frozen=True)
 class Row:
-    """One pooling on images of one polarity, over the seeds."""
+    """One pooling in one stage on images of one polarity, over the seeds."""
 
     polarity: str
+    stage: str
     pool: str
-    accuracy: Measure
-    consistency: Measure
-    fidelity: Measure
-    curve: tuple[Measure, ...]
-    seconds: Measure | None
+    measures: dict[str, PerSeed]
+    """Those that every seed has."""
+    seed_numbers: tuple[int, ...]
+    curve: tuple[PerSeed, ...]
+    seconds: PerSeed | None
     """Of an epoch, for each seed the median over the epochs after the first; None where there was only one epoch."""
     parameters: int
     layers: tuple[PoolingLayer, ...]
+
+    @property
+    def accuracy(self) -> PerSeed:
+        return self.measures["accuracy"]
 
     @property
     def seeds(self) -> int:
@@ -60,27 +53,25 @@ class Row:
 
 
 def summarise(runs: Sequence[Run]) -> list[Row]:
-    """A row for every polarity and pooling, in the order in which they first occur, images as given first."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+    """A row for every polarity, stage and pooling, in the order in which they first occur, images as given first."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.polarity != AS_GIVEN):
-        groups.setdefault((run.polarity, run.pool), []).append(run)
+        groups.setdefault((run.polarity, run.stage, run.pool), []).append(run)
     return [_row(group) for group in groups.values()]
 
 
 def _row(runs: list[Run]) -> Row:
-    def measure(name: str) -> Measure:
-        return Measure(tuple(getattr(run, name) for run in runs))
-
     seconds = tuple(median(run.epoch_seconds[1:]) for run in runs if len(run.epoch_seconds) > 1)
     first = runs[0]
+    shared = [name for name in first.measures if all(name in run.measures for run in runs)]
     return Row(
         polarity=first.polarity,
+        stage=first.stage,
         pool=first.pool,
-        accuracy=measure("accuracy"),
-        consistency=measure("consistency"),
-        fidelity=measure("fidelity"),
-        curve=tuple(Measure(epoch) for epoch in zip(*(run.curve for run in runs), strict=True)),
-        seconds=Measure(seconds) if seconds else None,
+        measures={name: PerSeed(tuple(run.measures[name] for run in runs)) for name in shared},
+        seed_numbers=tuple(run.seed for run in runs),
+        curve=tuple(PerSeed(epoch) for epoch in zip(*(run.curve for run in runs), strict=False)),
+        seconds=PerSeed(seconds) if seconds else None,
         parameters=first.parameters,
         layers=tuple(first.layers),
     )
@@ -91,21 +82,95 @@ def best(rows: Sequence[Row]) -> Row:
     return max(rows, key=lambda row: row.accuracy.mean)
 
 
-def chance_of_apart(seeds: int) -> float:
-    """How often two equal poolings would come out apart: 2 of the C(2n, n) ways to order n and n values.
+# ---------------------------------------------------------------------------------------------------------------------
+# How sure one may be
 
-    >>> chance_of_apart(3)
-    0.1
+
+SIGNIFICANT = 0.05
+COVERED = 0.95
+
+
+def accuracy_interval(accuracy: PerSeed, images: int) -> tuple[float, float]:
+    """A 95 % confidence interval of an accuracy: for other seeds as well as for other test images.
+
+    The half width is √((t·s/√k)² + (z·√(p(1 − p)/n))²) with k seeds of standard deviation s, Student's t for k − 1
+    degrees of freedom, and p the mean accuracy on n images. One seed says nothing of others, and has Wilson's interval
+    (1927).
+
+    >>> low, high = accuracy_interval(PerSeed((0.9,)), 100)
+    >>> round(low, 3), round(high, 3)
+    (0.826, 0.945)
     """
-    return 2 / comb(2 * seeds, seeds)
+    from scipy import stats
+
+    z = float(stats.norm.ppf((1 + COVERED) / 2))
+    mean, count = accuracy.mean, len(accuracy.values)
+    if accuracy.spread is None:
+        centre = (mean + z * z / (2 * images)) / (1 + z * z / images)
+        half = z / (1 + z * z / images) * sqrt(mean * (1 - mean) / images + z * z / (4 * images**2))
+    else:
+        t = float(stats.t.ppf((1 + COVERED) / 2, count - 1))
+        centre = mean
+        half = hypot(t * accuracy.spread / sqrt(count), z * sqrt(mean * (1 - mean) / images))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def verdict(row: Row, leader: Row) -> str:
-    """How a row's accuracy stands to the highest: `highest`, `apart`, `within the spread`, or `one seed`."""
-    if row is leader:
-        return "highest"
-    apart = row.accuracy.apart_from(leader.accuracy)
-    return "one seed" if apart is None else "apart" if apart else "within the spread"
+def paired_p(one: Row, other: Row, images: int) -> float | None:
+    """How probable so great a mean difference in accuracy is between equally good poolings: a paired t-test over seeds.
+
+    Seeds that both have are paired: they share the first weights and the order of images. None for fewer than two. The
+    differences are taken to spread by at least one image, since a few seeds may agree by chance.
+
+    >>> row = Row("as given", "trained", "max", {"accuracy": PerSeed((0.9, 0.92, 0.94))}, (0, 1, 2), (), None, 0, ())
+    >>> paired_p(row, row, 100)
+    1.0
+    """
+    from scipy import stats
+
+    mine, theirs = (dict(zip(row.seed_numbers, row.accuracy.values, strict=True)) for row in (one, other))
+    differences = [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
+    if len(differences) < 2:
+        return None
+    spread = max(stdev(differences), 1 / images)
+    t = abs(mean(differences)) / (spread / sqrt(len(differences)))
+    return float(2 * stats.t.sf(t, len(differences) - 1))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a pooling's accuracy stands to the highest."""
+
+    kind: Literal["highest", "lower", "noise", "one seed"]
+    p: float | None = None
+    """Of the paired test, after Holm's correction for as many tests as there are."""
+
+    def __str__(self) -> str:
+        if self.p is None:
+            return self.kind
+        return f"{self.kind}, p < 0.001" if self.p < 0.001 else f"{self.kind}, p = {self.p:.2g}"
+
+
+def verdicts(rows: Sequence[Row], images: int) -> list[Verdict]:
+    """How each row's accuracy stands to the highest: lower, or a difference that may as well be noise.
+
+    The p-values are corrected by Holm's method (1979), since every further pooling is one more chance.
+    """
+    leader = best(rows)
+    found = {place: paired_p(row, leader, images) for place, row in enumerate(rows) if row is not leader}
+    known = sorted((p, place) for place, p in found.items() if p is not None)
+    corrected: dict[int, float] = {}
+    largest = 0.0
+    for rank, (p, place) in enumerate(known):
+        largest = max(largest, min(1.0, p * (len(known) - rank)))
+        corrected[place] = largest
+    return [
+        Verdict("highest")
+        if row is leader
+        else Verdict("one seed")
+        if place not in corrected
+        else Verdict("lower" if corrected[place] < SIGNIFICANT else "noise", corrected[place])
+        for place, row in enumerate(rows)
+    ]
 
 
 @dataclass(frozen=True)
@@ -119,25 +184,27 @@ class Claim:
     """`max` or `min`."""
     difference: float
     """Mean accuracy of max less that of min."""
-    apart: bool | None
+    p: float | None
+    """Of a paired test over the seeds; None for a single one."""
 
     @property
     def higher(self) -> str:
         return "max" if self.difference > 0 else "min" if self.difference < 0 else "neither"
 
 
-def claims(rows: Sequence[Row], background: float) -> list[Claim]:
+def claims(rows: Sequence[Row], background: float, images: int) -> list[Claim]:
     """What was measured of "max suits dark backgrounds, min light ones", for each polarity where both were trained.
 
     `background` is that of the images as given, 0 to 1; under one half is dark.
     """
     found = []
     for polarity, level in ((AS_GIVEN, background), (INVERTED, 1 - background)):
-        by_pool = {row.pool: row for row in rows if row.polarity == polarity}
+        by_pool = {row.pool: row for row in rows if (row.polarity, row.stage) == (polarity, TRAINED)}
         if not {"max", "min"} <= set(by_pool):
             continue
-        high, low = by_pool["max"].accuracy, by_pool["min"].accuracy
+        high, low = by_pool["max"], by_pool["min"]
         dark = level < 0.5
         words = ("dark", "max") if dark else ("light", "min")
-        found.append(Claim(polarity, *words, difference=high.mean - low.mean, apart=high.apart_from(low)))
+        difference = high.accuracy.mean - low.accuracy.mean
+        found.append(Claim(polarity, *words, difference=difference, p=paired_p(high, low, images)))
     return found

@@ -2,8 +2,10 @@
 
 from anypool.operators.base import ARRAY, Defaults, Info, Operator, Parameter, parameter
 from anypool.operators.extremes import Max, Min
-from anypool.operators.order import Median
-from anypool.operators.power import GeM, Lp
+from anypool.operators.mixtures import AvgMax, Mixed
+from anypool.operators.morphology import Dilation, Erosion
+from anypool.operators.order import Median, OrderedWeighted, Quantile, Rank, TopKMean, TrimmedMean
+from anypool.operators.power import GeM, GeometricMean, HarmonicMean, Lp, PowerMean
 from anypool.operators.registry import (
     OPERATORS,
     deserialize,
@@ -12,23 +14,43 @@ from anypool.operators.registry import (
     register_operator,
     serialize,
 )
-from anypool.operators.statistics import Variance
+from anypool.operators.soft import AdaPool, LogSumExp, Soft
+from anypool.operators.statistics import Count, Mode, Range, Std, Variance
 from anypool.operators.sums import Average, Sum
 
 __all__ = [
     "ARRAY",
     "OPERATORS",
+    "AdaPool",
     "Average",
+    "AvgMax",
+    "Count",
     "Defaults",
+    "Dilation",
+    "Erosion",
     "GeM",
+    "GeometricMean",
+    "HarmonicMean",
     "Info",
+    "LogSumExp",
     "Lp",
     "Max",
     "Median",
     "Min",
+    "Mixed",
+    "Mode",
     "Operator",
+    "OrderedWeighted",
     "Parameter",
+    "PowerMean",
+    "Quantile",
+    "Range",
+    "Rank",
+    "Soft",
+    "Std",
     "Sum",
+    "TopKMean",
+    "TrimmedMean",
     "Variance",
     "deserialize",
     "operator_class",

@@ -5,7 +5,8 @@ see `anypool.adapters.Adapter`) and of its parameters:
 
 - `lift` makes of x the arrays to be reduced, `reductions` names how each is reduced over every window ("max", "min" or
   "sum", by whoever does that fastest), and `finish` makes the value of the reductions and the number of elements;
-- `reduce` makes the value of windows laid out along a last axis, with a mask of their valid elements.
+- `reduce` makes the value of windows laid out along a last axis, with a mask of their valid elements, which has no axes
+  where all are valid.
 
 With both, `reduce` is the definition and lifting an acceleration of it.
 """
@@ -13,12 +14,13 @@ With both, `reduce` is the definition and lifting an acceleration of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from anypool.arguments import FLOATS, as_number, wide
+from anypool.arguments import FLOATS, as_number, is_known, wide
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,22 +56,30 @@ class Info:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number of an operator that can be learned: one for all, or one per channel.
+    """A number of an operator that can be learned: one for all, one per channel, or one per element of the window.
 
     >>> import anypool as ap
     >>> ap.GeM.parameters()
-    (Parameter(name='p', default=3.0, at_least=0.001, at_most=inf),)
+    (Parameter(name='p', default=3.0, at_least=0.001, at_most=inf, per_element=False),)
     """
 
     name: str
     default: float
     at_least: float = -math.inf
     at_most: float = math.inf
+    per_element: bool = False
+    """Whether there may be one for every element of the window, along a last axis of its own."""
 
 
-def parameter(default: float, *, at_least: float = -math.inf, at_most: float = math.inf) -> Any:
-    """A field of an operator that can be learned: a number within these bounds, or an array of x's framework that
-    broadcasts against x and has length 1 along the pooled axes.
+def parameter(
+    default: float, *, at_least: float = -math.inf, at_most: float = math.inf, per_element: bool = False
+) -> Any:
+    """A field of an operator that can be learned: a finite number within these bounds, or an array of x's framework
+    that broadcasts against x and has length 1 along the pooled axes.
+
+    With `per_element` it is a number for all elements of the window; a tuple with one for each, in row-major order of
+    the pooled axes; or an array (…, k), with one for each of the window's k elements along its last axis and the axes
+    before it as above.
 
     >>> import anypool as ap
     >>> @dataclass(frozen=True)
@@ -83,7 +93,8 @@ def parameter(default: float, *, at_least: float = -math.inf, at_most: float = m
     >>> ap.pool([1.0, 5.0, 2.0, 0.0], Scaled(2), ap.Sliding(2), axes=0)
     array([10.,  4.])
     """
-    return field(default=default, metadata={"at_least": at_least, "at_most": at_most})
+    bounds = {"at_least": at_least, "at_most": at_most, "per_element": per_element}
+    return field(default=default, metadata=bounds)
 
 
 ARRAY = ...
@@ -130,12 +141,10 @@ class Operator:
     def __post_init__(self) -> None:
         for each in self.parameters():
             value = getattr(self, each.name)
-            if not _is_array(value):
-                number = as_number(each.name, value)
-                if not each.at_least <= number <= each.at_most:
-                    bounds = f"between {each.at_least:g} and {each.at_most:g}"
-                    raise ValueError(f"{each.name} must be {bounds}, got {value!r}")
-                object.__setattr__(self, each.name, number)
+            if each.per_element and isinstance(value, list | tuple):
+                object.__setattr__(self, each.name, tuple(_within(each, number) for number in value))
+            elif not _is_array(value):
+                object.__setattr__(self, each.name, _within(each, value))
 
     # What an operator computes
 
@@ -151,7 +160,8 @@ class Operator:
 
     def reduce(self, windows: Any, valid: Any, *parameters_and_xp: Any) -> Any:
         """The value of every window: shape (…, k) to (…). `windows` holds 0 where there is no element, and `valid`,
-        which broadcasts to it, says where there is one. Called as reduce(windows, valid, *parameters, xp)."""
+        which broadcasts to it, says where there is one; it has no axes where all are elements. Called as
+        reduce(windows, valid, *parameters, xp)."""
         raise NotImplementedError
 
     def offset(self, windows: Any, valid: Any, xp: Any) -> Any:
@@ -174,6 +184,24 @@ class Operator:
         """Whether a window without an element has no value."""
         return True
 
+    @property
+    def min_elements(self) -> int:
+        """How many elements a window must have to have a value."""
+        return int(self.needs_element)
+
+    @property
+    def keeps_dtype(self) -> bool:
+        """Whether the value is one of the elements, and so has their dtype."""
+        return self.selects
+
+    def window_refusal(self, size: int, fewest: Callable[[], int]) -> str | None:
+        """Why windows of `size` elements, of which the emptiest holds `fewest()`, have no value; None if they have."""
+        for each in self.parameters():
+            value = getattr(self, each.name)
+            if isinstance(value, tuple) and len(value) != size:
+                return f"{each.name} must have one entry per element of the window ({size}), got {len(value)}"
+        return None
+
     def lift_refusal(self, dtype: str, accumulator: str) -> str | None:
         """Why lifting elements of `dtype` in `lift_dtype` would not be exact enough where results are to be as exact as
         `accumulator` is; None where it is."""
@@ -181,6 +209,12 @@ class Operator:
 
     def dtypes(self, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
         """The dtype to compute in and the dtype of the result, by name, for elements of `dtype`."""
+        if self.keeps_dtype:
+            if requested not in (None, dtype):
+                raise ValueError(
+                    f"dtype={requested!r}: {type(self).__name__} keeps its elements' dtype, {dtype!r}; cast the result"
+                )
+            return ("uint8" if dtype == "bool" else dtype), dtype
         result = requested or (dtype if dtype in FLOATS else defaults.floating)
         accumulator = wide(dtype) if dtype in FLOATS else defaults.floating
         return ("float64" if result == "float64" else accumulator), result
@@ -211,8 +245,27 @@ class Operator:
 
 
 def count_valid(windows: Any, valid: Any, xp: Any) -> Any:
-    """How many elements every window has: shape (…, k) to (…, 1), integers."""
-    return xp.sum(xp.where(valid, xp.index_ones_like(windows), 0), axis=-1, keepdims=True)
+    """How many elements every window has: an integer where all are valid, else integers that broadcast to (…, 1)."""
+    size = xp.shape(windows)[-1]
+    if not xp.shape(valid):
+        return size
+    mask = xp.broadcast_to(valid, (*xp.shape(valid)[:-1], size))
+    return xp.sum(xp.where(mask, xp.index_ones_like(mask), 0), axis=-1, keepdims=True)
+
+
+def float_count(windows: Any, valid: Any, xp: Any) -> Any:
+    """`count_valid` as floats, in the dtype of `windows`, which broadcast to (…, 1)."""
+    count = count_valid(windows, valid, xp)
+    return xp.zero(windows) + count if is_known(count) else xp.astype_like(count, windows)
+
+
+def _within(declared: Parameter, value: Any) -> float:
+    number = as_number(declared.name, value)
+    if not (declared.at_least <= number <= declared.at_most and math.isfinite(number)):
+        unbounded = math.isinf(declared.at_least) and math.isinf(declared.at_most)
+        bounds = "finite" if unbounded else f"between {declared.at_least:g} and {declared.at_most:g}"
+        raise ValueError(f"{declared.name} must be {bounds}, got {value!r}")
+    return number
 
 
 _PARAMETERS: dict[type, tuple[Parameter, ...]] = {}

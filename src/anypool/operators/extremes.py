@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from anypool.operators.base import Defaults, Info, Operator
+from anypool.operators.base import Info, Operator
 
 
 @dataclass(frozen=True)
 class Extreme(Operator):
     """Max and min: the first element, in row-major order, that no other beats; NaN beats all.
 
-    The value is taken from its place, so a gradient flows to that element alone.
+    The value is taken from its place, so a gradient flows to that element alone. Of zeros of both signs, which are
+    equal, the first is given wherever there are indices or a gradient, and by the definition; the kernels' values alone
+    may have either sign.
     """
 
     separable = True
@@ -34,17 +36,13 @@ class Extreme(Operator):
         """The greatest, or the least, of the last axis, which stays with length 1."""
         raise NotImplementedError
 
-    def dtypes(self, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
-        if requested not in (None, dtype):
-            raise ValueError(
-                f"dtype={requested!r}: {type(self).__name__} keeps its elements' dtype, {dtype!r}; cast the result"
-            )
-        return ("uint8" if dtype == "bool" else dtype), dtype
-
 
 @dataclass(frozen=True)
 class Max(Extreme):
     """y = max xᵢ. Ties go to the first element, NaN wins.
+
+    Where zeros of both signs tie, the sign of the value is the first one's if indices or a gradient are asked for, and
+    either's otherwise.
 
     Gradient: 1 at the first greatest element, 0 elsewhere.
 
@@ -65,6 +63,9 @@ class Max(Extreme):
 @dataclass(frozen=True)
 class Min(Extreme):
     """y = min xᵢ. Ties go to the first element, NaN wins.
+
+    Where zeros of both signs tie, the sign of the value is the first one's if indices or a gradient are asked for, and
+    either's otherwise.
 
     Gradient: 1 at the first least element, 0 elsewhere.
 

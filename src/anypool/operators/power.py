@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from anypool.arguments import as_number
-from anypool.operators.base import ARRAY, Info, Operator, count_valid, parameter
+from anypool.operators.base import ARRAY, Info, Operator, parameter
+from anypool.operators.stable import log_mean_exp
 
 LARGEST_POWER = 6.0
 """Up to this power, every float32 raised to it is a float64, and so are their sums."""
@@ -111,14 +112,8 @@ class GeM(Operator):
         object.__setattr__(self, "eps", eps)
 
     def reduce(self, windows: Any, valid: Any, p: Any, xp: Any) -> Any:
-        # In logarithms, and the largest factored out, so that no power overflows or vanishes.
-        logs = xp.log(xp.maximum(xp.where(valid, windows, self.eps), self.eps))
-        powers = xp.where(valid, logs * p, -math.inf)
-        largest = xp.stop_gradient(xp.max(powers, axis=-1, keepdims=True))
-        shift = xp.where(xp.isfinite(largest), largest, 0)
-        total = xp.sum(xp.where(valid, xp.exp(powers - shift), 0), axis=-1, keepdims=True)
-        count = xp.astype_like(count_valid(windows, valid, xp), windows)
-        return xp.exp((xp.log(total / count) + shift) / p)[..., 0]
+        size = xp.maximum(xp.where(valid, windows, self.eps), self.eps)
+        return xp.exp(log_mean_exp(xp.log(size), valid, p, xp))
 
     def lift(self, x: Any, p: Any, xp: Any) -> tuple[Any, ...]:
         size = xp.maximum(x, self.eps)
@@ -139,3 +134,133 @@ class GeM(Operator):
 
 TINY = 1e-300
 """The least mean of powers: what vanished beside the greatest element of its array."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Power means
+
+
+@dataclass(frozen=True)
+class PowerMean(Operator):
+    """y = (Σ xᵢᵖ / n)^(1/p) of xᵢ ≥ 0: the minimum as p → −∞, the harmonic mean at −1, the geometric at 0, the average
+    at 1, the maximum as p → ∞.
+
+    A negative element makes NaN. A zero makes 0 where p ≤ 0. Gradients: (1/n)(xᵢ/y)^(p−1), and by definition 0 at
+    xᵢ = 0; of p: (y/p)·(Σxᵖ ln x / Σxᵖ − ln y).
+
+    Args:
+        p: the power, a finite number, or an array that broadcasts against x, with a gradient.
+
+    Raises:
+        TypeError: p is neither. ValueError: it is not finite.
+
+    >>> import anypool as ap
+    >>> ap.pool([1.0, 4.0, 2.0, 0.0], ap.PowerMean(2), ap.Sliding(2), axes=0).round(3)
+    array([2.915, 1.414])
+    """
+
+    p: Any = parameter(2.0)
+
+    info = Info("power_mean", "(Σxᵖ/n)^(1/p)", "scipy.stats.pmean", layer="PowerMean")
+    reductions = ("sum",)
+    lift_dtype = "float64"
+
+    def reduce(self, windows: Any, valid: Any, p: Any, xp: Any) -> Any:
+        return _power_mean(windows, valid, p, xp)
+
+    def lift(self, x: Any, p: Any, xp: Any) -> tuple[Any, ...]:
+        return (_power(x, p, xp),)
+
+    def finish(self, reduced: Any, count: Any, p: Any, xp: Any) -> Any:
+        return _root(reduced[0] / count, p, xp)
+
+    def lift_refusal(self, dtype: str, accumulator: str) -> str | None:
+        if self.p is ARRAY:
+            return "powers that are not known beforehand may not fit into a float64"
+        if 0 < abs(self.p) < LEAST_POWER:
+            return f"the power {self.p:g} is so near 0 that sums of powers tell too little"
+        return _power_refusal(abs(self.p), accumulator)
+
+
+@dataclass(frozen=True)
+class FixedPowerMean(Operator):
+    """A power mean of a power that has a name."""
+
+    p: ClassVar[int]
+
+    reductions = ("sum",)
+    lift_dtype = "float64"
+
+    def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
+        return _power_mean(windows, valid, self.p, xp)
+
+    def lift(self, x: Any, xp: Any) -> tuple[Any, ...]:
+        return (_power(x, self.p, xp),)
+
+    def finish(self, reduced: Any, count: Any, xp: Any) -> Any:
+        return _root(reduced[0] / count, self.p, xp)
+
+    def lift_refusal(self, dtype: str, accumulator: str) -> str | None:
+        return _power_refusal(abs(self.p), accumulator)
+
+
+@dataclass(frozen=True)
+class GeometricMean(FixedPowerMean):
+    """y = (Π xᵢ)^(1/n) of xᵢ ≥ 0. A zero makes 0, a negative element NaN.
+
+    Gradient: y/(n·xᵢ), and by definition 0 at xᵢ = 0. Source: scipy.stats.gmean.
+
+    >>> import anypool as ap
+    >>> ap.pool([1.0, 4.0, 2.0, 0.0], ap.GeometricMean(), ap.Sliding(2), axes=0)
+    array([2., 0.])
+    """
+
+    p = 0
+
+    info = Info("geometric_mean", "(Πx)^(1/n)", "scipy.stats.gmean", layer="GeometricMean")
+
+
+@dataclass(frozen=True)
+class HarmonicMean(FixedPowerMean):
+    """y = n / Σ 1/xᵢ of xᵢ ≥ 0. A zero makes 0, a negative element NaN.
+
+    Gradient: (y/xᵢ)²/n, and by definition 0 at xᵢ = 0. Source: scipy.stats.hmean.
+
+    >>> import anypool as ap
+    >>> ap.pool([1.0, 4.0, 2.0, 0.0], ap.HarmonicMean(), ap.Sliding(2), axes=0)
+    array([1.6, 0. ])
+    """
+
+    p = -1
+
+    info = Info("harmonic_mean", "n/Σ(1/x)", "scipy.stats.hmean", layer="HarmonicMean")
+
+
+LEAST_POWER = 1e-3
+"""From this power on, nearer to 0, a mean of powers differs too little from 1."""
+
+
+def _power_mean(windows: Any, valid: Any, p: Any, xp: Any) -> Any:
+    """In logarithms, so that no power overflows or vanishes."""
+    positive = windows > 0
+    logs = xp.where(positive, xp.log(xp.where(positive, windows, 1)), -math.inf)
+    logs = xp.where(positive | (windows == 0), logs, xp.nan_like(windows))
+    return xp.exp(log_mean_exp(logs, valid, p, xp))
+
+
+def _power(x: Any, p: float, xp: Any) -> Any:
+    """xᵖ, or ln x for p = 0: its limit at 0, which has no slope, and NaN below."""
+    positive = x > 0
+    base = xp.where(positive, x, 1)
+    power = xp.log(base) if p == 0 else base**p
+    at_zero = 0.0 if p > 0 else math.inf if p < 0 else -math.inf
+    return xp.where(positive, power, xp.where(x == 0, xp.zero(x) + at_zero, xp.nan_like(x)))
+
+
+def _root(mean: Any, p: float, xp: Any) -> Any:
+    """What has this mean of powers."""
+    if p == 0:
+        return xp.exp(mean)
+    inside = (mean > 0) & (mean < math.inf)
+    limit = mean if p > 0 else 1 / xp.stop_gradient(mean)
+    return xp.where(inside, xp.where(inside, mean, 1) ** (1 / p), limit)

@@ -9,9 +9,12 @@ from typing import Any
 
 from anypool.operators.base import Operator
 from anypool.operators.extremes import Max, Min
-from anypool.operators.order import Median
-from anypool.operators.power import GeM, Lp
-from anypool.operators.statistics import Variance
+from anypool.operators.mixtures import AvgMax, Mixed
+from anypool.operators.morphology import Dilation, Erosion
+from anypool.operators.order import Median, OrderedWeighted, Quantile, Rank, TopKMean, TrimmedMean
+from anypool.operators.power import GeM, GeometricMean, HarmonicMean, Lp, PowerMean
+from anypool.operators.soft import AdaPool, LogSumExp, Soft
+from anypool.operators.statistics import Count, Mode, Range, Std, Variance
 from anypool.operators.sums import Average, Sum
 
 OPERATORS: dict[str, type[Operator]] = {}
@@ -38,7 +41,15 @@ def register_operator(kind: type[Operator]) -> type[Operator]:
     return kind
 
 
-for _kind in (Max, Min, Average, Sum, Lp, GeM, Median, Variance):
+BUILT_IN: tuple[type[Operator], ...] = (
+    *(Max, Min, Average, Sum, Lp, GeM),
+    *(Median, Quantile, Rank, TrimmedMean, TopKMean, OrderedWeighted),
+    *(PowerMean, GeometricMean, HarmonicMean),
+    *(LogSumExp, Soft, AdaPool, Mixed, AvgMax),
+    *(Variance, Std, Range, Mode, Count),
+    *(Dilation, Erosion),
+)
+for _kind in BUILT_IN:
     register_operator(_kind)
 
 

@@ -34,10 +34,15 @@ class Sum(Operator):
         return xp.sum(xp.where(valid, windows, 0), axis=-1)
 
     def dtypes(self, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
-        if dtype in FLOATS:
-            return super().dtypes(dtype, requested, defaults)
-        result = requested or (defaults.unsigned if dtype in UNSIGNED else defaults.signed)
-        return (wide(result) if result in FLOATS else result), result
+        return sum_dtypes(self, dtype, requested, defaults)
+
+
+def sum_dtypes(kind: Operator, dtype: str, requested: str | None, defaults: Defaults) -> tuple[str, str]:
+    """The dtypes of an operator whose value of floats is a float, and of integers the integer that numpy.sum gives."""
+    if dtype in FLOATS:
+        return Operator.dtypes(kind, dtype, requested, defaults)
+    result = requested or (defaults.unsigned if dtype in UNSIGNED else defaults.signed)
+    return (wide(result) if result in FLOATS else result), result
 
 
 @dataclass(frozen=True)

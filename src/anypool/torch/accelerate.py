@@ -6,8 +6,10 @@ import copy
 from typing import Any, cast
 
 import torch
+from torch.nn.modules import pooling as torch_pooling
 
 from anypool.acceleration import Acceleration
+from anypool.arguments import as_flag
 from anypool.torch import bases, modules
 
 REPLACEMENTS: dict[type, type] = {
@@ -26,22 +28,26 @@ OTHERS = {
 }
 """The pooling modules of torch that stay as they are, and why."""
 
-QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.quantizable")
-_QUANTIZED = "the model computes on quantized tensors, which anypool does not pool"
 
-
-def accelerate(model: torch.nn.Module, inplace: bool = False) -> tuple[torch.nn.Module, Acceleration]:
+def accelerate(
+    model: torch.nn.Module, inplace: bool = False, share_parameters: bool = True
+) -> tuple[torch.nn.Module, Acceleration]:
     """A copy of the model whose pooling modules are anypool's, and a report of what was replaced, what not, and why.
 
     The copy shares parameters and buffers with the model, and keeps hooks, names and training mode; its outputs are
-    equal. Only modules of exactly torch's classes are replaced, `LPPool` in torch's mode (`signed=True`).
+    equal, averages up to their last bit. Only modules of exactly torch's classes are replaced, `LPPool` in torch's mode
+    (`signed=True`), and each was tried. Quantized tensors still go to torch's own operators.
 
     Args:
         model: any module; itself a pooling, perhaps.
         inplace: change the model itself, without a copy; its modules stay the objects they are.
+        share_parameters: whether a copy has the model's own parameters and buffers, so that what changes one changes
+            both: training, and also `copy.to(torch.float64)`, after which the model holds them as the copy does.
+            False copies them too.
 
     Raises:
         TypeError: model is no module, or, without `inplace`, holds something that cannot be copied.
+        ValueError: `inplace` makes no copy, so that nothing can be unshared.
 
     >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.MaxPool2d(2))
     >>> faster, report = accelerate(model)
@@ -52,13 +58,13 @@ def accelerate(model: torch.nn.Module, inplace: bool = False) -> tuple[torch.nn.
     """
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    if not isinstance(inplace, bool):
-        raise TypeError(f"inplace must be True or False, got {inplace!r}")
-    model = model if inplace else _copied(model)
+    inplace, share_parameters = as_flag("inplace", inplace), as_flag("share_parameters", share_parameters)
+    if inplace and not share_parameters:
+        raise ValueError("share_parameters=False is for copies, and inplace=True makes none: leave one of them away")
+    model = model if inplace else _copied(model, share_parameters)
     replaced, kept = [], []
-    quantized = any(type(module).__module__.startswith(QUANTIZED) for module in model.modules())
     for name, module in _poolings(model):
-        reason = _QUANTIZED if quantized else _reason(module) or _replace(module)
+        reason = _reason(module) or _replace(module)
         if reason is None:
             replaced.append(name)
         else:
@@ -90,7 +96,7 @@ def _reason(module: torch.nn.Module) -> str | None:
         return OTHERS[kind]
     if kind not in REPLACEMENTS:
         return f"{kind.__module__}.{kind.__qualname__} is a subclass of torch's and may compute something else"
-    if "forward" in vars(module):
+    if "forward" in vars(module) or getattr(kind.forward, "__globals__", None) is not vars(torch_pooling):
         return "its forward was replaced by another function"
     return None
 
@@ -101,16 +107,28 @@ def _replace(module: torch.nn.Module) -> str | None:
     module.__class__ = REPLACEMENTS[before]
     try:
         ours.check()
-    except (TypeError, ValueError) as error:
+        example = ours.example()
+        result = ours.forward(example)
+        expected = before.forward(module, example)
+    except Exception as error:
         module.__class__ = before
         return str(error)
+    if not _are_alike(result, expected):
+        module.__class__ = before
+        return "its settings mean something else to torch"
     return None
 
 
-def _copied(model: torch.nn.Module) -> torch.nn.Module:
-    """A copy of the modules of a model that shares all of its tensors, and its scripted modules."""
+def _are_alike(result: Any, expected: Any) -> bool:
+    if isinstance(expected, tuple):
+        return isinstance(result, tuple) and all(map(_are_alike, result, expected))
+    return isinstance(result, torch.Tensor) and result.shape == expected.shape and result.dtype is expected.dtype
+
+
+def _copied(model: torch.nn.Module, share_parameters: bool) -> torch.nn.Module:
+    """A copy of the modules of a model that shares its scripted modules and, if told, all of its tensors."""
     shared: list[Any] = [module for module in model.modules() if isinstance(module, torch.jit.ScriptModule)]
-    for module in model.modules():
+    for module in model.modules() if share_parameters else ():
         held = (*vars(module).values(), *module._parameters.values(), *module._buffers.values())
         shared += [value for value in held if isinstance(value, torch.Tensor)]
     try:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
+from anypool.arguments import as_flag, plain
 from anypool.operators import Average, Operator
 from anypool.torch import pooling
 from anypool.torch.native import Native
@@ -44,6 +45,7 @@ class Pool(torch.nn.Module):
     shown: ClassVar[tuple[str, ...]]
     native: ClassVar[Native | None] = None
     """torch's own operator, where it means the same."""
+    return_indices: bool = False
 
     @property
     def operator(self) -> Operator | str | tuple[Any, ...]:
@@ -51,8 +53,22 @@ class Pool(torch.nn.Module):
         raise NotImplementedError
 
     def check(self) -> None:
-        """ValueError or TypeError where the attributes make no pooling."""
+        """Make the attributes plain; ValueError or TypeError where they make no pooling."""
+        for name in (*self.shown, "return_indices"):
+            if name in vars(self):
+                setattr(self, name, plain(getattr(self, name)))
+        as_flag("return_indices", self.return_indices)
+
+    def example(self) -> Tensor:
+        """A small input, for trying these settings."""
         raise NotImplementedError
+
+    def _set(self, **settings: Any) -> None:
+        """These attributes, checked."""
+        torch.nn.Module.__init__(self)
+        for name, value in settings.items():
+            setattr(self, name, value)
+        self.check()
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown)
@@ -66,18 +82,25 @@ class SlidingPool(Pool):
     padding: Any = 0
     dilation: Any = 1
     ceil_mode: bool = False
-    return_indices: bool = False
 
-    def _slide(self, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
-        torch.nn.Module.__init__(self)
-        self.kernel_size, self.padding, self.dilation, self.ceil_mode = kernel_size, padding, dilation, ceil_mode
-        self.stride = kernel_size if stride is None else stride
-        self.check()
+    def _slide(
+        self, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, **settings: Any
+    ) -> None:
+        stride = kernel_size if stride is None else stride
+        window = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
+        self._set(**window, ceil_mode=ceil_mode, **settings)
 
     def check(self) -> None:
-        window = pooling.sliding(*self.window)
+        super().check()
+        window = pooling.sliding(self.rank, *self.window)
         if window.rank not in (None, self.rank):
             raise ValueError(f"{type(self).__name__} pools {self.rank} axes, but {window} is written for {window.rank}")
+
+    def example(self) -> Tensor:
+        window = pooling.sliding(self.rank, *self.window)
+        kernel, dilation = (_entries(value, self.rank) for value in (window.kernel_size, window.dilation))
+        spans = (gap * (size - 1) + 1 for size, gap in zip(kernel, dilation, strict=True))
+        return torch.zeros(()).expand(1, 1, *spans)
 
     @property
     def window(self) -> tuple[Any, ...]:
@@ -99,8 +122,7 @@ class ExtremePool(SlidingPool):
         return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
-        self._slide(kernel_size, stride, padding, dilation, ceil_mode)
-        self.return_indices = return_indices
+        self._slide(kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices)
 
 
 class SummingPool(SlidingPool):
@@ -133,9 +155,12 @@ class AveragingPool(SlidingPool):
         *,
         dilation: int | Sequence[int] = 1,
     ) -> None:
-        Average(count_include_pad, divisor_override)  # checks
-        self._slide(kernel_size, stride, padding, dilation, ceil_mode)
-        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+        average = {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
+        self._slide(kernel_size, stride, padding, dilation, ceil_mode, **average)
+
+    def check(self) -> None:
+        super().check()
+        Average(self.count_include_pad, self.divisor_override)
 
     @property
     def operator(self) -> tuple[Any, ...]:
@@ -146,6 +171,8 @@ class NormPool(SlidingPool):
     shown = ("norm_type", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "signed")
     norm_type: float
     signed: bool = True  # as torch's own, which may be given this class
+    average: ClassVar[Native | None] = None
+    """torch's own average, of which torch's norm is made."""
 
     def __init__(
         self,
@@ -158,12 +185,15 @@ class NormPool(SlidingPool):
         dilation: int | Sequence[int] = 1,
         signed: bool = False,
     ) -> None:
-        if not signed:
-            pooling.norm(norm_type)  # checks
-        elif padding != 0 or dilation != 1:
-            raise ValueError(f"signed=True is torch's own, without padding and dilation; got {padding} and {dilation}")
-        self._slide(kernel_size, stride, padding, dilation, ceil_mode)
-        self.norm_type, self.signed = norm_type, signed
+        self._slide(kernel_size, stride, padding, dilation, ceil_mode, norm_type=norm_type, signed=signed)
+
+    def check(self) -> None:
+        super().check()
+        if not as_flag("signed", self.signed):
+            pooling.norm(self.norm_type)
+        elif self.padding != 0 or self.dilation != 1:
+            given = f"{self.padding} and {self.dilation}"
+            raise ValueError(f"signed=True is torch's own, without padding and dilation; got {given}")
 
     @property
     def operator(self) -> Operator:
@@ -171,23 +201,25 @@ class NormPool(SlidingPool):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.signed:
-            return pooling.lp_pool(input, self.rank, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+            window = self.kernel_size, self.stride, self.ceil_mode
+            return pooling.lp_pool(input, self.rank, self.norm_type, *window, self.average)
         return super().forward(input.abs() if math.isinf(self.norm_type) else input)
 
 
 class AdaptivePool(Pool):
     shown = ("output_size",)
     output_size: Any
-    return_indices: bool = False
 
     def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
-        torch.nn.Module.__init__(self)
-        self.output_size = output_size
-        self.check()
+        self._set(output_size=output_size)
 
     def check(self) -> None:
+        super().check()
         if Adaptive(*pooling.adaptive(self.output_size)).rank not in (None, self.rank):
             raise ValueError(f"{type(self).__name__} pools {self.rank} axes, got output_size={self.output_size!r}")
+
+    def example(self) -> Tensor:
+        return torch.zeros((1,) * (2 + self.rank))
 
     def forward(self, input: Tensor) -> Any:
         window = pooling.adaptive(self.output_size)
@@ -196,18 +228,15 @@ class AdaptivePool(Pool):
 
 class AdaptiveExtremePool(AdaptivePool):
     def __init__(self, output_size: int | Sequence[int | None] | None, return_indices: bool = False) -> None:
-        super().__init__(output_size)
-        self.return_indices = return_indices
+        self._set(output_size=output_size, return_indices=return_indices)
 
 
 class GlobalPool(Pool):
     shown = ("keepdim",)
 
     def __init__(self, keepdim: bool = False) -> None:
-        if not isinstance(keepdim, bool):
-            raise TypeError(f"keepdim must be True or False, got {keepdim!r}")
         super().__init__()
-        self.keepdim = keepdim
+        self.keepdim = as_flag("keepdim", keepdim)
 
     def forward(self, input: Tensor) -> Tensor:
         values = pooling.pool(input, self.rank, self.operator, pooling.EVERYTHING)
@@ -227,12 +256,15 @@ class Unpool(Pool):
         padding: int | Sequence[int] = 0,
     ) -> None:
         torch.nn.Module.__init__(self)
-        window = pooling.sliding(kernel_size, stride, padding)
-
-        def entries(value: Any) -> tuple[int, ...]:
-            return tuple(value) if isinstance(value, tuple) else (value,) * self.rank
-
-        self.kernel_size, self.stride, self.padding = map(entries, (window.kernel_size, window.stride, window.padding))
+        window = pooling.sliding(self.rank, kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = (
+            _entries(value, self.rank) for value in (window.kernel_size, window.stride, window.padding)
+        )
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         return pooling.unpool(input, indices, self.rank, self.kernel_size, self.stride, self.padding, output_size)
+
+
+def _entries(value: Any, rank: int) -> tuple[Any, ...]:
+    """One entry per axis."""
+    return value if isinstance(value, tuple) else (value,) * rank

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from anypool import operators
-from anypool.arguments import as_flag, as_integer
+from anypool.arguments import as_flag, as_integer, plain
 from anypool.operators import ARRAY, Operator, Parameter, operator_for
 from anypool.torch import pooling
 from anypool.torch.bases import by_rank
@@ -82,6 +82,7 @@ class OperatorPool(torch.nn.Module):
 def _dims(dim: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
     if dim is None:
         return pooling.AXES[rank]
+    dim = plain(dim)
     dims = (dim,) if isinstance(dim, int) else tuple(dim)
     if len(dims) != rank:
         raise ValueError(f"dim must name {rank} axes, got {dim!r}")

@@ -56,6 +56,7 @@ LPPool1d, LPPool2d, LPPool3d = by_rank(
     `signed=True` gives just that.
     """,
     __name__,
+    average={1: torchs.AVERAGE_1D, 2: torchs.AVERAGE_2D, 3: torchs.AVERAGE_3D},
 )
 MaxUnpool1d, MaxUnpool2d, MaxUnpool3d = by_rank(
     "MaxUnpool", Unpool, "Values back to where they were in {axes}, zeros elsewhere{likeness}.", __name__

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from anypool import definition
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
-from anypool.adapters.jax import rules, steps
+from anypool.adapters.jax import rules
+from anypool.adapters.jax.windows import ALONG_ONE_AXIS, MAX, MIN, SUM, AxisWindows, Slices, Windows
 from anypool.arguments import FLOATS, INTEGERS, is_known
 from anypool.operators import Average, Defaults, Max, Min, Sum
 from anypool.plans import AdaptiveAxis, AxisPlan, SlidingAxis
-from anypool.pooling import Pooling, counted, end_padding
+from anypool.pooling import Pooling, counted
 from anypool.windows import Sliding
 
-MOST_PIECES = 64
+MOST_SLICES = 64
 
 WITHOUT_X64 = Defaults(floating="float32", signed="int32", unsigned="uint32", widest="float32")
 WITH_X64 = Defaults(floating="float64", signed="int64", unsigned="uint64")
@@ -35,9 +38,11 @@ class Namespace:
     concat = staticmethod(jnp.concatenate)
     exp = staticmethod(jnp.exp)
     expand_dims = staticmethod(jnp.expand_dims)
+    expm1 = staticmethod(jnp.expm1)
     isfinite = staticmethod(jnp.isfinite)
     isnan = staticmethod(jnp.isnan)
     log = staticmethod(jnp.log)
+    log1p = staticmethod(jnp.log1p)
     max = staticmethod(jnp.max)
     max_of_all = staticmethod(jnp.max)
     maximum = staticmethod(jnp.maximum)
@@ -120,12 +125,13 @@ class Framework(Implementation):
     def refusal(self, x: Any, pooling: Pooling) -> str | None:
         if not isinstance(pooling.operator, Max | Min | Sum | Average):
             return f"JAX has no operation for {type(pooling.operator).__name__}"
-        if not all(_is_known(plan) or _may_be_short(plan, pooling) for plan in pooling.plan):
+        unknown = [plan for plan in pooling.plan if not _is_known(plan)]
+        if unknown and not (_is_plain(unknown, pooling) and any(map(_may_be_short, unknown))):
             return "the length of a pooled axis is unknown"
         if pooling.return_indices and any(map(_overhangs, pooling.plan)):
             return "padding could be taken for the least number there is, and its index be given"
-        if any(isinstance(plan, AdaptiveAxis) and plan.outputs > MOST_PIECES for plan in pooling.plan):
-            return f"adaptive windows that do not tile their axis are slices here, {MOST_PIECES} at most"
+        if any(isinstance(plan, AdaptiveAxis) and plan.outputs > MOST_SLICES for plan in pooling.plan):
+            return f"adaptive windows that do not tile their axis are slices here, {MOST_SLICES} at most"
         if 0 in pooling.output_shape or any(plan.length == 0 for plan in pooling.plan):
             return "the output or an axis is empty"
         return None
@@ -135,17 +141,44 @@ class Framework(Implementation):
         x = x.astype(pooling.accumulator)
         known = all(map(_is_known, pooling.plan))
         if isinstance(operator, Max | Min):
-            reduction = steps.MAX if isinstance(operator, Max) else steps.MIN
-            values = (rules.extreme if known else rules.fold)(x, windows, reduction).astype(pooling.result)
-            return (values, rules.places(x, windows, reduction)) if pooling.return_indices else values
+            reduction = MAX if isinstance(operator, Max) else MIN
+            if pooling.return_indices:
+                values, indices = rules.extreme_with_indices(x, windows, reduction)
+                return values.astype(pooling.result), indices
+            return (rules.extreme if known else rules.reduce_windows)(x, windows, reduction).astype(pooling.result)
         whole, counts = _counts(pooling)
         if known:
             values = rules.total(x, counts, windows, operator, whole)
         else:
-            values = operator.finish((rules.fold(x, windows, steps.SUM),), whole, Namespace)
+            values = operator.finish((rules.reduce_windows(x, windows, SUM),), whole, Namespace)
         if pooling.result in INTEGERS and pooling.accumulator in FLOATS:
             values = jnp.rint(values)
         return values.astype(pooling.result)
+
+
+class Jitted(Implementation):
+    """Another implementation as one compiled program, whatever is set of what single operations may do: numbers of ours
+    are its constants and not transfers, and infinities within it are no results."""
+
+    def __init__(self, inner: Implementation) -> None:
+        super().__init__(inner.adapter)
+        self.inner, self.name = inner, inner.name
+
+    def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        arrays = tuple(value for value in parameters if not isinstance(value, int | float))
+        return _run(x, arrays, self.inner, pooling)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _run(x: Any, arrays: tuple[Any, ...], implementation: Implementation, pooling: Pooling) -> Any:
+    with jax.numpy_rank_promotion("allow"):  # masks of windows and parameters of operators are broadcast
+        return implementation.run(x, pooling, pooling.operator.values(arrays))
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _unpool(x: Any, indices: Any, axes: tuple[int, ...], lengths: tuple[Any, ...]) -> Any:
+    with jax.numpy_rank_promotion("allow"):
+        return definition.unpool(x, indices, axes, lengths, Namespace)
 
 
 class Jax(Adapter):
@@ -154,6 +187,7 @@ class Jax(Adapter):
     def __init__(self) -> None:
         framework = Framework(self)
         self.implementations = (framework, Lifted(framework), Definition(self))
+        self._jitted: dict[Implementation, Jitted] = {each: Jitted(each) for each in self.implementations}
 
     @property
     def defaults(self) -> Defaults:
@@ -172,30 +206,39 @@ class Jax(Adapter):
             raise ValueError(
                 f"return_indices=True: {positions} positions need jax.config.update('jax_enable_x64', True)"
             )
-        return super().choose(impl, x, pooling)
+        chosen = super().choose(impl, x, pooling)
+        if not isinstance(chosen, Framework):
+            for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
+                if _may_be_short(plan):
+                    raise ValueError(_too_short(axis, plan))
+        return self._jitted[chosen]
+
+    def unpool(self, x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int]) -> Any:
+        return _unpool(x, indices, tuple(axes), tuple(lengths))
+
+    def is_traced(self, x: Any) -> bool:
+        return isinstance(x, jax.core.Tracer)
 
     def largest(self, indices: Any) -> tuple[int, int] | None:
-        if isinstance(indices, jax.core.Tracer) or not indices.size:
+        if self.is_traced(indices) or not indices.size:
             return None
-        return int(indices.min()), int(indices.max())
+        return int(jax.device_get(indices.min())), int(jax.device_get(indices.max()))
 
 
-def _windows(pooling: Pooling) -> steps.Windows:
+def _windows(pooling: Pooling) -> Windows:
     """The pooling's windows as the rules take them."""
-    windows: list[steps.Along | steps.Pieces] = []
+    windows: list[AxisWindows | Slices] = []
     for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
         if isinstance(plan, AdaptiveAxis):
-            starts = [int(plan.start(i)) for i in range(plan.outputs)]
-            pieces = tuple((start, start + int(plan.count(i))) for i, start in enumerate(starts))
-            windows.append(steps.Pieces(axis, pieces))
+            starts = [plan.start(i) for i in range(plan.outputs)]
+            windows.append(Slices(axis, tuple((start, start + plan.count(i)) for i, start in enumerate(starts))))
         elif not _is_known(plan):
             assert isinstance(plan, SlidingAxis)
-            windows.append(steps.Along(axis, plan.kernel_size, plan.stride, plan.dilation))
+            windows.append(AxisWindows(axis, plan.kernel_size, plan.stride, plan.dilation))
         elif isinstance(plan, SlidingAxis):
-            after = end_padding(plan)
-            windows.append(steps.Along(axis, plan.kernel_size, plan.stride, plan.dilation, plan.pad_before, after))
+            windows.append(AxisWindows.of(axis, plan))
         else:
-            windows.append(steps.Along(axis, plan.length, plan.length))
+            windows.append(AxisWindows(axis, plan.length, plan.length))
     return tuple(windows)
 
 
@@ -203,20 +246,38 @@ def _is_known(plan: AxisPlan) -> bool:
     return is_known(plan.length) and is_known(plan.outputs)
 
 
-def _may_be_short(plan: AxisPlan, pooling: Pooling) -> bool:
-    """Whether windows lie within an axis of unknown length, of which JAX cannot tell that it is as long as a window.
+def _is_plain(unknown: Sequence[AxisPlan], pooling: Pooling) -> bool:
+    """Whether small windows lie within these axes, whose lengths are unknown.
 
-    Then the definition cannot be traced, and reduce_window can, with JAX's own derivative.
+    Then reduce_window can be traced, with JAX's own derivative, whether or not JAX can tell that there is a window.
     """
-    inside = isinstance(plan, SlidingAxis) and is_known(plan.pad_before) and plan.pad_before == plan.pad_after == 0
-    if not inside or pooling.return_indices or plan.kernel_size > steps.ALONG_ONE_AXIS:
+    if pooling.return_indices or not isinstance(pooling.window, Sliding) or pooling.window.ceil_mode:
         return False
-    if isinstance(pooling.window, Sliding) and pooling.window.ceil_mode:
+    return all(
+        isinstance(plan, SlidingAxis)
+        and plan.kernel_size <= ALONG_ONE_AXIS
+        and is_known(plan.pad_before)
+        and plan.pad_before == plan.pad_after == 0
+        for plan in unknown
+    )
+
+
+def _may_be_short(plan: AxisPlan) -> bool:
+    """Whether JAX cannot tell that an axis is as long as a window: then it takes no array of so many windows."""
+    if _is_known(plan):
         return False
     try:
         return not plan.outputs >= 0
     except Exception:  # InconclusiveDimensionOperation, whose module depends on the version of JAX
         return True
+
+
+def _too_short(axis: int, plan: AxisPlan) -> str:
+    span = (plan.kernel_size - 1) * plan.dilation + 1
+    return (
+        f"windows span {span} positions along axis {axis} of length {plan.length}, and JAX must know beforehand that "
+        f"it is as long: say so in jax.export.symbolic_shape(…, constraints=['{plan.length} >= {span}'])"
+    )
 
 
 def _overhangs(plan: AxisPlan) -> bool:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from anypool.adapters.jax.steps import Along, Windows
+from anypool.adapters.jax.windows import AxisWindows, Windows
 from anypool.arguments import is_known
 
 LARGE = 2**29
@@ -90,7 +90,7 @@ class Bands:
         spans = self.spans(function, x)
 
         def step(whole: tuple[Any, ...] | None, band: Band) -> tuple[Any, ...]:
-            parts = function(once(partial(self.inputs.of, band=band), x), band.windows)
+            parts = function(fusion_barrier(partial(self.inputs.of, band=band), x), band.windows)
             if whole is None:
                 return tuple(span.begun(part) for span, part in zip(spans, parts, strict=True))
             return tuple(span.put(y, part, band) for span, y, part in zip(spans, whole, parts, strict=True))
@@ -139,7 +139,7 @@ class Bands:
 
         def transposed(x: Any, y: Any) -> Any:
             def step(x: Any, band: Band) -> Any:
-                mine, part = once(lambda kept, y: (parts(kept, band), self.outputs.of(y, band)), kept, y)
+                mine, part = fusion_barrier(lambda kept, y: (parts(kept, band), self.outputs.of(y, band)), kept, y)
                 rows = self.inputs.of(x, band)
                 (upstream,) = jax.linear_transpose(lambda rows: function(mine, rows, band.windows), rows)(part)
                 return self.inputs.put(x, rows + upstream, band)
@@ -157,34 +157,33 @@ class Bands:
 
 def bands(x: Any, windows: Windows) -> Bands | None:
     """The bands in which to pool an array like x, or None where it is better pooled at once."""
-    sliding = [along for along in windows if isinstance(along, Along)]
+    sliding = [along for along in windows if isinstance(along, AxisWindows)]
     known = all(map(is_known, x.shape))
-    if not known or all(along.apart for along in sliding) or math.prod(x.shape) * x.dtype.itemsize < LARGE:
+    if not known or all(along.tiles for along in sliding) or math.prod(x.shape) * x.dtype.itemsize < LARGE:
         return None
     for along in sorted(sliding, key=lambda along: along.axis):
         length = x.shape[along.axis]
         rows = BAND / (math.prod(x.shape) // length * x.dtype.itemsize)
-        shared = max(along.reach - along.stride, 0)
-        cut = _cut(along, windows, length, math.ceil(max(rows, shared / SHARED, along.before) / along.stride))
+        shared = max(along.span - along.stride, 0)
+        cut = _cut(along, windows, length, math.ceil(max(rows, shared / SHARED, along.pad_before) / along.stride))
         if cut is not None:
             return cut
     return None
 
 
-def _cut(along: Along, windows: Windows, length: int, each: int) -> Bands | None:
+def _cut(along: AxisWindows, windows: Windows, length: int, each: int) -> Bands | None:
     """Bands of `each` outputs along that axis of that length; the last takes what is left."""
-    outputs = along.outputs(length)
-    inside = (length + along.before - along.reach) // along.stride + 1
-    between = min(inside, outputs - 1) // each - 1
+    plan = along.plan(length)
+    inside = (length + along.pad_before - along.span) // along.stride + 1
+    between = min(inside, plan.outputs - 1) // each - 1
     if between + 2 < FEWEST:
         return None
-    places = (0, each), (each, each), ((1 + between) * each, outputs - (1 + between) * each)
+    places = (0, each), (each, each), ((1 + between) * each, plan.outputs - (1 + between) * each)
     rows, cut = [], []
-    for place, (start, count) in enumerate(places):
-        first = start * along.stride - along.before
-        stop = first + (count - 1) * along.stride + along.reach
-        own = replace(along, before=max(-first, 0), after=max(stop - length, 0))
-        rows.append((max(first, 0), min(stop, length) - max(first, 0)))
+    for place, (first, count) in enumerate(places):
+        start, stop, part = plan.part(first, first + count)
+        rows.append((start, stop - start))
+        own = AxisWindows.of(along.axis, part)
         cut.append(Band(place, tuple(own if other is along else other for other in windows)))
     inputs = Spans(along.axis, tuple(rows), each * along.stride)
     return Bands((cut[0], cut[1], cut[2]), between, inputs, Spans(along.axis, places, each))
@@ -196,7 +195,7 @@ def _zeros(x: Any, shape: tuple[int, ...]) -> Any:
     return lax.pad(none, jnp.zeros((), x.dtype), [(0, length, 0) for length in shape])
 
 
-def once(function: Callable[..., Any], *arrays: Any) -> Any:
+def fusion_barrier(function: Callable[..., Any], *arrays: Any) -> Any:
     """`function(*arrays)`, computed once: fused into what follows, XLA would compute it for each element there.
 
     A barrier says so, but XLA's CPU compiler drops barriers before it fuses. It does not fuse out of a loop of which it
@@ -213,8 +212,8 @@ def once(function: Callable[..., Any], *arrays: Any) -> Any:
     return lax.platform_dependent(*arrays, cpu=loop, default=lambda *here: lax.optimization_barrier(function(*here)))
 
 
-def settled(x: Any) -> Any:
-    """As `once`, of arrays that are computed: a loop that does nothing with them, where they lie."""
+def materialize(x: Any) -> Any:
+    """As `fusion_barrier`, of arrays that are computed: a loop that does nothing with them, where they lie."""
 
     def loop(x: Any) -> Any:
         return lax.fori_loop(0, lax.optimization_barrier(jnp.asarray(1)), _within, x)

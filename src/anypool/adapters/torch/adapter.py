@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -15,8 +16,10 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from anypool import definition
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
-from anypool.adapters.torch import aten, eager, library
+from anypool.adapters.torch import aten, eager, library, ordering
 from anypool.arguments import DTYPES
+from anypool.cpu import kernels
+from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults, Sum
 from anypool.pooling import Pooling
 
@@ -33,8 +36,10 @@ class Namespace:
     abs = staticmethod(torch.abs)
     broadcast_to = staticmethod(torch.broadcast_to)
     exp = staticmethod(torch.exp)
+    expm1 = staticmethod(torch.expm1)
     isfinite = staticmethod(torch.isfinite)
     log = staticmethod(torch.log)
+    log1p = staticmethod(torch.log1p)
     max_of_all = staticmethod(torch.amax)
     sign = staticmethod(torch.sign)
     sqrt = staticmethod(torch.sqrt)
@@ -42,7 +47,7 @@ class Namespace:
     reshape = staticmethod(torch.reshape)
     round = staticmethod(torch.round)
     transpose = staticmethod(torch.permute)
-    stop_gradient = staticmethod(torch.detach)
+    stop_gradient = staticmethod(eager.detached)
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -51,6 +56,12 @@ class Namespace:
     def may_have_constants(self) -> bool:
         """Whether a program that is being made takes constants; those that take others apart do not."""
         return get_proxy_mode() is None
+
+    @property
+    def windows_at_once(self) -> float:
+        """Blocks that stay in cache, but where a program is made, which would grow with their number."""
+        eager = self.device.type == "cpu" and not (_compiling() or _dispatching()) and _tracing() is None
+        return 4 * 2**20 if eager else math.inf
 
     def arange(self, n: Any) -> Tensor:
         return torch.arange(n, device=self.device)
@@ -97,7 +108,16 @@ class Namespace:
     def sort(x: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():  # the exporters have no stable one, which only gradients can tell
             return torch.sort(x, dim=-1).values
-        return torch.sort(x, dim=-1, stable=True).values
+        needs_gradient = x.requires_grad and torch.is_grad_enabled()
+        if needs_gradient or not is_plain(x) or not 1 < x.shape[-1] <= LONGEST:
+            return torch.sort(x, dim=-1, stable=True).values
+        lanes = list(torch.movedim(x, -1, 0).clone(memory_format=torch.contiguous_format))
+        spare = torch.empty_like(lanes[0])
+        for low, high in comparisons(len(lanes)):
+            least = torch.minimum(lanes[low], lanes[high], out=spare)
+            torch.maximum(lanes[low], lanes[high], out=lanes[high])
+            lanes[low], spare = least, lanes[low]
+        return torch.movedim(torch.stack(lanes), 0, -1)
 
     @staticmethod
     def astype_like(x: Tensor, other: Tensor) -> Tensor:
@@ -189,33 +209,23 @@ _DEFAULTS = {dtype: Defaults(floating=name) for dtype, name in NAMES.items() if 
 
 PLAIN = (Tensor, torch.nn.Parameter)
 _compiling, _transforming = torch.compiler.is_compiling, torch._C._are_functorch_transforms_active
+_strided, _is_batched = torch.strided, torch._C._functorch.is_legacy_batchedtensor
 _dispatching, _tracing = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
 
 
 def is_plain(x: Any) -> bool:
-    """Whether x is a tensor of floats on the CPU, and nobody compiles, traces, transforms or watches the call."""
-    if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _DEFAULTS or x.is_neg():
+    """Whether x is a dense tensor of floats on the CPU, and nobody compiles, traces, transforms or watches the call."""
+    if _compiling() or type(x) not in PLAIN or not x.is_cpu or x.dtype not in _DEFAULTS:
         return False
-    return not (_transforming() or forward_ad._current_level >= 0 or _dispatching()) and _tracing() is None
-
-
-def _transformed(x: Tensor) -> bool:
-    """Whether x is under a torch.func transform or carries a forward-mode tangent."""
-    if _transforming():
-        return True
-    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None
+    if x.layout is not _strided or x.is_neg():
+        return False
+    watched = _transforming() or _is_batched(x) or forward_ad._current_level >= 0 or _dispatching()
+    return not watched and _tracing() is None
 
 
 def _traced(x: Tensor) -> bool:
     """Whether what happens to x is watched by others: a subclass of Tensor, a mode, or a tracer."""
     return type(x) not in PLAIN or _dispatching() > 0 or _tracing() is not None
-
-
-def _in_order(x: Tensor, layout: eager.Order) -> Tensor:
-    """x in this memory order."""
-    if layout is None:
-        return x.contiguous()
-    return x.permute(layout).contiguous().permute(eager.places(layout))
 
 
 class Lengths(tuple[Any, ...]):
@@ -250,6 +260,11 @@ class Onnx(Implementation):
         return onnx.run(x, pooling)
 
 
+def _gradient_refusal(x: Tensor, pooling: Pooling) -> str | None:
+    """Why there would be no gradient of the kernels where one is wanted."""
+    return kernels.offsets_refusal(pooling) if x.requires_grad and torch.is_grad_enabled() else None
+
+
 class Kernel(Implementation):
     """The compiled kernels: at once, or as operators of a traced program."""
 
@@ -258,11 +273,11 @@ class Kernel(Implementation):
     def refusal(self, x: Tensor, pooling: Pooling) -> str | None:
         if not x.is_cpu:
             return f"kernels run on CPU tensors, x is on {x.device}"
-        if _transformed(x):
+        if eager.is_transformed(x):
             return TRANSFORMED
         if _tracing() is not None or _is_onnx_export():
             return "TorchScript and ONNX programs are for machines that may know torch's operators alone"
-        return eager.refusal(pooling)
+        return eager.refusal(pooling) or _gradient_refusal(x, pooling)
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         return library.run(x, pooling) if _traced(x) else eager.run(x, pooling)
@@ -283,7 +298,7 @@ class Aten(Implementation):
     name = "framework"
 
     def refusal(self, x: Tensor, pooling: Pooling) -> str | None:
-        if _transformed(x):
+        if eager.is_transformed(x):
             return TRANSFORMED
         if _is_onnx_export():
             return "ONNX exporters do not know all of torch's operators"
@@ -296,12 +311,21 @@ class Aten(Implementation):
         return result
 
 
+class SignedLifted(Lifted):
+    """An operator by its reductions, in dtypes in which torch computes."""
+
+    def refusal(self, x: Tensor, pooling: Pooling) -> str | None:
+        if pooling.accumulator in SAME_BITS:
+            return f"torch has no arithmetic in {pooling.accumulator}"
+        return super().refusal(x, pooling)
+
+
 class SignedDefinition(Definition):
     """The definition; of the unsigned integers that torch stores but hardly computes in, in int64."""
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         if pooling.accumulator not in SAME_BITS:
-            return super().run(x, pooling, parameters)
+            return super().run(ordering.with_ordered_gradient(x) if is_plain(x) else x, pooling, parameters)
         return self.adapter.in_order_of(x, self._run_unsigned(x, pooling, parameters))
 
     def _run_unsigned(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
@@ -312,19 +336,20 @@ class SignedDefinition(Definition):
         inner = replace(pooling, dtype="int64", accumulator="int64", result="int64", memo={})
         result = definition.pool(signed, inner, parameters, self.adapter.namespace(x))
         values, *indices = result if pooling.return_indices else (result,)
-        values = values ^ flip
+        values = values ^ flip if pooling.operator.keeps_dtype else values
         values = values.view(torch.uint64) if pooling.result == "uint64" else values.to(getattr(torch, pooling.result))
         return (values, *indices) if pooling.return_indices else values
 
 
 class Torch(Adapter):
     name = "PyTorch"
+    no_arithmetic = tuple(SAME_BITS)
 
     def __init__(self) -> None:
         node, self.kernel, native = Onnx(self), Kernel(self), Aten(self)
-        self.aten = native, Lifted(native)
-        kernels = self.kernel, Lifted(self.kernel)
-        self.implementations = (node, Lifted(node), *kernels, *self.aten, SignedDefinition(self))
+        self.aten = native, SignedLifted(native)
+        kernels = self.kernel, SignedLifted(self.kernel)
+        self.implementations = (node, SignedLifted(node), *kernels, *self.aten, SignedDefinition(self))
 
     @property
     def defaults(self) -> Defaults:
@@ -342,8 +367,13 @@ class Torch(Adapter):
         return function(self, x, *arguments)
 
     def array(self, x: Any) -> Tensor:
-        if x.layout is not torch.strided or x.is_nested:
-            kind = "nested" if x.is_nested else str(x.layout).removeprefix("torch.")
+        if x.is_nested:
+            raise TypeError(
+                "x must be a dense tensor, got a nested one, whose parts differ in shape: pool them apart, x.unbind(), "
+                "or pad them, torch.nested.to_padded_tensor(x, padding)"
+            )
+        if x.layout is not torch.strided:
+            kind = str(x.layout).removeprefix("torch.")
             raise TypeError(f"x must be a dense tensor, got a {kind} one, which has no windows: use x.to_dense()")
         if x.is_quantized:
             raise TypeError(f"x must hold plain numbers, got a quantized tensor ({x.dtype}): pool x.dequantize()")
@@ -362,7 +392,7 @@ class Torch(Adapter):
 
     def choose(self, impl: str, x: Tensor, pooling: Pooling) -> Implementation:
         if impl == "auto":
-            if is_plain(x) and eager.refusal(pooling) is None:
+            if is_plain(x) and (eager.refusal(pooling) or _gradient_refusal(x, pooling)) is None:
                 return self.kernel  # what the loop would find, in a third of its time
             if _compiling() and not torch.compiler.is_exporting() and aten.is_fused(pooling):
                 for implementation in self.aten:
@@ -371,14 +401,13 @@ class Torch(Adapter):
         return super().choose(impl, x, pooling)
 
     def in_order_of(self, x: Tensor, result: Any) -> Any:
-        if _transformed(x):
+        if eager.is_transformed(x):
             return result
         layout = eager.order(x)
-        return (
-            tuple(_in_order(each, layout) for each in result)
-            if isinstance(result, tuple)
-            else _in_order(result, layout)
-        )
+        if isinstance(result, tuple):
+            return tuple(ordering.in_order(each, layout) for each in result)
+        ordered = ordering.in_order(result, layout)
+        return ordering.changeable(ordered) if is_plain(x) else ordered
 
     writable = True
 
@@ -398,13 +427,13 @@ class Torch(Adapter):
         if indices.device != x.device:
             raise ValueError(f"indices must be on x's device, {x.device}, got {indices.device}")
         result = self._unpool(x, indices, axes, lengths)
-        return result if _transformed(x) else _in_order(result, eager.order(x))
+        return result if eager.is_transformed(x) else ordering.in_order(result, eager.order(x))
 
     def _unpool(self, x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
         name = self.dtype(x)
         if name in SAME_BITS:
             return self._unpool(x.view(SAME_BITS[name]), indices, axes, lengths).view(x.dtype)
-        if x.device.type == "cpu" and not (_transformed(x) or _traced(x) or _traced(indices)):
+        if x.device.type == "cpu" and not (eager.is_transformed(x) or _traced(x) or _traced(indices)):
             return aten.unpool(x, indices, axes, lengths)
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
 

@@ -113,14 +113,11 @@ def unpool(x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[in
     source to its last, so that the last stays."""
     last = tuple(range(-len(axes), 0))
     values, places = (torch.movedim(t, tuple(axes), last) for t in (x, indices))
-    lead, outputs = values.shape[: -len(axes)], math.prod(lengths)
-    values, places = (
-        t.reshape(math.prod(lead), -1) if t.numel() else t.new_empty(math.prod(lead), 0) for t in (values, places)
-    )
-    places = places.to(torch.int64)
+    lead, outputs, sources = values.shape[: -len(axes)], math.prod(lengths), math.prod(values.shape[-len(axes) :])
+    values, places = (t.reshape(math.prod(lead), sources) for t in (values, places.to(torch.int64)))
     if x.requires_grad and torch.is_grad_enabled():
-        sources = torch.arange(places.shape[1]).expand_as(places)
-        stays = sources.new_empty(len(places), outputs).scatter_(1, places, sources).gather(1, places) == sources
+        numbers = torch.arange(sources).expand_as(places)
+        stays = numbers.new_empty(len(places), outputs).scatter_(1, places, numbers).gather(1, places) == numbers
         values = torch.where(stays, values, values.detach())
     result = values.new_zeros(len(places), outputs).scatter(1, places, values)
     return torch.movedim(result.reshape(*lead, *lengths), last, tuple(axes))

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 from anypool.arguments import FLOATS, is_known
 from anypool.cpu import kernels
@@ -169,9 +169,10 @@ def indices(offsets: Tensor, pooling: Pooling) -> Tensor:
 def gathered(x: Tensor, positions: Tensor, pooling: Pooling) -> Tensor:
     """The elements of x at flat positions within the pooled axes."""
     last = tuple(range(-len(pooling.axes), 0))
-    numbers = torch.movedim(positions, pooling.axes, last)
-    elements = torch.movedim(x, pooling.axes, last).flatten(-len(last))
-    taken = torch.gather(elements, -1, numbers.flatten(-len(last)))
+    numbers, elements = torch.movedim(positions, pooling.axes, last), torch.movedim(x, pooling.axes, last)
+    lead = numbers.shape[: -len(last)]  # flattened by their lengths: batches of gradients know no `flatten`
+    places, size = math.prod(numbers.shape[-len(last) :]), math.prod(elements.shape[-len(last) :])
+    taken = torch.gather(elements.reshape(*lead, size), -1, numbers.reshape(*lead, places))
     return torch.movedim(taken.reshape(numbers.shape), last, pooling.axes)
 
 
@@ -248,25 +249,7 @@ class _Selection(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> Any:
-        offsets = ctx.saved_tensors[0]
-        if torch.is_grad_enabled() and grad.requires_grad:
-            return _Scatter.apply(grad, offsets, ctx.pooling, ctx.layout), None
-        return gradient(grad, offsets, ctx.pooling, ctx.layout), None
-
-
-class _Scatter(Function):
-    """The gradient of a max or min, itself differentiable: linear in the gradient of the values."""
-
-    @staticmethod
-    def forward(ctx: Any, grad: Tensor, offsets: Tensor, pooling: Pooling, layout: Order) -> Tensor:
-        ctx.save_for_backward(offsets)
-        ctx.pooling = pooling
-        return gradient(grad, offsets, pooling, layout)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        positions = indices(ctx.saved_tensors[0], ctx.pooling)
-        return gathered(grad, positions, ctx.pooling), None, None, None
+        return _gradient(grad, ctx.saved_tensors[0], ctx.pooling, ctx.layout), None
 
 
 class _Linear(Function):
@@ -279,24 +262,127 @@ class _Linear(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return spread(grad, ctx.pooling, ctx.layout), None
+        return _gradient(grad, None, ctx.pooling, ctx.layout), None
 
 
-def spread(grad: Tensor, pooling: Pooling, layout: Order) -> Tensor:
-    """The gradient of a sum or an average, which differentiates on where that is wanted."""
-    if torch.is_grad_enabled() and grad.requires_grad:
-        return _Spread.apply(grad, pooling, layout)
-    return gradient(grad, None, pooling, layout)
+def _gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
+    """`gradient`, which differentiates on, and takes batches of gradients, where that is wanted."""
+    if (torch.is_grad_enabled() and grad.requires_grad) or is_transformed(grad):
+        return _applied(_Gradient, grad, offsets, pooling, layout)
+    return gradient(grad, offsets, pooling, layout)
 
 
-class _Spread(Function):
-    """The gradient of a sum or an average, itself differentiable."""
+# ---------------------------------------------------------------------------------------------------------------------
+# Differentiable again, and in batches: slower to call, since torch binds such functions' arguments by inspecting them
+
+_transforming, _is_batched = torch._C._are_functorch_transforms_active, torch._C._functorch.is_legacy_batchedtensor
+
+
+def is_transformed(x: Tensor) -> bool:
+    """Whether x is under a torch.func transform, carries a forward-mode tangent, or is a batch of gradients."""
+    if _transforming() or _is_batched(x):
+        return True
+    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None
+
+
+class _Gradient(Function):
+    """The gradient of a pooling, which is linear in that of the values."""
 
     @staticmethod
-    def forward(ctx: Any, grad: Tensor, pooling: Pooling, layout: Order) -> Tensor:
-        ctx.pooling = pooling
-        return gradient(grad, None, pooling, layout)
+    def forward(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
+        return gradient(grad, offsets, pooling, layout)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, offsets, ctx.pooling, ctx.layout = inputs
+        ctx.save_for_backward(offsets)
+        ctx.save_for_forward(offsets)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return _Linear.apply(grad, compiled_for(grad, ctx.pooling)), None, None
+        (offsets,) = ctx.saved_tensors
+        if offsets is None:
+            return _applied(_Pooled, grad, ctx.pooling), None, None, None
+        return gathered(grad, indices(offsets, ctx.pooling), ctx.pooling), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, grad: Tensor, *_: None) -> Tensor:
+        return _applied(_Gradient, grad, *ctx.saved_tensors, ctx.pooling, ctx.layout)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Sequence[int | None], grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order
+    ) -> tuple[Tensor, int]:
+        (axis, *_), size = in_dims, grad.shape[in_dims[0] or 0]
+        if offsets is not None:  # every gradient of the batch has the same
+            offsets = offsets.expand(size, *offsets.shape)
+        outermost = None if layout is None else (0, *(each + 1 for each in layout))
+        batch = _batch(pooling, size)
+        return _applied(_Gradient, grad.movedim(axis or 0, 0), offsets, batch, outermost), 0
+
+
+class _Pooled(Function):
+    """A sum or an average of a gradient."""
+
+    @staticmethod
+    def forward(x: Tensor, pooling: Pooling) -> Tensor:
+        return compiled_for(x, pooling).values(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.pooling = inputs
+        ctx.layout = order(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _gradient(grad, None, ctx.pooling, ctx.layout), None
+
+    @staticmethod
+    def jvp(ctx: Any, x: Tensor, _: None) -> Tensor:
+        return _applied(_Pooled, x, ctx.pooling)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], x: Tensor, pooling: Pooling) -> tuple[Tensor, int]:
+        x = x.movedim(in_dims[0] or 0, 0)
+        return _applied(_Pooled, x, _batch(pooling, x.shape[0])), 0
+
+
+def _batch(pooling: Pooling, size: int) -> Pooling:
+    """The pooling of so many arrays along a new first axis."""
+    known = _batches(pooling)
+    if size not in known:
+        axes = tuple(axis + 1 for axis in pooling.axes)
+        known[size] = replace(pooling, shape=(size, *pooling.shape), axes=axes, return_indices=False, memo={})
+    return known[size]
+
+
+@once_per_pooling
+def _batches(pooling: Pooling) -> dict[int, Pooling]:
+    """By sizes."""
+    return {}
+
+
+def _applied(function: Any, x: Tensor, *arguments: Any) -> Tensor:
+    """`function.apply`; also of `is_grads_batched`'s batches, whose vmap is older than functions' rules for it."""
+    if not _is_batched(x):
+        return function.apply(x, *arguments)
+    batch, level = _batch_of(x)
+    result, _ = function.vmap(None, (0, *(None for _ in arguments)), batch, *arguments)
+    return torch._add_batch_dim(result, 0, level)
+
+
+def detached(x: Tensor) -> Tensor:
+    """x without its gradient; of such batches too."""
+    if not _is_batched(x):
+        return x.detach()
+    batch, level = _batch_of(x)
+    return torch._add_batch_dim(detached(batch), 0, level)
+
+
+def _batch_of(x: Tensor) -> tuple[Tensor, int]:
+    """The tensors of such a batch along a new first axis, and the level of vmap that it belongs to."""
+    level = torch._C._vmapmode_increment_nesting() - 1
+    torch._C._vmapmode_decrement_nesting()
+    while not (batch := torch._remove_batch_dim(x, level, 0, 0)).shape[0]:  # no batch of this level
+        level -= 1
+    return batch, level

@@ -151,5 +151,6 @@ def _after(pooling: Pooling, entry: int) -> Any:
     assert isinstance(plan, SlidingAxis)
     if is_known(plan.length):
         return max(end_padding(plan), 0)
-    fixed = isinstance(window, Sliding) and not isinstance(window.padding, str)
-    return window.floor_padding(entry) if fixed else plan.pad_after
+    if isinstance(window, Sliding) and not isinstance(window.padding, str):
+        return window.floor_padding(entry)
+    return plan.pad_after

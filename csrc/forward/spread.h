@@ -1,4 +1,4 @@
-// Totals of one element or none, such as the gradients of sums and averages whose windows lie apart: nothing adds up,
+// Totals of one element or none, such as the gradients of sums and averages over non-overlapping windows: nothing adds up,
 // and every element is divided once and stored wherever it belongs, row after row.
 #pragma once
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace anypool::ANYPOOL_ISA {
 // Whether every window of an axis holds one element or none.
 inline bool holds_one(const Axis &axis) {
     if (axis.length <= 1) return true;
-    if (axis.kind != Windows::table) return axis.width <= (axis.kind == Windows::covering ? axis.stride : 1);
+    if (axis.kind != Windows::table) return axis.kernel_size <= (axis.kind == Windows::transposed ? axis.stride : 1);
     for (int64_t i = 0; i < axis.outputs; i++)
         if (axis.table[i].count > 1) return false;
     return true;
@@ -40,14 +40,14 @@ inline std::vector<int64_t> held_by(const Axis &axis) {
     return held;
 }
 
-// Element q is held by outputs begin + q·apart to begin + q·apart + width; without any such rule, apart is 0.
+// Element q is held by outputs begin + q·period to begin + q·period + width; without any such rule, period is 0.
 struct Spacing {
-    int64_t begin = 0, width = 0, apart = 0;
+    int64_t begin = 0, width = 0, period = 0;
 };
 inline Spacing spacing_of(const Axis &axis) {
-    if (axis.kind == Windows::covering) return {-axis.before, axis.width, larger(axis.stride, axis.width)};
-    if (axis.kind == Windows::table || axis.stride > 1 || axis.step > 1) return {};
-    return {axis.before - axis.width + 1, axis.width, axis.width};
+    if (axis.kind == Windows::transposed) return {-axis.pad_before, axis.kernel_size, larger(axis.stride, axis.kernel_size)};
+    if (axis.kind == Windows::table || axis.stride > 1 || axis.dilation > 1) return {};
+    return {axis.pad_before - axis.kernel_size + 1, axis.kernel_size, axis.kernel_size};
 }
 
 // A row of outputs in which the same repeats after so many that hold so many elements, each a cell of words. A vector
@@ -208,8 +208,8 @@ template <class T, class A> class Spread {
         const Axis &axis = p.axes[last];
         const int64_t cell = p.inner * words;
         if (small_plane(cell)) return;
-        if (const Spacing by = spacing_of(axis); by.apart > 0 && by.apart <= Pattern<Word>::longest / cell) {
-            std::vector<int64_t> holds(by.apart, -1);
+        if (const Spacing by = spacing_of(axis); by.period > 0 && by.period <= Pattern<Word>::longest / cell) {
+            std::vector<int64_t> holds(by.period, -1);
             std::fill_n(holds.begin(), by.width, 0);
             pattern = Pattern<Word>(by.begin, holds, 1, cell);
         }
@@ -350,7 +350,7 @@ template <class T, class A> class Spread {
             const bool over = !in_place || (dense && (left - 1) * n >= lanes<Element>);
             write_row((const Word *)cells, elements.begin, from, past, (Word *)result, over);
         }
-        if (!in_place) place_apart(result, to, past - from);
+        if (!in_place) unpack_row(result, to, past - from);
     }
 
     // Elements of row (i, k) of those that a plane holds, divided.
@@ -369,9 +369,7 @@ template <class T, class A> class Spread {
         const int64_t n = elements.end - elements.begin, step = p.x.axis[last];
         from += elements.begin * step;
         if ((n > 1 && step != p.inner) || (p.inner > 1 && p.x.inner != 1)) {
-            for (int64_t l = 0; l < n; l++)
-                for (int64_t c = 0; c < p.inner; c++)
-                    m.packed[l * p.inner + c] = from[l * step + (p.inner > 1 ? c * p.x.inner : 0)];
+            pack(from, {{1, 1, n, p.inner}, {0, 0, step, p.x.inner}}, m.packed);
             from = m.packed;
         }
         if (factors.empty()) return divide(from, n * p.inner, m.quotients);
@@ -419,11 +417,9 @@ template <class T, class A> class Spread {
             }
     }
 
-    // Outputs that lie side by side, to places that do not.
-    __attribute__((cold)) void place_apart(const Element *from, Element *to, int64_t n) const {
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t c = 0; c < p.inner; c++)
-                to[i * p.out.axis[last] + (p.inner > 1 ? c * p.out.inner : 0)] = *from++;
+    // Outputs without gaps between them, to an array that has some.
+    __attribute__((cold)) void unpack_row(const Element *from, Element *to, int64_t n) const {
+        unpack(from, {{1, 1, n, p.inner}, {0, 0, p.out.axis[last], p.out.inner}}, to);
     }
 };
 

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from anypool.lab.metrics import fidelity, moved_classes, shift_consistency, shifted
+from anypool.lab.measures.shifts import (
+    circular_consistency,
+    diagonal_steps,
+    diagonal_wobble,
+    fidelity,
+    moved_classes,
+    rolled,
+    shift_consistency,
+    shifted,
+)
 
 
 def test_shifted_is_what_a_loop_says(rng):
@@ -77,3 +86,45 @@ def test_measures_by_hand():
 def test_moves_that_cannot_be(arguments, message):
     with pytest.raises(ValueError, match=message):
         moved_classes(lambda x: x, np.zeros((2, 8, 8, 1)), **arguments)
+
+
+def test_rolled_is_what_numpy_says(rng):
+    images, offsets = rng.random((20, 5, 6, 2)), rng.integers(-9, 10, (20, 2))
+    for image, offset, moved in zip(images, offsets, rolled(images, offsets), strict=True):
+        np.testing.assert_array_equal(moved, np.roll(image, offset, (0, 1)))
+
+
+def test_what_sees_no_places_is_wholly_consistent_in_a_circle(rng):
+    images = rng.random((50, 8, 8, 1))
+    assert circular_consistency(lambda x: (x.sum((1, 2, 3)) > 32).astype(int), images, 2, 3) == 1
+    assert circular_consistency(lambda x: x.reshape(len(x), -1).argmax(1), images, 2, 3) < 0.2
+
+
+def test_circular_offsets_are_drawn_twice():
+    """The share of pairs of the 8 moves within one pixel that are the same: 1/8."""
+    images, where = bright_spot(8000)
+    assert circular_consistency(where, images, 1, 1) == pytest.approx(1 / 8, abs=0.02)
+
+
+def test_wobble_by_hand():
+    """The probability of a class is the brightness of the middle pixel; one spot has a bright diagonal neighbour."""
+    images = np.zeros((2, 9, 9, 1))
+    images[0, 4, 4], images[0, 3, 3], images[1, 4, 4] = 0.6, 0.9, 0.5
+
+    def probabilities(x):
+        middle = x[:, 4, 4, 0]
+        return np.stack([middle, 1 - middle], axis=1)
+
+    # moved by (−1, −1), (0, 0) and (1, 1) the middle sees 0, 0.6 and 0.9; and 0, 0.5 and 0
+    assert diagonal_wobble(probabilities, images, np.array([0, 0]), 1) == pytest.approx((0.9 + 0.5) / 2)
+    assert diagonal_wobble(probabilities, images, np.array([0, 1]), 1) == pytest.approx((0.9 + 0.5) / 2)
+    assert diagonal_wobble(lambda x: np.full((len(x), 2), 0.5), images, np.array([0, 1]), 1) == 0
+
+
+@pytest.mark.parametrize("most", range(1, 40))
+def test_diagonal_steps_are_symmetric_and_reach_the_end(most):
+    steps = diagonal_steps(most)
+    assert steps == sorted(set(steps))
+    assert (steps[0], steps[-1], sum(steps)) == (-most, most, 0)
+    assert 0 in steps
+    assert len(steps) <= 5

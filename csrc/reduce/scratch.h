@@ -14,7 +14,7 @@ struct Arena {
         return (T *)p;
     }
     template <class K> void take(Row<K> &row, int64_t n) { row.value = take<K>(n); }
-    template <class K> void take(MarkedRow<K> &row, int64_t n) {
+    template <class K> void take(RowWithOffsets<K> &row, int64_t n) {
         row.value = take<K>(n);
         row.offset = take<UnsignedOf<K>>(n);
     }

@@ -1,0 +1,70 @@
+"""All that is measured on a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+
+from ..data import Dataset
+from ..networks.base import PREDICTED_AT_ONCE, Network, accuracy_of, check_outputs, probabilities, spread_over
+from . import shifts
+
+
+def measure_network(
+    network: Network,
+    data: Dataset,
+    max_shift: int,
+    draws: int,
+    moved_images: int | None,
+    should_stop: Callable[[], bool],
+) -> dict[str, float]:
+    """Accuracy, what moves do to the predictions, and what predicting costs.
+
+    Args:
+        network: what is measured.
+        data: its test images are.
+        max_shift: how far images are moved at most, in pixels.
+        draws: how often each is moved.
+        moved_images: how many are, evenly spaced; None for all.
+        should_stop: asked between batches.
+
+    Raises:
+        ValueError: the network's outputs are not one number per class. ArithmeticError: they are NaN or infinite.
+    """
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        return network.predict(images, should_stop)
+
+    def classify(images: np.ndarray) -> np.ndarray:
+        return predict(images).argmax(axis=-1)
+
+    outputs = predict(data.x_test)
+    check_outputs(outputs, len(data.x_test), data.classes)
+    if not np.isfinite(outputs).all():
+        raise ArithmeticError("the network's outputs are NaN or infinite")
+    chosen = spread_over(np.arange(len(data.x_test)), moved_images or len(data.x_test))
+    images, labels = data.x_test[chosen], data.y_test[chosen]
+    still = outputs[chosen].argmax(axis=-1)
+    moved = shifts.moved_classes(classify, images, max_shift, draws)
+    return {
+        "accuracy": accuracy_of(outputs, data.y_test),
+        "consistency": shifts.shift_consistency(still, moved),
+        "fidelity": shifts.fidelity(still, moved, labels),
+        "circular_consistency": shifts.circular_consistency(classify, images, max_shift, max(1, draws // 2)),
+        "wobble": shifts.diagonal_wobble(lambda x: probabilities(predict(x)), images, labels, max_shift),
+        **network.cost(data.x_test[:1]),
+        "ms_forward": milliseconds_per_image(predict, data.x_test),
+    }
+
+
+def milliseconds_per_image(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> float:
+    """The time of predicting, per image: the least of three, of a full batch of these images."""
+    batch = images[:PREDICTED_AT_ONCE]
+    times = []
+    for _ in range(3):
+        began = perf_counter()
+        predict(batch)
+        times.append(perf_counter() - began)
+    return 1000 * min(times) / len(batch)

@@ -1,0 +1,340 @@
+"""Keras models as the lab sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+import anypool.keras
+
+from ..callbacks import check_stop
+from ..data import Dataset
+from ..runs import PoolingLayer
+from .base import (
+    BATCH_SIZE,
+    PREDICTED_AT_ONCE,
+    Diverged,
+    History,
+    Kind,
+    Network,
+    ShouldStop,
+    Site,
+    accuracy_of,
+    are_probabilities,
+    check_outputs,
+    digest_of,
+)
+
+if TYPE_CHECKING:
+    from ..poolings import Candidate
+
+GRAPHS = (keras.Sequential, keras.Function)
+"""Models whose layers Keras can call anew."""
+
+DROPOUTS = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianDropout)
+
+
+def _classes(prefix: str) -> tuple[type, ...]:
+    names = [f"{prefix}{operator}Pooling2D" for operator in ("Max", "Min", "Average", "")]
+    return tuple(
+        found for room in (keras.layers, anypool.keras) for name in names if (found := getattr(room, name, None))
+    )
+
+
+class StridedConvolution(keras.layers.Layer):
+    """A convolution in place of a pooling: the same window and stride, weights that begin as a channel's average."""
+
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int] = 2,
+        strides: int | tuple[int, int] | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.pool_size = (pool_size, pool_size) if isinstance(pool_size, int) else tuple(pool_size)
+        self.strides: Any = strides or self.pool_size
+        self.padding = padding
+        self.data_format = data_format or keras.config.image_data_format()
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights, which know how many channels there are."""
+        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
+        if channels is None:
+            raise ValueError(f"inputs must have a known number of channels, got shape {input_shape}")
+        average = np.eye(channels, dtype="float32") / prod(self.pool_size)
+        self.kernel = self.add_weight((*self.pool_size, channels, channels), name="kernel", initializer="zeros")
+        self.kernel.assign(np.broadcast_to(average, (*self.pool_size, channels, channels)))
+
+    def call(self, inputs: Any) -> Any:
+        """The convolution."""
+        return keras.ops.conv(inputs, self.kernel, self.strides, self.padding, self.data_format)
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the same layer again."""
+        own = {name: getattr(self, name) for name in ("pool_size", "strides", "padding", "data_format")}
+        return {**super().get_config(), **own}
+
+
+POOLINGS: dict[Kind, tuple[type, ...]] = {
+    "global": _classes("Global"),
+    "adaptive": _classes("Adaptive"),
+    "sliding": (*_classes(""), StridedConvolution),
+}
+SETTINGS: dict[Kind, tuple[str, ...]] = {
+    "global": ("keepdims", "data_format"),
+    "adaptive": ("output_size", "data_format"),
+    "sliding": ("pool_size", "strides", "padding", "data_format"),
+}
+
+
+def site_of(layer: Any, path: str) -> Site | None:
+    """What a layer is as a pooling of images; None where it is something else."""
+    kind = next((kind for kind, classes in POOLINGS.items() if isinstance(layer, classes)), None)
+    if kind is None:
+        return None
+    config = layer.get_config()
+    return Site(path, kind, {name: config[name] for name in SETTINGS[kind] if name in config})
+
+
+class KerasNetwork:
+    """A Keras model for images. Sequential, functional (nested too) and subclassed models can be swapped in."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self.libraries: tuple[str, ...] = ("keras", keras.backend.backend())
+
+    @property
+    def backend(self) -> str:
+        """The backend of Keras."""
+        return keras.backend.backend()
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model holds."""
+        return self.model.count_params()
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether there is a layer that normalises by statistics of training."""
+        return bool(self._batch_norms())
+
+    def _batch_norms(self) -> list[Any]:
+        return [layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+
+    def copied(self) -> Network:
+        """A copy; nothing is shared."""
+        return self._copy(_Swap(None, set()))
+
+    def load_weights(self, path: Path) -> None:
+        """Take the weights in a .weights.h5 file."""
+        self.model.load_weights(path)
+
+    def digest(self) -> str:
+        """A fingerprint of the weights."""
+        return digest_of(keras.ops.convert_to_numpy(variable.value) for variable in self.model.variables)
+
+    def sites(self) -> list[Site]:
+        """The model's pooling layers, in the order in which Keras holds them."""
+        found = (site_of(layer, layer.path or layer.name) for layer in self.model._flatten_layers())
+        return [site for site in found if site is not None]
+
+    def swapped(self, candidate: Candidate, sites: list[Site]) -> Network:
+        """A copy in which the candidate pools at these sites.
+
+        Raises:
+            ValueError: the model cannot be made anew from its configuration.
+        """
+        return self._copy(_Swap(candidate, {site.name for site in sites}))
+
+    def _copy(self, swap: _Swap) -> Network:
+        copy = swap.copy(self.model)
+        if not copy.built:
+            copy.build(self.model.input_shape)
+        for new, old in zip(copy._flatten_layers(), self.model._flatten_layers(), strict=True):
+            if site_of(old, "") is None:
+                for variable, value in zip(_own_variables(new), _own_variables(old), strict=True):
+                    variable.assign(keras.ops.copy(value.value))
+                new.trainable = old.trainable
+        return KerasNetwork(copy)
+
+    def predict(self, images: np.ndarray, should_stop: ShouldStop) -> np.ndarray:
+        """The model's outputs in inference."""
+        asking = keras.callbacks.LambdaCallback()
+        asking.on_predict_batch_begin = lambda batch, logs=None: check_stop(should_stop)
+        missing = -len(images) % PREDICTED_AT_ONCE
+        whole = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
+        outputs = self.model.predict(whole, batch_size=PREDICTED_AT_ONCE, verbose=0, callbacks=[asking])
+        return np.asarray(outputs)[: len(images)]
+
+    def recalibrate(self, images: np.ndarray, should_stop: ShouldStop) -> None:
+        """Take the statistics of batch normalisation anew, as the means of those of batches of these images."""
+        norms = self._batch_norms()
+        dropouts = [layer for layer in self.model._flatten_layers() if isinstance(layer, DROPOUTS)]
+        kept = [norm.momentum for norm in norms], [dropout.rate for dropout in dropouts]
+        try:
+            for dropout in dropouts:
+                dropout.rate = 0.0
+            for number, start in enumerate(range(0, len(images), PREDICTED_AT_ONCE)):
+                check_stop(should_stop)
+                for norm in norms:
+                    norm.momentum = number / (number + 1)  # so that every batch counts alike
+                self.model(images[start : start + PREDICTED_AT_ONCE], training=True)
+        finally:
+            for norm, momentum in zip(norms, kept[0], strict=True):
+                norm.momentum = momentum
+            for dropout, rate in zip(dropouts, kept[1], strict=True):
+                dropout.rate = rate
+
+    def fit(
+        self,
+        data: Dataset,
+        epochs: int,
+        learning_rate: float,
+        seed: int,
+        on_epoch: Callable[[int, float], None],
+        should_stop: ShouldStop,
+    ) -> History:
+        """Train the model with Adam; the seed decides the order of the images."""
+        keras.utils.set_random_seed(seed)
+        first = self.predict(data.x_test[:PREDICTED_AT_ONCE], should_stop)
+        check_outputs(first, len(first), data.classes)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not are_probabilities(first))
+        self.model.compile(keras.optimizers.Adam(learning_rate), loss)
+        history = History()
+        network = self
+
+        class Watch(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                self.began = perf_counter()
+
+            def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+                check_stop(should_stop)
+
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                history.epoch_seconds.append(perf_counter() - self.began)
+                if not np.isfinite(logs["loss"]):
+                    raise Diverged(f"the loss was {logs['loss']} after epoch {epoch + 1} of {epochs}")
+                history.curve.append(accuracy_of(network.predict(data.x_test, should_stop), data.y_test))
+                on_epoch(epoch + 1, history.curve[-1])
+
+        images, labels = data.x_train, data.y_train
+        self.model.fit(images, labels, epochs=epochs, batch_size=BATCH_SIZE, verbose=0, callbacks=[Watch()])
+        return history
+
+    def layers(self) -> list[PoolingLayer]:
+        """What each pooling layer does to an image, where the model is a graph that says so."""
+        leaves = list(_leaves(self.model))
+        return [
+            PoolingLayer(
+                name=type(layer).__name__,
+                values_in=prod(layer.input.shape[1:]),
+                values_out=prod(layer.output.shape[1:]),
+                parameters_after=sum(later.count_params() for later in leaves[place + 1 :]),
+            )
+            for place, layer in enumerate(leaves)
+            if site_of(layer, "") is not None and _is_called_once(layer)
+        ]
+
+    def cost(self, images: np.ndarray) -> dict[str, float]:
+        """Multiply-adds of convolutions and dense layers, and bytes of all layers' outputs, per image."""
+        layers = [layer for layer in _leaves(self.model) if _is_called_once(layer)]
+        if not layers or any(None in layer.output.shape[1:] for layer in layers):
+            return {}
+        outputs = [layer.output for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
+        return {
+            "multiply_adds": float(sum(_multiply_adds(layer) for layer in layers)),
+            "activation_bytes": float(sum(prod(output.shape[1:]) * 4 for output in outputs)),
+        }
+
+
+def _leaves(model: Any) -> Iterator[Any]:
+    """The layers of a graph and of the graphs within it, in order."""
+    for layer in model.layers if isinstance(model, GRAPHS) else ():
+        if isinstance(layer, GRAPHS):
+            yield from _leaves(layer)
+        else:
+            yield layer
+
+
+def _is_called_once(layer: Any) -> bool:
+    nodes = getattr(layer, "_inbound_nodes", [])
+    return bool(nodes) and isinstance(layer.output, keras.KerasTensor)
+
+
+def _multiply_adds(layer: Any) -> int:
+    """Of one image through a convolution or a dense layer: the size of its kernel times how often it is applied."""
+    kernel = getattr(layer, "kernel", None)
+    if kernel is None:
+        return 0
+    places = (
+        layer.output.shape[1:-1] if getattr(layer, "data_format", None) != "channels_first" else layer.output.shape[2:]
+    )
+    return prod(kernel.shape) * prod(places)
+
+
+def _own_variables(layer: Any) -> list[Any]:
+    """The variables of a layer that are not those of a layer within it."""
+    inner = {id(variable) for sub in layer._flatten_layers(include_self=False) for variable in sub.variables}
+    return [variable for variable in layer.variables if id(variable) not in inner]
+
+
+class _Swap:
+    """A copy of a model with other poolings: what is used twice is copied once."""
+
+    def __init__(self, candidate: Candidate | None, names: set[str]) -> None:
+        self.candidate = candidate
+        self.names = names
+        self.copies: dict[int, tuple[Any, Any]] = {}  # with the originals, whose ids they keep from being used again
+
+    def copy(self, original: Any) -> Any:
+        """The copy of a layer, a model or another operation."""
+        if not isinstance(original, keras.Layer):
+            return original
+        if id(original) not in self.copies:
+            self.copies[id(original)] = original, self._copy(original)
+        return self.copies[id(original)][1]
+
+    def _copy(self, original: Any) -> Any:
+        path = original.path or original.name
+        site = site_of(original, path)
+        if site is not None and self.candidate is not None and path in self.names:
+            options = {"name": original.name, "dtype": original.dtype_policy}
+            return self.candidate.keras_layer(site.kind, **site.settings, **options)
+        if isinstance(original, GRAPHS):
+            return keras.models.clone_model(original, clone_function=self.copy)
+        try:
+            copy = type(original).from_config(original.get_config())
+        except (NotImplementedError, TypeError, ValueError) as error:
+            rule = "must have a get_config() that fits its __init__, to be copied"
+            raise ValueError(f"{path or 'the model'} ({type(original).__name__}) {rule}: {error}") from error
+        self._swap_within(copy, original)
+        return copy
+
+    def _swap_within(self, copy: Any, original: Any) -> None:
+        """Swap what pools in the attributes of a layer of the user's own; the copy is nobody else's."""
+        for name, value in list(vars(original).items()):
+            if not name.startswith("_"):
+                self._swap_value(copy, name, value, getattr(copy, name, None))
+
+    def _swap_value(self, holder: Any, name: str, old: Any, new: Any) -> None:
+        if isinstance(old, keras.Layer) and isinstance(new, keras.Layer):
+            if site_of(old, "") is None:
+                self._swap_within(new, old)
+            else:
+                replacement = self.copy(old)
+                holder._tracker.replace_tracked_value("layers", new, replacement)
+                setattr(holder, name, replacement)
+        elif isinstance(old, list) and isinstance(new, list):
+            for place, (inner_old, inner_new) in enumerate(zip(old, new, strict=True)):
+                if isinstance(inner_old, keras.Layer) and site_of(inner_old, "") is not None:
+                    new[place] = self.copy(inner_old)
+                elif isinstance(inner_old, keras.Layer):
+                    self._swap_within(inner_new, inner_old)

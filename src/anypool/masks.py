@@ -1,0 +1,134 @@
+"""Pooling of the elements that a mask lets count, and of those that are no NaN.
+
+A mask is a lift like others: the identity where it is False, and the number of elements is the sum of the mask. So
+every implementation of maxima, minima and sums serves it; what is no such reduction has the mask's windows beside x's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from anypool import definition
+from anypool.arguments import FLOATS, as_integer, as_number, is_known
+from anypool.operators import Max, Min, Operator, Sum
+from anypool.pooling import Pooling, primitive, shown
+
+NAN_POLICIES = ("propagate", "omit", "raise")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What happens where elements are missing, checked."""
+
+    min_count: int | None = None
+    fill_value: float | None = None
+    nan_policy: str = "propagate"
+
+    def __post_init__(self) -> None:
+        if self.min_count is not None:
+            object.__setattr__(self, "min_count", as_integer("min_count", self.min_count, 0))
+        if self.fill_value is not None:
+            object.__setattr__(self, "fill_value", as_number("fill_value", self.fill_value))
+        if self.nan_policy not in NAN_POLICIES:
+            raise ValueError(f"nan_policy must be one of {', '.join(map(repr, NAN_POLICIES))}, got {self.nan_policy!r}")
+
+    def least(self, pooling: Pooling) -> int:
+        """How many elements a window must have, so as not to be filled."""
+        return max(self.min_count or 0, pooling.operator.min_elements)
+
+    def filling(self, pooling: Pooling) -> float:
+        """What a window with fewer gets; ValueError where it must be given."""
+        if self.fill_value is not None:
+            return self.fill_value
+        if pooling.result not in FLOATS and self.least(pooling) > 0:
+            raise ValueError(
+                f"fill_value must be given: windows in which nothing is left need a value, and {pooling.result} has no "
+                "NaN"
+            )
+        return math.nan if pooling.result in FLOATS else 0
+
+
+def checked(adapter: Any, where: Any, x: Any, pooling: Pooling) -> Any:
+    """`where` as a boolean array of x's framework that broadcasts to x, with all of x's axes."""
+    mask = adapter.mask(where, x)
+    name, shape, room = adapter.dtype(mask), tuple(adapter.shape(mask)), pooling.shape
+    if name != "bool":
+        raise TypeError(f"where must hold booleans, True where an element counts, got dtype {name}")
+    fits = len(shape) <= len(room) and all(
+        not is_known(n) or not is_known(m) or n in (1, m) for n, m in zip(reversed(shape), reversed(room), strict=False)
+    )
+    if not fits:
+        raise ValueError(f"where must broadcast to x: x has shape {shown(room)}, where {shown(shape)}")
+    return mask
+
+
+def mask_of(adapter: Any, x: Any, where: Any, pooling: Pooling, settings: Settings) -> Any:
+    """Which elements count, by `where` and by what happens to NaN; ValueError where there is one that must not be."""
+    xp = adapter.namespace(x)
+    mask = xp.asarray(np.ones((), bool)) if where is None else checked(adapter, where, x, pooling)
+    if settings.nan_policy == "propagate" or pooling.dtype not in FLOATS:
+        return mask
+    nan = xp.isnan(x)
+    if settings.nan_policy == "omit":
+        return mask & ~nan
+    if adapter.is_traced(x):
+        raise ValueError("nan_policy='raise' needs the values of x, which a program does not have yet")
+    if bool(xp.any(xp.reshape(mask & nan, (-1,)), axis=0)):
+        raise ValueError("x holds NaN where elements count, and nan_policy is 'raise'")
+    return mask
+
+
+def run(
+    adapter: Any, x: Any, mask: Any, pooling: Pooling, parameters: Sequence[Any], settings: Settings, impl: str
+) -> Any:
+    """The values of a pooling of the elements that `mask`, which broadcasts to x, lets count."""
+    xp, operator, filling = adapter.namespace(x), pooling.operator, settings.filling(pooling)
+    alone = isinstance(operator, Max | Min | Sum)
+    if not alone and pooling.accumulator in adapter.no_arithmetic:
+        raise TypeError(
+            f"{adapter.name} has no arithmetic in {pooling.accumulator}, in which {type(operator).__name__} of "
+            f"{pooling.dtype} is computed: cast x to a signed dtype"
+        )
+
+    def reduce(array: Any, each: Pooling) -> Any:
+        return adapter.choose(impl, array, each).run(array, each, ())
+
+    with adapter.quiet():
+        shape = _with_pooled_axes(xp.shape(mask), pooling)
+        narrow = xp.broadcast_to(mask, shape)
+        dtype = "float32" if is_known(pooling.window_size) and pooling.window_size < 2**24 else adapter.defaults.widest
+        number = reduce(xp.astype(narrow, dtype), primitive(pooling, "sum", dtype, shape))
+        full = xp.broadcast_to(mask, xp.shape(x))
+        if alone:
+            values = reduce(xp.where(full, x, _identity(operator, x, pooling.dtype, xp)), pooling)
+        else:
+            x = xp.where(full, x, xp.zero(x))
+            if definition.lifts(pooling, adapter.defaults.widest):
+                values = definition.lift_and_finish(x, pooling, parameters, reduce, xp, full, number)
+            else:
+                values = definition.reduce_masked(x, full, pooling, parameters, xp)
+            values = definition.result_of(values, pooling, xp)
+        least = settings.least(pooling)
+        if least > 0:
+            values = xp.where(number >= least, values, xp.astype(xp.asarray(np.asarray(filling)), pooling.result))
+    return adapter.in_order_of(x, values)
+
+
+def _identity(operator: Operator, x: Any, dtype: str, xp: Any) -> Any:
+    """What changes no maximum, minimum or sum, in x's dtype."""
+    if dtype == "bool":
+        return xp.asarray(np.asarray(isinstance(operator, Min)))
+    return xp.zero(x) if isinstance(operator, Sum) else operator.identity(x, xp)
+
+
+def _with_pooled_axes(shape: Sequence[Any], pooling: Pooling) -> tuple[Any, ...]:
+    """The shape of a mask that has x's lengths along the pooled axes, and elsewhere its own."""
+    own = (*(1 for _ in range(len(pooling.shape) - len(shape))), *shape)
+    return tuple(
+        length if axis in pooling.axes else n for axis, (n, length) in enumerate(zip(own, pooling.shape, strict=True))
+    )

@@ -1,0 +1,31 @@
+"""README says what is so: its table of operators is the one made from the operators, and its examples run."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_operators_is_made_from_them(monkeypatch):
+    pytest.importorskip("keras")
+    pytest.importorskip("torch")
+    monkeypatch.setattr(sys, "path", [str(ROOT / "docs" / "_ext"), *sys.path])
+    operator_pages = importlib.import_module("operator_pages")
+
+    assert operator_pages.table() in README, "make readme writes it anew"
+
+
+def test_the_first_example_runs():
+    code = README.split("```python\n")[1].split("```")[0].replace("(8, 16, 224, 224)", "(2, 3, 16, 16)")
+    names = {}
+    exec(code.replace("output_size=(7, 7)", "output_size=(3, 3)"), names)
+    assert names["x"].dtype == np.float32
+
+
+def test_it_is_short():
+    assert len(README.splitlines()) < 120

@@ -1,0 +1,134 @@
+"""Layers for any operator, on the backend of this process: values, learning, saving; and unpooling."""
+
+import keras
+import numpy as np
+import pytest
+from own_operator import Contrast
+
+import anypool as ap
+import anypool.keras as layers
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's variables
+
+X = np.random.default_rng(0).permutation(2 * 9 * 8 * 3).reshape(2, 9, 8, 3).astype(np.float32) / 50 + 0.1
+FIRST = "channels_first"
+
+
+def numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def model_of(*make, shape=(9, 8, 3)):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, [each(inputs) for each in make])
+
+
+@pytest.mark.parametrize(
+    "operator", ["max", "average", "lp:p=3", "gem:p=2.5", "median", "variance", Contrast(2.0)], ids=str
+)
+def test_values_are_those_of_the_functions(operator):
+    model = model_of(
+        layers.Pooling2D(operator, 3, 2, "same"),
+        layers.AdaptivePooling2D(operator, (4, 3)),
+        layers.GlobalPooling2D(operator, keepdims=True),
+        layers.Pooling1D(operator, 3, axis=-1),
+    )
+    windows = [
+        (ap.Sliding(3, 2, "same"), (1, 2)),
+        (ap.Adaptive((4, 3)), (1, 2)),
+        (ap.Global(), (1, 2)),
+        (ap.Sliding(3), -1),
+    ]
+    for got, (window, axes) in zip(model(X), windows, strict=True):
+        np.testing.assert_allclose(numpy(got), ap.pool(X, operator, window, axes), rtol=1e-5)
+    assert [tuple(y.shape[1:]) for y in model.outputs] == [tuple(y.shape[1:]) for y in model(X)]
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", FIRST])
+def test_a_learned_parameter_per_channel(data_format, tmp_path):
+    """It trains, stays within its bounds, and comes back from a file."""
+    x = X if data_format != FIRST else np.ascontiguousarray(np.moveaxis(X, -1, 1))
+    inputs = keras.Input(x.shape[1:])
+    pool = layers.Pooling2D(Contrast(1.0), 2, data_format=data_format, per_channel=True)
+    model = keras.Model(inputs, pool(inputs))
+    assert [tuple(weight.shape) for weight in model.weights] == [(3,)]
+    model.compile(keras.optimizers.SGD(100.0), "mse", jit_compile=False)
+    model.fit(x, np.zeros(model(x).shape, np.float32), epochs=1, verbose=0)
+    assert (numpy(model.weights[0]) == 0).all()  # the least there is
+    pool.set_weights([np.array([0.5, 1.0, 2.0], np.float32)])
+    axis = 1 if data_format == FIRST else -1
+    gain = np.array([0.5, 1.0, 2.0], np.float32).reshape([3 if a == axis % 4 else 1 for a in range(4)])
+    axes = (2, 3) if data_format == FIRST else (1, 2)
+    wanted = gain * ap.pool(x, Contrast(1.0), ap.Sliding(2), axes)
+    np.testing.assert_allclose(numpy(model(x)), wanted, rtol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(numpy(again(x)), wanted, rtol=1e-5)
+    assert again.layers[-1].get_config() == pool.get_config()
+
+
+def test_gem_learns_towards_the_maximum(tmp_path):
+    x = np.random.default_rng(1).uniform(0.1, 1, (64, 6, 6, 2)).astype(np.float32)
+    model = keras.Sequential([keras.Input((6, 6, 2)), layers.GlobalPooling2D("gem:p=1")])
+    model.compile(keras.optimizers.Adam(0.2), "mse", jit_compile=False)
+    model.fit(x, x.max((1, 2)), epochs=15, verbose=0)
+    assert numpy(model.weights[0]) > 2.5
+    model.save(tmp_path / "gem.keras")
+    again = keras.models.load_model(tmp_path / "gem.keras")
+    np.testing.assert_allclose(numpy(again(x)), numpy(model(x)), rtol=1e-6)
+
+
+def test_parameters_that_are_not_learned():
+    fixed = keras.Sequential([keras.Input((9, 8, 3)), layers.Pooling2D("gem:p=2", learnable=False)])
+    assert fixed.weights == []
+    np.testing.assert_allclose(numpy(fixed(X)), ap.pool(X, ap.GeM(2), ap.Sliding(2), (1, 2)), rtol=1e-5)
+
+
+def test_mixed_precision_keeps_parameters_in_float32():
+    layer = layers.GlobalPooling2D("gem", dtype="mixed_float16")
+    y = layer(X)
+    assert keras.backend.standardize_dtype(layer.weights[0].dtype) == "float32"
+    assert keras.backend.standardize_dtype(y.dtype) == "float16"
+    assert np.isfinite(numpy(y)).all()
+
+
+def test_frames_are_one_more_leading_axis():
+    frames = np.stack([X, X[::-1]], 1)
+    for layer in (layers.MaxPooling2D(2), layers.Pooling2D("median", 2), layers.AveragePooling2D(3, 2, "same")):
+        got = numpy(layer(frames))
+        np.testing.assert_allclose(got[:, 1], numpy(layer(frames[:, 1])), rtol=1e-6)
+        assert tuple(layer.compute_output_shape(frames.shape)) == got.shape
+
+
+@pytest.mark.parametrize("kind", ["MaxPooling", "MinPooling"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_unpooling_puts_values_back(kind, rank, tmp_path):
+    shape = (6, 8, 4)[:rank]
+    x = np.random.default_rng(rank).permutation(2 * np.prod(shape) * 3).reshape(2, *shape, 3).astype(np.float32) + 1
+    inputs = keras.Input((*shape, 3))
+    values, indices = getattr(layers, f"{kind}{rank}D")(2, return_indices=True)(inputs)
+    restored = getattr(layers, f"MaxUnpooling{rank}D")(2)([values, indices])
+    model = keras.Model(inputs, [values, indices, restored])
+    model.save(tmp_path / "unpool.keras")
+    for each in (model, keras.models.load_model(tmp_path / "unpool.keras")):
+        pooled, _, back = map(numpy, each(x))
+        assert back.shape == x.shape
+        assert ((back == 0) | (back == x)).all()
+        assert sorted(back[back != 0]) == sorted(pooled.ravel())
+
+
+@pytest.mark.parametrize(
+    ("words", "make"),
+    [
+        ("operator must be one of", lambda: layers.Pooling2D("maximum")),
+        ("learnable must name parameters of gem", lambda: layers.Pooling2D("gem", learnable=["q"])),
+        ("must start from numbers", lambda: layers.Pooling2D(ap.GeM(np.ones(3)))),
+        ("axis must name 2 axes", lambda: layers.Pooling2D("max", axis=1)),
+        ("known number of channels", lambda: layers.Pooling1D("gem", per_channel=True)(keras.Input((4, None)))),
+        ("p must be between", lambda: layers.GlobalPooling2D("gem:p=0")),
+        ("pair of values and indices", lambda: layers.MaxUnpooling2D(2)(X)),
+    ],
+)
+def test_bad_arguments_are_refused_in_words(words, make):
+    with pytest.raises((TypeError, ValueError), match=words):
+        make()

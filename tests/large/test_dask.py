@@ -1,0 +1,183 @@
+"""Dask arrays: lazy, a task per chunk of outputs, and the values of the whole array however it is cut."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import anypool as ap
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+
+RNG = np.random.default_rng(0)
+X = RNG.integers(-50, 50, (3, 37, 29)).astype(np.float32)  # whole numbers, so that sums are exact in any order
+CHUNKS = [(3, 10, 10), (1, 37, 29), (2, (7, 1, 20, 9), (5, 24)), (3, 1, 4), (3, 64, 64)]
+WINDOWS = [
+    ap.Sliding(3, 2, 1),
+    ap.Sliding(2),
+    ap.Sliding(5, 3, 2, ceil_mode=True),
+    ap.Sliding(3, 1, "same", dilation=2),
+    ap.Sliding(9, 7),
+    ap.Adaptive((7, 11)),
+    ap.Adaptive((1, 3)),
+    ap.Global(),
+]
+OPERATORS = [
+    "max",
+    "min",
+    "sum",
+    "average",
+    "average:count_include_pad=True",
+    "median",
+    "gem:p=3",
+    "variance",
+    "lp:p=3",
+]
+
+
+def computed(x):
+    return x.compute(scheduler="sync")
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+@pytest.mark.parametrize("chunks", CHUNKS, ids=str)
+def test_values_are_those_of_the_whole_array(window, chunks):
+    lazy = da.from_array(X, chunks=chunks)
+    for operator in OPERATORS:
+        expected = ap.pool(X, operator, window, (1, 2))
+        got = ap.pool(lazy, operator, window, (1, 2))
+        assert isinstance(got, da.Array)
+        assert (got.shape, got.dtype) == (expected.shape, expected.dtype)
+        if operator.startswith(("gem", "lp", "variance")):
+            np.testing.assert_allclose(computed(got), expected, rtol=2e-6, atol=1e-5, err_msg=operator)
+        else:
+            np.testing.assert_array_equal(computed(got), expected, err_msg=operator)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "bool", "float16", "float64"])
+def test_dtypes(dtype):
+    x = X.astype(dtype)
+    for operator in ("max", "sum", "average", "median"):
+        for window in (ap.Sliding(3, 2, 1), ap.Global()):
+            expected = ap.pool(x, operator, window, (0, 2))
+            got = ap.pool(da.from_array(x, chunks=(2, 10, 10)), operator, window, (0, 2))
+            assert got.dtype == expected.dtype
+            np.testing.assert_array_equal(computed(got), expected)
+    average = ap.avg_pool(da.from_array(X.astype("uint8"), chunks=10), 2, dtype="uint8")
+    np.testing.assert_array_equal(computed(average), ap.avg_pool(X.astype("uint8"), 2, dtype="uint8"))
+
+
+@pytest.mark.parametrize("operator", ["max", "min"])
+@pytest.mark.parametrize("window", [ap.Sliding(3, 2, 1), ap.Adaptive((5, 4)), ap.Global()], ids=str)
+def test_indices_are_positions_in_the_whole_array(operator, window):
+    lazy = da.from_array(X, chunks=(2, 8, 9))
+    for axes in ((1, 2), (2, 1)):
+        expected = ap.pool(X, operator, window, axes, return_indices=True)
+        got = ap.pool(lazy, operator, window, axes, return_indices=True)
+        for mine, theirs in zip(dask.compute(*got, scheduler="sync"), expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_any_geometry_in_any_chunks(data):
+    rank = data.draw(st.integers(1, 3))
+    shape = tuple(data.draw(st.integers(1, 12)) for _ in range(rank + 1))
+
+    def cut(length):
+        cuts = data.draw(st.sets(st.integers(1, max(length - 1, 1)), max_size=4))
+        bounds = [0, *sorted(each for each in cuts if each < length), length]
+        return tuple(np.diff(bounds).tolist())
+
+    kernel = tuple(data.draw(st.integers(1, n)) for n in shape[1:])
+    stride = tuple(data.draw(st.integers(1, 5)) for _ in kernel)
+    padding = tuple((data.draw(st.integers(0, k - 1)), data.draw(st.integers(0, k - 1))) for k in kernel)
+    window = ap.Sliding(kernel, stride, padding, 1, data.draw(st.booleans()))
+    x = np.random.default_rng(1).integers(-9, 9, shape).astype(np.float32)
+    lazy = da.from_array(x, chunks=tuple(map(cut, shape)))
+    axes = tuple(range(1, rank + 1))
+    for operator in ("max", "sum", ap.Average(count_include_pad=True), "median"):
+        np.testing.assert_array_equal(
+            computed(ap.pool(lazy, operator, window, axes)), ap.pool(x, operator, window, axes)
+        )
+
+
+def test_nothing_is_computed_before_it_is_asked_for():
+    def fails(block):
+        raise AssertionError("computed")
+
+    lazy = da.from_array(X, chunks=10).map_blocks(fails, dtype=X.dtype, meta=np.empty((0, 0, 0), X.dtype))
+    assert ap.max_pool(lazy, 2).shape == (3, 18, 14)
+    assert ap.global_pool(lazy, "average", (0, 1, 2)).shape == ()
+
+
+def test_a_task_per_chunk_of_outputs():
+    lazy = da.zeros((64, 64, 64), chunks=16)
+    pooled = ap.max_pool(lazy, (3, 3, 3), stride=2, padding=1, axes=(0, 1, 2))
+    assert pooled.numblocks == lazy.numblocks
+    assert pooled.chunks == ((8,) * 4,) * 3
+    own = sum(len(layer) for name, layer in pooled.dask.layers.items() if name.startswith("anypool"))
+    assert own <= 2 * lazy.npartitions
+
+
+def test_per_channel_parameters_are_cut_with_their_channels():
+    p = np.array([2.0, 3.0, 4.0]).reshape(3, 1, 1)
+    x = np.abs(X) + 1
+    got = ap.pool(da.from_array(x, chunks=(1, 10, 10)), ap.GeM(p), ap.Sliding(3, 2), (1, 2))
+    np.testing.assert_allclose(computed(got), ap.pool(x, ap.GeM(p), ap.Sliding(3, 2), (1, 2)), rtol=1e-6)
+
+
+def test_zarr_arrays_as_dask_arrays(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    stored = zarr.create_array(tmp_path / "x.zarr", data=X, chunks=(1, 16, 16))
+    np.testing.assert_array_equal(computed(ap.max_pool(da.from_zarr(stored), 3)), ap.max_pool(X, 3))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_on_distributed_workers():
+    distributed = pytest.importorskip("distributed")
+    lazy, window = da.from_array(X, chunks=(1, 10, 10)), ap.Sliding(3, 2, 1)
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "processes": False}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
+        for operator in ("max", "gem"):
+            expected = ap.pool(X, operator, window)
+            np.testing.assert_allclose(ap.pool(lazy, operator, window).compute(), expected, rtol=1e-6)
+
+
+def test_graphs_travel():
+    pooled = ap.max_pool(da.from_array(X, chunks=10), 3, stride=2)
+    np.testing.assert_array_equal(computed(pickle.loads(pickle.dumps(pooled))), ap.max_pool(X, 3, stride=2))
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        ("a window must fit", lambda x: ap.max_pool(x, 50)),
+        ("out= needs an array", lambda x: ap.max_pool(x, 2, out=np.empty((3, 18, 14), np.float32))),
+        ("impl must be one of", lambda x: ap.max_pool(x, 2, impl="fast")),
+        ("impl='framework' cannot run here", lambda x: ap.max_pool(x, 2, impl="framework")),
+        ("known lengths", lambda x: ap.max_pool(x[x[:, 0, 0] > 0], 2)),
+        ("in memory", lambda x: ap.max_unpool(x, x.astype("int64"), 2)),
+        ("must be loaded", lambda x: ap.pool(x, ap.GeM(da.ones((3, 1, 1))), ap.Sliding(2))),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(words, call):
+    with pytest.raises((TypeError, ValueError), match=words):
+        call(da.from_array(X, chunks=10))
+
+
+@pytest.mark.parametrize("library", ["zarr", "xarray"])
+def test_other_lazy_arrays_are_not_loaded_silently(library, tmp_path):
+    module = pytest.importorskip(library)
+    x = module.DataArray(X) if library == "xarray" else module.create_array(tmp_path / "x.zarr", data=X)
+    with pytest.raises(TypeError, match="x must be loaded before it is pooled"):
+        ap.max_pool(x, 2)
+
+
+@pytest.mark.parametrize("x", [None, {"a": 1}, "picture.png", b"bytes"])
+def test_what_is_no_array_is_refused_in_words(x):
+    with pytest.raises(TypeError, match="x must be an array, got"):
+        ap.max_pool(x, 2)
