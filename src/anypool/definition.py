@@ -311,7 +311,7 @@ class _Grid:
 
     def __init__(self, plan: AxisPlan, xp: Any) -> None:
         i, j = _numbers((0, plan.outputs), xp)[None, :], _numbers((0, plan.kernel_size), xp)[:, None]
-        if not is_known(plan.length):  # arithmetic with it is the framework's
+        if not _in_numpy(plan.length, xp):
             i, j = xp.asarray(i), xp.asarray(j)
         self.shape = (plan.kernel_size, plan.outputs)
         self.inside = plan.valid(i, j)
@@ -327,7 +327,15 @@ class _Grid:
 def _numbers(numbers: Range, xp: Any) -> Any:
     """The integers of a range: in NumPy where it is known, in the framework's own integers where not."""
     start, stop = numbers
-    return np.arange(start, stop, dtype=np.int64) if is_known(stop) else xp.arange(stop)
+    if _in_numpy(stop, xp):
+        return np.arange(start, stop, dtype=np.int64)
+    return xp.arange(stop)[start:] if is_known(start) and start else xp.arange(stop)
+
+
+def _in_numpy(length: Any, xp: Any) -> bool:
+    """Whether arithmetic with a length is NumPy's, and not the framework's: it is known, and the results may be
+    constants of the program that is being made, if one is."""
+    return is_known(length) and getattr(xp, "may_have_constants", True)
 
 
 def _is_numpy(array: Any) -> bool:
@@ -343,12 +351,13 @@ def _joined(masks: Sequence[Any], xp: Any) -> Any:
     rank = len(masks)
     if _all(masks):
         return xp.asarray(np.ones((), dtype=bool))
-    joined: Any = np.ones((1,) * (2 * rank), dtype=bool)
+    joined: Any = None
     for axis, mask in enumerate(masks):
         mask = xp.asarray(mask)
         shape = [1] * (2 * rank)
         shape[axis], shape[rank + axis] = xp.shape(mask)
-        joined = xp.asarray(joined) & xp.reshape(mask, tuple(shape))
+        along = xp.reshape(mask, tuple(shape))
+        joined = along if joined is None else joined & along
     shape = xp.shape(joined)
     joined = xp.reshape(joined, (math.prod(shape[:rank]), *shape[rank:]))
     return xp.moveaxis(joined, (0,), (-1,))
@@ -358,7 +367,7 @@ def count(pooling: Pooling, xp: Any) -> Any:
     """The number of valid elements of every window, in a shape that broadcasts to the output."""
     total: Any = 1
     for axis, plan in zip(pooling.axes, pooling.plan, strict=True):
-        if is_known(plan.length):
+        if _in_numpy(plan.length, xp):
             along = xp.asarray(counted(plan, pooling.operator))
         else:
             grid = _Grid(plan, xp)

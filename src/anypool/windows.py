@@ -212,6 +212,8 @@ class Adaptive(Window):
         if wanted is None or (is_known(length) and length and length % outputs == 0):
             width = 1 if wanted is None else length // outputs
             return SlidingAxis(length, outputs, width, stride=width)
+        if wanted == 1 and not is_known(length):
+            return WholeAxis(length, 1, length)
         # ⌊n/m⌋ whole cells of n/m and a part at either end; where the remainder divides m, no window has both parts.
         parts = 1 if is_known(length) and length % outputs == math.gcd(length, outputs) else 2
         return AdaptiveAxis(length, outputs, length // outputs + parts)

@@ -269,7 +269,7 @@ def failures(way: str, chosen: list[Case]) -> Iterator[tuple[Case, str]]:
             found: list[tuple[Case, str]] = []
             for each in (shape, other) if how.any_size else (shape,):
                 x = image(each, seed=4)
-                for got, (case, expected) in zip(run(x), net.named_results(x), strict=True):
+                for got, (case, expected) in zip(_leaves(run(x)), net.named_results(x), strict=True):
                     problem = difference(got, expected, how.tolerance)
                     found += [(case, f"at {each}: {problem}")] if problem else []
     except Exception as error:
@@ -281,6 +281,10 @@ def failures(way: str, chosen: list[Case]) -> Iterator[tuple[Case, str]]:
         yield from failures(way, chosen[middle:])
         return
     yield from found
+
+
+def _leaves(results: Any) -> list[Tensor]:
+    return [leaf for each in results for leaf in (each if isinstance(each, tuple) else (each,))]
 
 
 def difference(got: Tensor, expected: Tensor, tolerance: float) -> str | None:

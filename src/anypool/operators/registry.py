@@ -37,6 +37,7 @@ def register_operator(kind: type[Operator]) -> type[Operator]:
     if known is not None and _place(known) != _place(kind):
         raise ValueError(f"the name {kind.info.name!r} is {_place(known)}'s already, got {_place(kind)}")
     OPERATORS[kind.info.name] = kind
+    kind.parameters()  # found now, since torch.compile, which may follow the first call, cannot read dataclasses
     return kind
 
 

@@ -159,6 +159,8 @@ class AnyGlobalPool(OperatorPool):
         values = super().forward(input)
         if self.keepdim:
             return values
+        if self.dim == pooling.AXES[self.rank]:  # how many axes there are need not be known
+            return values.flatten(-self.rank).squeeze(-1)
         for dim in sorted((dim % input.dim() for dim in self.dim), reverse=True):
             values = values.squeeze(dim)
         return values

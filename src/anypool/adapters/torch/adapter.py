@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from anypool import definition
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
@@ -52,6 +53,11 @@ class Namespace:
         self.device = device
 
     @property
+    def may_have_constants(self) -> bool:
+        """Whether a program that is being made takes constants; those that take others apart do not."""
+        return get_proxy_mode() is None
+
+    @property
     def windows_at_once(self) -> float:
         """Blocks that stay in cache, but where a program is made, which would grow with their number."""
         eager = self.device.type == "cpu" and not (_compiling() or _dispatching()) and _tracing() is None
@@ -64,8 +70,10 @@ class Namespace:
         if isinstance(x, Tensor):
             return x
         state = _tracing()
-        try:  # torch.jit.trace would warn of a constant, and this is one
-            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+        if state is None:
+            return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        torch._C._set_tracing_state(None)  # type: ignore[attr-defined]  # torch.jit.trace warns of constants: this is one
+        try:
             return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
         finally:
             torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
@@ -297,7 +305,10 @@ class Aten(Implementation):
         return aten.refusal(x, pooling)
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        return aten.run(x, pooling)
+        result = aten.run(x, pooling)
+        if _compiling() and eager.order(result) != eager.order(x):  # compiled programs lay results out as eager ones
+            return self.adapter.in_order_of(x, result)
+        return result
 
 
 class SignedLifted(Lifted):
@@ -335,9 +346,10 @@ class Torch(Adapter):
     no_arithmetic = tuple(SAME_BITS)
 
     def __init__(self) -> None:
-        self.kernel, native = Kernel(self), Aten(self)
-        lifted = SignedLifted(self.kernel), native, SignedLifted(native)
-        self.implementations = (Onnx(self), self.kernel, *lifted, SignedDefinition(self))
+        node, self.kernel, native = Onnx(self), Kernel(self), Aten(self)
+        self.aten = native, SignedLifted(native)
+        kernels = self.kernel, SignedLifted(self.kernel)
+        self.implementations = (node, SignedLifted(node), *kernels, *self.aten, SignedDefinition(self))
 
     @property
     def defaults(self) -> Defaults:
@@ -348,6 +360,10 @@ class Torch(Adapter):
             from anypool.adapters.torch import dynamo
 
             return dynamo.call(function, x, arguments)
+        if isinstance(x, torch.fx.Proxy):
+            from anypool.adapters.torch import dynamo
+
+            return dynamo.record(function, x, arguments)
         return function(self, x, *arguments)
 
     def array(self, x: Any) -> Tensor:
@@ -375,8 +391,13 @@ class Torch(Adapter):
         return _namespace(x.device)
 
     def choose(self, impl: str, x: Tensor, pooling: Pooling) -> Implementation:
-        if impl == "auto" and is_plain(x) and (eager.refusal(pooling) or _gradient_refusal(x, pooling)) is None:
-            return self.kernel  # what the loop would find, in a third of its time
+        if impl == "auto":
+            if is_plain(x) and (eager.refusal(pooling) or _gradient_refusal(x, pooling)) is None:
+                return self.kernel  # what the loop would find, in a third of its time
+            if _compiling() and not torch.compiler.is_exporting() and aten.is_fused(pooling):
+                for implementation in self.aten:
+                    if implementation.refusal(x, pooling) is None:
+                        return implementation
         return super().choose(impl, x, pooling)
 
     def in_order_of(self, x: Tensor, result: Any) -> Any:

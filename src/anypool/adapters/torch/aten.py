@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from anypool.arguments import FLOATS, HALF_PRECISION, is_known
 from anypool.operators import Average, Max, Min, Sum
-from anypool.plans import AdaptiveAxis, AxisPlan, Plan, SlidingAxis, WholeAxis
+from anypool.plans import AdaptiveAxis, AxisPlan, SlidingAxis, WholeAxis
 from anypool.pooling import Pooling
 from anypool.windows import Sliding
 
@@ -43,10 +43,10 @@ def refusal(x: Tensor, pooling: Pooling) -> str | None:
         return "torch has no deterministic gradient for all of its pooling on CUDA"
     if torch.onnx.is_in_onnx_export() and pooling.dtype == "float64" and not isinstance(operator, Max | Min):
         return "ONNX Runtime has no averages of float64"
-    if _is_adaptive(pooling.plan):
+    if _is_adaptive(pooling):
         if type(operator) is Sum or getattr(operator, "divisor_override", None) is not None:
             return "torch has only max and average over adaptive windows"
-        if torch.onnx.is_in_onnx_export() and not all(isinstance(along, WholeAxis) for along in pooling.plan):
+        if torch.onnx.is_in_onnx_export() and not all(along.whole for along in pooling.plan):
             return "TorchScript's ONNX exporter has adaptive windows only where their size is fixed"
         return None
     if not all(isinstance(plan, SlidingAxis) for plan in pooling.plan):
@@ -86,7 +86,7 @@ def run(x: Tensor, pooling: Pooling) -> Tensor:
     if len(lead) != 2:
         images = images.reshape(1, math.prod(lead), *images.shape[-rank:])
     images = images.unsqueeze(-2) if rank == 1 else images
-    if _is_adaptive(pooling.plan):
+    if _is_adaptive(pooling):
         result = _adaptive(images, pooling.operator, [plan.outputs for plan in pooling.plan])
     else:
         result = _sliding(images, pooling, _sliding_plans(pooling))
@@ -94,6 +94,18 @@ def run(x: Tensor, pooling: Pooling) -> Tensor:
     if len(lead) != 2:
         result = result.reshape(*lead, *result.shape[-rank:])
     return torch.movedim(result, last, pooling.axes) if moved else result
+
+
+FUSED_ELEMENTS = 25
+"""Windows of so many elements Inductor writes out in the loop of what is around them; for more it calls torch."""
+
+
+def is_fused(pooling: Pooling) -> bool:
+    """Whether Inductor makes torch's operator for this pooling a part of what is around it, if there is one."""
+    if all(along.whole for along in pooling.plan):
+        return type(pooling.operator) is Average  # a mean
+    sizes = [along.kernel_size for along in pooling.plan]
+    return all(map(is_known, sizes)) and math.prod(sizes) <= FUSED_ELEMENTS
 
 
 def unpool(x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
@@ -154,9 +166,14 @@ def padded(images: Tensor, before: Sequence[Any], after: Sequence[Any], operator
     return F.pad(images, pairs, value=-math.inf if isinstance(operator, Max | Min) else 0.0)
 
 
-def _is_adaptive(plan: Plan) -> bool:
-    """Whether torch's adaptive pooling takes these windows, and its sliding pooling does not."""
-    return all(map(_is_even, plan)) and any(isinstance(along, AdaptiveAxis | WholeAxis) for along in plan)
+def _is_adaptive(pooling: Pooling) -> bool:
+    """Whether torch's adaptive pooling takes these windows, and its sliding pooling does not, or is slower: an average
+    of everything is a mean."""
+    plan, operator = pooling.plan, pooling.operator
+    if not all(map(_is_even, plan)):
+        return False
+    mean = type(operator) is Average and operator.divisor_override is None and all(along.whole for along in plan)
+    return mean or any(isinstance(along, AdaptiveAxis | WholeAxis) for along in plan)
 
 
 def _is_even(along: AxisPlan) -> bool:
@@ -187,6 +204,8 @@ def _needs_padding(pooling: Pooling, plans: Sequence[SlidingAxis]) -> bool:
         for plan in plans
     ):
         return True
+    if getattr(pooling.window, "ceil_mode", False) and any(isinstance(plan.length, torch.SymInt) for plan in plans):
+        return True  # torch would ask of a symbol whether its last window starts in the padding
     # A divisor that TorchScript's ONNX exporter drops is put back, where all windows are full.
     return torch.onnx.is_in_onnx_export() and constant_divisor(pooling.operator) is not None
 

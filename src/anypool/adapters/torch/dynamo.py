@@ -1,4 +1,5 @@
-"""Where torch.compile reads Python as it runs: what it meets of this package. Loaded only then.
+"""Where Python is read as it runs, by torch.compile, or run on proxies, by torch.fx: what either meets of this package.
+Loaded only then.
 
 The call is one node of the traced graph, whose Python is not read. Its arguments are a text and the tensors among them,
 since a graph holds nothing else.
@@ -6,14 +7,17 @@ since a graph holds nothing else.
 
 from __future__ import annotations
 
+import math
 import sys
 from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._dynamo import allow_in_graph
+from torch.fx import Proxy
 
 from anypool.adapters.registry import adapter_for
 from anypool.operators import ARRAY, operator_class
@@ -21,13 +25,28 @@ from anypool.operators import ARRAY, operator_class
 
 def call(function: Callable[..., Any], x: Tensor, arguments: tuple[Any, ...]) -> Any:
     """`function(adapter, x, *arguments)`, which torch.compile traces by running it, without reading its Python."""
-    text = serialize(arguments)
-    tensors = tensors_in(arguments)
-    return _unread(f"{function.__module__}.{function.__name__}", text, x, *tensors)
+    return call_named(*_node(function, x, arguments))
+
+
+def record(function: Callable[..., Any], x: Proxy, arguments: tuple[Any, ...]) -> Proxy:
+    """The same as a node of the graph that torch.fx.symbolic_trace builds."""
+    return _recorded(_node(function, x, arguments))
+
+
+def _recorded(node: tuple[Any, ...]) -> Proxy:
+    proxy: Proxy = node[2].tracer.create_proxy("call_function", call_named, node, {})
+    return proxy
+
+
+def _node(function: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return f"{function.__module__}.{function.__name__}", serialize(arguments), x, *tensors_in(arguments)
 
 
 @allow_in_graph
-def _unread(name: str, text: str, x: Tensor, *tensors: Tensor) -> Any:
+def call_named(name: str, text: str, x: Tensor, *tensors: Tensor) -> Any:
+    """The call that a node of a graph is: the function's name, and the text of its arguments."""
+    if isinstance(x, Proxy):  # the graph itself is traced
+        return _recorded((name, text, x, *tensors))
     return _resolve(name)(adapter_for(x), x, *deserialize(text, tensors))
 
 
@@ -41,7 +60,7 @@ def serialize(value: Any) -> str:
         return "(" + "".join([serialize(entry) + ", " for entry in value]) + ")"
     if isinstance(value, torch.dtype):
         return repr(str(value).removeprefix("torch."))
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | Proxy):
         return "..."
     kind = type(value)
     if hasattr(kind, "__match_args__"):
@@ -49,14 +68,19 @@ def serialize(value: Any) -> str:
         return f"{{'{kind.__module__}:{kind.__qualname__}': {fields}}}"
     if value is ARRAY:
         return "{}"
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, float):
+        if value in (math.inf, -math.inf):
+            return "1e999" if value > 0 else "-1e999"
+        numerator, denominator = value.as_integer_ratio()  # torch.compile may hold a symbol, and learns the number here
+        return repr(numerator / denominator)
+    if value is None or isinstance(value, bool | int | str):
         return repr(value)
     raise TypeError(f"in a traced program, pooling takes numbers, names and windows, got {value!r}")
 
 
-def tensors_in(value: Any) -> list[Tensor]:
+def tensors_in(value: Any) -> list[Any]:
     """The tensors of a value, in the order of its text."""
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | Proxy):
         return [value]
     if isinstance(value, tuple | list):
         entries = value
@@ -72,7 +96,10 @@ def tensors_in(value: Any) -> list[Tensor]:
 
 def deserialize(text: str, tensors: Sequence[Tensor] = ()) -> Any:
     """The value of a text, with these tensors in the places of its tensors."""
-    return _value(literal_eval(text), iter(tensors))
+    return _value(_literal(text), iter(tensors))
+
+
+_literal = lru_cache(maxsize=4096)(literal_eval)
 
 
 def _value(literal: Any, tensors: Iterator[Tensor]) -> Any:

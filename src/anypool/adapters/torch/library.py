@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from ast import literal_eval
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.library import custom_op
 
 from anypool.adapters.torch import eager
@@ -68,6 +70,12 @@ def _read(spec: str) -> tuple[Any, ...]:
     return tuple(from_config(given[name]) for name in ("operator", "window", "axes", "dtype"))
 
 
+@lru_cache(maxsize=4096)
+def axes_of(spec: str) -> tuple[int, ...]:
+    """The pooled axes of a spec."""
+    return tuple(_read(spec)[2])
+
+
 _cached = lru_cache(maxsize=4096)(_decide)
 cleared_with_caches(_cached.cache_clear)
 
@@ -76,7 +84,11 @@ cleared_with_caches(_cached.cache_clear)
 # The operators
 
 
-@custom_op("anypool::pool", mutates_args=())
+ANY_STRIDES = (torch.Tag.flexible_layout,)
+"""Inductor may lay the inputs out as suits what is around them."""
+
+
+@custom_op("anypool::pool", mutates_args=(), tags=ANY_STRIDES)
 def pool(x: Tensor, pooling: str) -> Tensor:
     return eager.compiled_for(x, decided(pooling, x.shape, x.dtype)).values(x)
 
@@ -87,7 +99,7 @@ def _(x: Tensor, pooling: str) -> Tensor:
     return _fake(x, decision.output_shape, getattr(torch, decision.result))
 
 
-@custom_op("anypool::select", mutates_args=())
+@custom_op("anypool::select", mutates_args=(), tags=ANY_STRIDES)
 def select(x: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
     """The values of a max or min, and the offsets of the selected elements within their windows."""
     return eager.compiled_for(x, decided(pooling, x.shape, x.dtype)).selection(x)
@@ -100,10 +112,10 @@ def _(x: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
     return _fake(x, shape, x.dtype), _fake(x, shape, eager.offset_dtype(decision))
 
 
-@custom_op("anypool::indices", mutates_args=())
+@custom_op("anypool::indices", mutates_args=(), tags=ANY_STRIDES)
 def indices(offsets: Tensor, pooling: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """The flat positions of the selected elements in x, of this shape and dtype, from their offsets."""
-    return eager.indices(offsets, decided(pooling, shape, dtype))
+    return eager.indices(offsets, decided(pooling, _shape(offsets, pooling, shape), dtype))
 
 
 @indices.register_fake
@@ -111,12 +123,12 @@ def _(offsets: Tensor, pooling: str, shape: Sequence[int], dtype: torch.dtype) -
     return _fake(offsets, offsets.shape, torch.int64)
 
 
-@custom_op("anypool::gradient", mutates_args=())
+@custom_op("anypool::gradient", mutates_args=(), tags=ANY_STRIDES)
 def gradient(
     grad: Tensor, offsets: Tensor | None, pooling: str, shape: Sequence[int], dtype: torch.dtype, order: Sequence[int]
 ) -> Tensor:
     """The gradient of x from that of the values; `order` is the memory order of x, nothing for row-major."""
-    decision = decided(pooling, shape, dtype)
+    decision = decided(pooling, _shape(grad, pooling, shape), dtype)
     return eager.gradient(grad, offsets, decision, tuple(order) or None)
 
 
@@ -124,7 +136,14 @@ def gradient(
 def _(
     grad: Tensor, offsets: Tensor | None, pooling: str, shape: Sequence[int], dtype: torch.dtype, order: Sequence[int]
 ) -> Tensor:
-    return _empty(tuple(order) or None, shape, dtype, grad.device)
+    return _empty(tuple(order) or None, _shape(grad, pooling, shape), dtype, grad.device)
+
+
+def _shape(outputs: Tensor, spec: str, shape: Sequence[Any]) -> tuple[Any, ...]:
+    """The shape of x, by that of its outputs: they may be a part along axes that are not pooled, while a program says
+    the whole shape."""
+    pooled = axes_of(spec)
+    return tuple(shape[axis] if axis in pooled else outputs.shape[axis] for axis in range(outputs.ndim))
 
 
 def _fake(x: Tensor, shape: Sequence[Any], dtype: torch.dtype) -> Tensor:
@@ -148,8 +167,14 @@ def _save_x(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(*(output[1:] if isinstance(output, tuple) else ()))
 
 
+def _saved_offsets(ctx: Any) -> Tensor | None:
+    """What was saved, if anything was; asked for once, since selective checkpointing gives it once."""
+    saved = ctx.saved_tensors
+    return saved[0] if saved else None
+
+
 def _x_gradient(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor, None]:
-    offsets = ctx.saved_tensors[0] if ctx.saved_tensors else None
+    offsets = _saved_offsets(ctx)
     return gradient(grad, offsets, ctx.spec, ctx.shape, ctx.dtype, ctx.order), None
 
 
@@ -159,10 +184,11 @@ def _save_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _gradient_gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    if not ctx.saved_tensors:
+    offsets = _saved_offsets(ctx)
+    if offsets is None:
         return pool(grad, ctx.spec), None, None, None, None, None
     decision = decided(ctx.spec, ctx.shape, ctx.dtype)
-    positions = indices(ctx.saved_tensors[0], ctx.spec, ctx.shape, ctx.dtype)
+    positions = indices(offsets, ctx.spec, ctx.shape, ctx.dtype)
     return eager.gathered(grad, positions, decision), None, None, None, None, None
 
 
@@ -174,8 +200,51 @@ gradient.register_autograd(_gradient_gradient, setup_context=_save_gradient)
 def run(x: Tensor, pooling: Pooling) -> Any:
     """The values, or (values, indices), by these operators."""
     text = spec(pooling)
+    if type(x).__name__ == "DTensor":
+        from anypool.adapters.torch import sharding
+
+        sharding.register()
+    if torch.compiler.is_exporting():
+        whole = torch.ops.anypool.pooling_with_indices if pooling.return_indices else torch.ops.anypool.pooling
+        return whole(x, text)
+    return _run(x, pooling, text)
+
+
+def _run(x: Tensor, pooling: Pooling, text: str) -> Any:
     needs_grad = x.requires_grad and torch.is_grad_enabled()
     if not pooling.operator.selects or not (needs_grad or pooling.return_indices):
         return pool(x, text)
     values, offsets = select(x, text)
     return (values, indices(offsets, text, x.shape, x.dtype)) if pooling.return_indices else values
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Of an exported program: one operator per pooling, which is taken apart into torch's own where a backend asks for it
+
+
+torch.library.define("anypool::pooling", "(Tensor x, str pooling) -> Tensor")
+torch.library.define("anypool::pooling_with_indices", "(Tensor x, str pooling) -> (Tensor, Tensor)")
+
+
+@torch.library.impl("anypool::pooling", "CompositeImplicitAutograd")
+def _(x: Tensor, pooling: str) -> Tensor:
+    return _whole(x, pooling, False)
+
+
+@torch.library.impl("anypool::pooling_with_indices", "CompositeImplicitAutograd")
+def _(x: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
+    return _whole(x, pooling, True)
+
+
+def _whole(x: Tensor, text: str, return_indices: bool) -> Any:
+    """By the kernels; for who takes a program apart, as `run_decompositions` does, by torch's own operators."""
+    from anypool.adapters.torch.adapter import ADAPTER
+
+    decision, taken_apart = decided(text, x.shape, x.dtype), get_proxy_mode() is not None
+    if return_indices:
+        decision = replace(decision, return_indices=True, memo={})
+    able = (each for each in ADAPTER.implementations if not (taken_apart and each.name == "kernel"))
+    chosen = next(each for each in able if each.refusal(x, decision) is None)
+    if chosen.name == "kernel" and torch.compiler.is_exporting():
+        return _run(x, decision, text)
+    return chosen.run(x, decision, ())

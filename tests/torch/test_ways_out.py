@@ -1,0 +1,56 @@
+"""Every way in which a torch program leaves Python gives what the eager one gives, at the size it saw and at others."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+ways_out = pytest.importorskip("torch_ways_out")
+
+from torch_ways_out import FORMS, SIZES, WAYS, Case, cases, failures  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of exporters, about themselves
+
+SAMPLE = [
+    Case("max", "padded, ceil mode", 2, "function"),
+    Case("max with indices", "padded", 2, "layer"),
+    Case("min", "same, kernel < stride", 2, "layer"),
+    Case("sum", "asymmetric, ceil mode", 2, "function"),
+    Case("average", "same", 2, "layer"),
+    Case("average with padding", "ceil mode", 2, "layer"),
+    Case("average by divisor", "padded, ceil mode", 2, "function"),
+    Case("average", "adaptive", 2, "layer"),
+    Case("lp", "same, dilated", 2, "layer"),
+    Case("gem", "padding ≥ kernel", 2, "layer"),
+    Case("median", "dilated", 2, "function"),
+    Case("variance", "global", 2, "layer"),
+]
+
+
+SLOW = {"compile": SAMPLE[::3], "compile, dynamic": SAMPLE[1::3], "export, decomposed": SAMPLE[2::3]}
+"""Of ways that take seconds for each."""
+
+
+def wrong(way, chosen):
+    if way.startswith("ONNX"):
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+    return [f"{case}: {why}" for case, why in failures(way, chosen)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_sample(way):
+    assert not wrong(way, SLOW.get(way, SAMPLE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("rank", SIZES)
+@pytest.mark.parametrize("window", ways_out.WINDOWS)
+@pytest.mark.parametrize("way", WAYS)
+def test_all(way, window, rank, form):
+    assert not wrong(way, cases(rank, form, [window]))
+
+
+def test_a_wrong_program_is_found(monkeypatch):
+    way = ways_out.Way(lambda net, x: lambda x: [each + 1 for each in net(x)])
+    monkeypatch.setitem(WAYS, "wrong", way)
+    assert {case for case, _ in failures("wrong", SAMPLE[:2])} == set(SAMPLE[:2])
