@@ -294,7 +294,8 @@ def _elements_last(x: Any, lead: int, xp: Any) -> Any:
     outputs = math.prod(lengths[lead:])
     if is_known(outputs) and is_known(size) and outputs < size:
         return xp.reshape(xp.transpose(x, (*others, *elements)), (*lengths, size))
-    return xp.moveaxis(xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths)), (0,), (-1,))
+    windows = xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths))
+    return xp.moveaxis(windows, (0,), (-1,))
 
 
 def _take(x: Any, grid: _Grid, axis: int, xp: Any) -> Any:
