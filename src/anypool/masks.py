@@ -107,7 +107,8 @@ def run(
         if alone:
             values = reduce(xp.where(full, x, _identity(operator, x, pooling.dtype, xp)), pooling)
         else:
-            x = xp.where(full, x, xp.zero(x))
+            if type(operator).lift is not Operator.lift or not operator.is_lifted():
+                x = xp.where(full, x, xp.zero(x))  # so that no lift sees, or has a slope at, what does not count
             if definition.lifts(pooling, adapter.defaults.widest):
                 values = definition.lift_and_finish(x, pooling, parameters, reduce, xp, full, number)
             else:
