@@ -292,10 +292,11 @@ def _elements_last(x: Any, lead: int, xp: Any) -> Any:
     others = [axis for axis in every if axis not in elements]
     lengths, size = [shape[axis] for axis in others], math.prod(shape[axis] for axis in elements)
     outputs = math.prod(lengths[lead:])
-    if is_known(outputs) and is_known(size) and outputs < size:
-        return xp.reshape(xp.transpose(x, (*others, *elements)), (*lengths, size))
-    windows = xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths))
-    return xp.moveaxis(windows, (0,), (-1,))
+    if is_known(outputs) and is_known(size) and outputs >= size:
+        windows = xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths))
+        return xp.moveaxis(windows, (0,), (-1,))
+    # Of lengths that are not known, row-major: a program would be bound to whatever order of strides it was made at.
+    return xp.reshape(xp.transpose(x, (*others, *elements)), (*lengths, size))
 
 
 def _take(x: Any, grid: _Grid, axis: int, xp: Any) -> Any:
@@ -359,9 +360,10 @@ def _joined(masks: Sequence[Any], xp: Any) -> Any:
         shape[axis], shape[rank + axis] = xp.shape(mask)
         along = xp.reshape(mask, tuple(shape))
         joined = along if joined is None else joined & along
-    shape = xp.shape(joined)
-    joined = xp.reshape(joined, (math.prod(shape[:rank]), *shape[rank:]))
-    return xp.moveaxis(joined, (0,), (-1,))
+    shape, order = xp.shape(joined), (*range(rank, 2 * rank), *range(rank))
+    if all(map(is_known, shape)):
+        return xp.moveaxis(xp.reshape(joined, (math.prod(shape[:rank]), *shape[rank:])), (0,), (-1,))
+    return xp.reshape(xp.transpose(joined, order), (*shape[rank:], math.prod(shape[:rank])))
 
 
 def count(pooling: Pooling, xp: Any) -> Any:

@@ -44,7 +44,6 @@ class Namespace:
     sign = staticmethod(torch.sign)
     sqrt = staticmethod(torch.sqrt)
     isnan = staticmethod(torch.isnan)
-    reshape = staticmethod(torch.reshape)
     round = staticmethod(torch.round)
     transpose = staticmethod(torch.permute)
     stop_gradient = staticmethod(eager.detached)
@@ -77,6 +76,13 @@ class Namespace:
             return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
         finally:
             torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+
+    @staticmethod
+    def reshape(x: Tensor, shape: Sequence[Any]) -> Tensor:
+        if any(isinstance(length, torch.SymInt) for length in x.shape):
+            # Whether a view will do would be asked of lengths that are not known, and bind a program to the answer.
+            x = x.clone(memory_format=torch.contiguous_format)
+        return torch.reshape(x, tuple(shape))
 
     @staticmethod
     def where(condition: Tensor, x: Any, y: Any) -> Tensor:
