@@ -16,27 +16,28 @@ jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp  # noqa: E402
 from jax import lax  # noqa: E402
+from jax.experimental.sparse import BCOO  # noqa: E402
 from jax.test_util import check_grads  # noqa: E402
 
 x64 = pytest.mark.skipif(not jax.config.jax_enable_x64, reason="runs in a process with x64: test_with_x64")
 
-# Every way that the rules take: cells, small and large overlapping windows, one axis at a time, in parts, slices.
+# Every way that the rules take: tiles, small and large overlapping windows, one axis at a time, in parts, slices.
 POOLINGS = {
-    "cells": partial(ap.max_pool, kernel_size=2),
+    "tiles": partial(ap.max_pool, kernel_size=2),
     "min of padded overlapping windows": partial(ap.min_pool, kernel_size=3, stride=2, padding=1),
     "dilated": partial(ap.max_pool, kernel_size=(2, 3), stride=1, dilation=2),
     "one axis at a time": partial(ap.max_pool, kernel_size=(7, 5), stride=1, padding="same"),
     "in parts": partial(ap.max_pool, kernel_size=(3, 10), stride=(1, 3), padding=((1, 1), (4, 5))),
-    "over cells": partial(ap.min_pool, kernel_size=(12, 2), stride=(2, 1), padding=((6, 5), (0, 0))),
+    "over tiles": partial(ap.min_pool, kernel_size=(12, 2), stride=(2, 1), padding=((6, 5), (0, 0))),
     "adaptive": lambda x, **o: ap.adaptive_pool(x, "max", (3, 2), **o),
     "global": lambda x, **o: ap.global_pool(x, "max", axes=(-2, -1), keepdims=True, **o),
-    "average of cells": partial(ap.avg_pool, kernel_size=(2, 3), ceil_mode=True),
+    "average of tiles": partial(ap.avg_pool, kernel_size=(2, 3), ceil_mode=True),
     "average": partial(ap.avg_pool, kernel_size=3, stride=2, padding=1),
     "average of large windows": partial(ap.avg_pool, kernel_size=(11, 9), stride=1, padding="same"),
     "global average": lambda x, **o: ap.global_pool(x, "average", axes=(-2, -1), keepdims=True, **o),
     "adaptive sum": lambda x, **o: ap.adaptive_pool(x, "sum", (3, 4), **o),
 }
-QUICK = ("cells", "min of padded overlapping windows", "in parts", "adaptive", "average")
+QUICK = ("tiles", "min of padded overlapping windows", "in parts", "adaptive", "average")
 EVERY_POOLING = pytest.mark.parametrize(
     "pool",
     [pytest.param(pool, id=name, marks=() if name in QUICK else pytest.mark.slow) for name, pool in POOLINGS.items()],
@@ -106,7 +107,7 @@ def test_indices_of_every_kind_of_number(operator, name, rng):
     ("kernel", "stride", "padding", "dilation"),
     [(17, 1, 8, 1), (23, 5, 4, 1), (20, 1, 5, 2), (37, 1, 0, 1), (40, 3, 19, 1), (11, 4, 6, 3)],
 )
-def test_wide_windows_give_their_gradient_to_the_first_winner(operator, kernel, stride, padding, dilation):
+def test_wide_windows_give_their_gradient_to_the_first(operator, kernel, stride, padding, dilation):
     x = tied((2, 101), seed=kernel)
     pool = partial(ap.pool, operator=operator, window=ap.Sliding(kernel, stride, padding, dilation), axes=1)
     y, pullback = jax.vjp(jax.jit(pool), x)
@@ -117,7 +118,7 @@ def test_wide_windows_give_their_gradient_to_the_first_winner(operator, kernel, 
     np.testing.assert_array_equal(pullback(jnp.ones_like(y))[0], expected)
 
 
-def test_an_axis_without_choices_beside_a_wide_one():
+def test_an_axis_of_single_elements_beside_a_wide_one():
     x = tied((2, 50, 9))
     pool = partial(ap.max_pool, kernel_size=(37, 1), stride=(1, 2))
     np.testing.assert_allclose(pull(pool, x), pull(pool, x, impl="definition"), rtol=1e-6, atol=1e-6)
@@ -321,7 +322,7 @@ def test_with_x64():
 @x64
 def test_float64_derivatives():
     x = distinct((1, 11, 13), "float64") / 16
-    for name, order in (("cells", 2), ("in parts", 1), ("average", 2)):
+    for name, order in (("tiles", 2), ("in parts", 1), ("average", 2)):
         cube = jax.jit(lambda x, pool=POOLINGS[name]: pool(x) ** 3 / 100)
         assert cube(x).dtype == "float64"
         check_grads(cube, (x,), order=order, modes=("fwd", "rev"))
@@ -356,6 +357,8 @@ def test_what_jax_cannot_do_is_refused():
         ap.max_pool(x, 2, out=jnp.zeros((2, 5, 6)))
     with pytest.raises(TypeError, match="x must hold booleans, integers or real floats"):
         ap.max_pool(x.astype("complex64"), 2)
+    with pytest.raises(TypeError, match=r"dense array, whose windows are whole, got a BCOO"):
+        ap.max_pool(BCOO.fromdense(x), 2)
     with pytest.raises(TypeError, match="x must hold"):
         ap.max_pool(jax.random.key(0).reshape(1, 1), 1)
 

@@ -1,1 +1,1 @@
-"""JAX arrays: `adapter.py` chooses, `rules.py` differentiates, `steps.py` computes, `bands.py` saves memory."""
+"""JAX arrays; README.md says how to read this folder."""

@@ -193,6 +193,15 @@ class Jax(Adapter):
     def defaults(self) -> Defaults:
         return WITH_X64 if jax.config.jax_enable_x64 else WITHOUT_X64
 
+    def array(self, x: Any) -> jax.Array:
+        if isinstance(x, jax.Array):
+            return x
+        if type(x).__module__.partition(".")[0] == "jax":
+            raise TypeError(
+                f"x must be a dense array, whose windows are whole, got a {type(x).__name__}: x.todense(), say"
+            )
+        return jnp.asarray(x)
+
     def namespace(self, x: Any) -> type[Namespace]:
         return Namespace
 
