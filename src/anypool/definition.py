@@ -293,17 +293,11 @@ def _elements_last(x: Any, lead: int, xp: Any) -> Any:
     others = [axis for axis in every if axis not in elements]
     lengths, size = [shape[axis] for axis in others], math.prod(shape[axis] for axis in elements)
     outputs = math.prod(lengths[lead:])
-<<<<<<< HEAD
     if is_known(outputs) and is_known(size) and outputs >= size:
         windows = xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths))
         return xp.moveaxis(windows, (0,), (-1,))
     # Of lengths that are not known, row-major: a program would be bound to whatever order of strides it was made at.
     return xp.reshape(xp.transpose(x, (*others, *elements)), (*lengths, size))
-=======
-    if not (is_known(outputs) and is_known(size)) or outputs < size:
-        return xp.reshape(xp.transpose(x, (*others, *elements)), (*lengths, size))
-    return xp.moveaxis(xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths)), (0,), (-1,))
->>>>>>> torchexport
 
 
 def _take(x: Any, grid: _Grid, axis: int, xp: Any) -> Any:

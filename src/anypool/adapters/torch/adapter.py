@@ -34,6 +34,7 @@ class Namespace:
     """torch's functions for tensors on one device, under NumPy's names."""
 
     abs = staticmethod(torch.abs)
+    reshape = staticmethod(torch.reshape)
     broadcast_to = staticmethod(torch.broadcast_to)
     exp = staticmethod(torch.exp)
     isfinite = staticmethod(torch.isfinite)
@@ -74,13 +75,6 @@ class Namespace:
             return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
         finally:
             torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
-
-    @staticmethod
-    def reshape(x: Tensor, shape: Sequence[Any]) -> Tensor:
-        if any(isinstance(length, torch.SymInt) for length in x.shape):
-            # Whether a view will do would be asked of lengths that are not known, and bind a program to the answer.
-            x = x.clone(memory_format=torch.contiguous_format)
-        return torch.reshape(x, tuple(shape))
 
     @staticmethod
     def where(condition: Tensor, x: Any, y: Any) -> Tensor:
