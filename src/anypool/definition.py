@@ -285,14 +285,15 @@ def _windows(x: Any, operator: Operator, plans: Plan, ranges: Sequence[Range], x
 def _elements_last(x: Any, lead: int, xp: Any) -> Any:
     """(lead…, elements, outputs, elements, outputs, …) as (lead…, outputs…, elements).
 
-    Of many small windows the elements stay first in memory, so that functions of the last axis run along the others.
+    Of many small windows the elements stay first in memory, so that functions of the last axis run along the others;
+    not of lengths that are not known, of which torch would ask whether such an array can be reshaped as a view.
     """
     shape = xp.shape(x)
     every, elements = range(len(shape)), range(lead, len(shape), 2)
     others = [axis for axis in every if axis not in elements]
     lengths, size = [shape[axis] for axis in others], math.prod(shape[axis] for axis in elements)
     outputs = math.prod(lengths[lead:])
-    if is_known(outputs) and is_known(size) and outputs < size:
+    if not (is_known(outputs) and is_known(size)) or outputs < size:
         return xp.reshape(xp.transpose(x, (*others, *elements)), (*lengths, size))
     return xp.moveaxis(xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths)), (0,), (-1,))
 

@@ -49,7 +49,9 @@ def test_compiles_in_one_graph(call):
 @pytest.mark.parametrize("name", ["max_pool", "avg_pool same", "global", "adaptive"])
 def test_compiles_for_any_size(name):
     call = CALLS[name]
-    graphs = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    graphs = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(call, backend=graphs, fullgraph=True, dynamic=True)
     for shape in ((2, 3, 8, 10), (3, 2, 12, 11), (4, 5, 17, 20)):
         torch.testing.assert_close(compiled(image(*shape)), call(image(*shape)))

@@ -36,7 +36,6 @@ class Namespace:
     abs = staticmethod(torch.abs)
     broadcast_to = staticmethod(torch.broadcast_to)
     exp = staticmethod(torch.exp)
-    expm1 = staticmethod(torch.expm1)
     isfinite = staticmethod(torch.isfinite)
     log = staticmethod(torch.log)
     log1p = staticmethod(torch.log1p)
@@ -46,7 +45,6 @@ class Namespace:
     isnan = staticmethod(torch.isnan)
     reshape = staticmethod(torch.reshape)
     round = staticmethod(torch.round)
-    transpose = staticmethod(torch.permute)
     stop_gradient = staticmethod(eager.detached)
 
     def __init__(self, device: torch.device) -> None:
@@ -83,6 +81,10 @@ class Namespace:
         if isinstance(x, Tensor) and isinstance(y, Tensor) and x.dtype is y.dtype is torch.bool:
             return (condition & x) | (~condition & y)  # ONNX Runtime has no choice between booleans
         return torch.where(condition, x, y)
+
+    @staticmethod
+    def expm1(x: Tensor) -> Tensor:
+        return torch.exp(x) - 1 if torch.onnx.is_in_onnx_export() else torch.expm1(x)  # ONNX has none
 
     @staticmethod
     def any(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
@@ -150,9 +152,15 @@ class Namespace:
         return x
 
     @staticmethod
+    def transpose(x: Tensor, axes: Sequence[int]) -> Tensor:
+        return _comparable(torch.permute(x, tuple(axes)))
+
+    @staticmethod
     def moveaxis(x: Tensor, source: Sequence[int], destination: Sequence[int]) -> Tensor:
         # TorchScript's ONNX exporter writes negative axes down as they are.
-        return torch.movedim(x, [axis % x.ndim for axis in source], [axis % x.ndim for axis in destination])
+        return _comparable(
+            torch.movedim(x, [axis % x.ndim for axis in source], [axis % x.ndim for axis in destination])
+        )
 
     @staticmethod
     def squeeze(x: Tensor, axes: Sequence[int]) -> Tensor:
@@ -194,6 +202,11 @@ class Namespace:
         latest = torch.full((rows, size), -1, dtype=torch.int64, device=self.device)
         numbers = torch.arange(sources, device=self.device).expand(rows, sources)
         return latest.scatter_reduce(1, places.to(torch.int64), numbers, "amax")
+
+
+def _comparable(x: Tensor) -> Tensor:
+    """x, row-major where lengths are symbols: torch compares strides, and an export would keep how it came out."""
+    return x.contiguous() if any(isinstance(length, torch.SymInt) for length in x.shape) else x
 
 
 def _lowest(dtype: torch.dtype) -> float | int:
