@@ -115,19 +115,15 @@ def test_the_command_stopped_anywhere_continues(tmp_path, number):
 
 def test_a_disk_that_fills_up_keeps_what_was_said(tmp_path):
     """A limit on the size of files, which is how a full disk looks to a file that grows."""
-    resource = pytest.importorskip("resource")
-
-    def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
+    pytest.importorskip("resource")
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n" + WRITER
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path), "max", "min"],
+        [sys.executable, "-c", limited, str(tmp_path), "max", "min"],
         cwd=ROOT,
         env=changed_environment({}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limited,
     )
     out, complaint = process.communicate(timeout=120)
     assert complaint.splitlines()[-1].endswith("results.json cannot be written: File too large")

@@ -142,13 +142,13 @@ class Kernel(Implementation):
     name = "kernel"
 
     def refusal(self, x: np.ndarray, pooling: Pooling) -> str | None:
-        return kernels.refusal(pooling) or (None if _has_whole_strides(x) else "kernels read arrays of whole strides")
+        return kernels.refusal(pooling)
 
     def run(self, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         return self._run(x, pooling, None)
 
     def run_into(self, out: Any, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        if not isinstance(out, np.ndarray) or not _has_whole_strides(out):
+        if not isinstance(out, np.ndarray) or not _is_writable_by_kernels(out):
             return super().run_into(out, x, pooling, parameters)
         return self._run(x, pooling, out)  # kernels make the same checks
 
@@ -160,9 +160,9 @@ class Kernel(Implementation):
         return values, kernels.indices(offsets, pooling)
 
 
-def _has_whole_strides(x: np.ndarray) -> bool:
-    """Whether elements lie whole elements apart; a field of packed records may not."""
-    return x.flags.c_contiguous or not any(stride % x.itemsize for stride in x.strides)
+def _is_writable_by_kernels(out: np.ndarray) -> bool:
+    """Whether elements are aligned and lie whole elements apart; those of a field of packed records may not."""
+    return out.flags.aligned and not any(stride % out.itemsize for stride in out.strides)
 
 
 _LOADED_BY_HAND = {
