@@ -225,7 +225,7 @@ def sum_pool(
 ) -> Any:
     """The sum of every window: `pool` with `Sum()` and `Sliding(kernel_size, stride, padding, dilation, ceil_mode)`.
 
-        y = Σ xᵢ over the elements of the window; integers follow numpy.sum.
+    y = Σ xᵢ over the elements of the window; integers follow numpy.sum.
     See `pool` for shapes, dtypes, masks and errors.
 
     >>> import numpy as np
