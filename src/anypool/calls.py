@@ -41,9 +41,9 @@ def split(operator: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def run(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any] = (), impl: str = "auto", out: Any = None) -> Any:
     """The values, or (values, indices), once all is decided."""
-    operator = pooling.operator
-    given = adapter.parameters(x, pooling, arrays) if arrays else ()
-    parameters = operator.values(given) if operator.parameters() else ()
+    parameters: tuple[Any, ...] = ()
+    if pooling.has_parameters:
+        parameters = pooling.operator.values(adapter.parameters(x, pooling, arrays) if arrays else ())
     implementation = adapter.choose(impl, x, pooling)
     if out is None:
         return implementation.run(x, pooling, parameters)

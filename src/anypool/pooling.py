@@ -46,6 +46,11 @@ class Pooling:
     """What functions with `once_per_pooling` found."""
 
     @cached_property
+    def has_parameters(self) -> bool:
+        """Whether the operator has parameters, which come with every run."""
+        return bool(self.operator.parameters())
+
+    @cached_property
     def output_shape(self) -> tuple[Any, ...]:
         outputs = {axis: plan.outputs for axis, plan in zip(self.axes, self.plan, strict=True)}
         return tuple(outputs.get(axis, length) for axis, length in enumerate(self.shape))
@@ -64,10 +69,11 @@ def once_per_pooling(function: Callable[[Pooling], T]) -> Callable[[Pooling], T]
 
     @wraps(function)
     def cached(pooling: Pooling) -> T:
-        memo = pooling.memo
-        if function not in memo:
-            memo[function] = function(pooling)
-        return memo[function]
+        try:
+            return pooling.memo[function]
+        except KeyError:
+            found = pooling.memo[function] = function(pooling)
+            return found
 
     return cached
 

@@ -28,9 +28,10 @@ MOST_LAYOUTS = 64
 # Runs of a kernel
 
 
+@once_per_pooling
 def refusal(pooling: Pooling) -> str | None:
     """Why the kernels cannot run this pooling; lengths may be symbols, as in a traced program."""
-    if kernels.refusal in pooling.memo or all(map(is_known, (*pooling.shape, *pooling.output_shape))):
+    if all(map(is_known, (*pooling.shape, *pooling.output_shape))):
         return kernels.refusal(pooling)
     shape, plan = (1,) * len(pooling.shape), (SlidingAxis(1, 1, 1),) * len(pooling.plan)
     return kernels.refusal(replace(pooling, shape=shape, plan=plan, memo={}))
