@@ -231,7 +231,10 @@ class Operator:
 
     def split(self) -> tuple[Operator, tuple[Any, ...]]:
         """The operator without arrays, which can be hashed, and the arrays it had in its parameters."""
-        arrays = {each.name: getattr(self, each.name) for each in self.parameters()}
+        parameters = self.parameters()
+        if not parameters:
+            return self, ()
+        arrays = {each.name: getattr(self, each.name) for each in parameters}
         arrays = {name: value for name, value in arrays.items() if _is_array(value) and value is not ARRAY}
         return (replace(self, **dict.fromkeys(arrays, ARRAY)) if arrays else self), tuple(arrays.values())
 
