@@ -1,6 +1,7 @@
 """Dask arrays: lazy, a task per chunk of outputs, and the values of the whole array however it is cut."""
 
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -130,6 +131,27 @@ def test_per_channel_parameters_are_cut_with_their_channels():
     np.testing.assert_allclose(computed(got), ap.pool(x, ap.GeM(p), ap.Sliding(3, 2), (1, 2)), rtol=1e-6)
 
 
+@dataclass(frozen=True)
+class FarthestFromZero(ap.Max):
+    """Another reduction under the name that it inherits."""
+
+    def reduce(self, windows, valid, xp):
+        return xp.max(xp.where(valid, xp.abs(windows), 0), axis=-1)
+
+
+def test_a_subclass_is_no_partial_maximum():
+    for window in (ap.Global(), ap.Sliding(3, 2, 1)):
+        got = ap.pool(da.from_array(-np.abs(X), chunks=10), FarthestFromZero(), window, (1, 2))
+        np.testing.assert_array_equal(computed(got), ap.pool(-np.abs(X), FarthestFromZero(), window, (1, 2)))
+
+
+@pytest.mark.parametrize("impl", ["kernel", "definition"])
+def test_an_implementation_by_hand(impl):
+    for operator in ("max", "average"):
+        got = ap.pool(da.from_array(X, chunks=10), operator, ap.Global(), (1, 2), impl=impl)
+        np.testing.assert_array_equal(computed(got), ap.pool(X, operator, ap.Global(), (1, 2)))
+
+
 def test_zarr_arrays_as_dask_arrays(tmp_path):
     zarr = pytest.importorskip("zarr")
     stored = zarr.create_array(tmp_path / "x.zarr", data=X, chunks=(1, 16, 16))
@@ -160,6 +182,8 @@ def test_graphs_travel():
         ("impl must be one of", lambda x: ap.max_pool(x, 2, impl="fast")),
         ("impl='framework' cannot run here", lambda x: ap.max_pool(x, 2, impl="framework")),
         ("known lengths", lambda x: ap.max_pool(x[x[:, 0, 0] > 0], 2)),
+        ("need x in memory", lambda x: ap.max_pool(x, 2, where=np.ones(X.shape, bool))),
+        ("need x in memory", lambda x: ap.global_pool(x, "average", (1, 2), nan_policy="omit")),
         ("in memory", lambda x: ap.max_unpool(x, x.astype("int64"), 2)),
         ("must be loaded", lambda x: ap.pool(x, ap.GeM(da.ones((3, 1, 1))), ap.Sliding(2))),
     ],

@@ -23,7 +23,7 @@ from anypool import calls
 from anypool.adapters.base import IMPLEMENTATIONS, Adapter, Implementation
 from anypool.arguments import INTEGERS
 from anypool.cpu.settings import one_thread
-from anypool.operators import Defaults, Operator
+from anypool.operators import Defaults, Max, Min, Operator, Sum
 from anypool.plans import AxisPlan
 from anypool.pooling import Pooling, cleared_with_caches
 from anypool.windows import Window
@@ -43,7 +43,7 @@ class Blocks(Implementation):
 
     def run(self, x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         if _is_reduction(x, pooling, parameters):
-            return _of_partial_results(x, pooling, parameters)
+            return _of_partial_results(x, pooling, parameters, self.impl)
         return _pooled(x, pooling, parameters, self.impl)
 
 
@@ -80,6 +80,13 @@ class Dask(Adapter):
         if lazy:
             raise TypeError(f"a parameter of {type(pooling.operator).__name__} must be loaded: use p.compute()")
         return _numpy().parameters(np.broadcast_to(np.zeros((), x.dtype), x.shape), pooling, arrays)
+
+    def masked(
+        self, x: da.Array, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: Any, impl: str
+    ) -> Any:
+        raise TypeError(
+            "where=, nan_policy=, min_count= and fill_value= need x in memory, got a dask array: x.compute()"
+        )
 
     def unpool(self, x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int]) -> Any:
         raise TypeError("max_unpool needs x and indices in memory, got dask arrays: use x.compute()")
@@ -298,15 +305,15 @@ def _is_reduction(x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> b
         return False
     if any(not isinstance(value, int | float) for value in parameters):
         return False
-    reduces = operator.info.name in ("max", "min", "sum") or bool(operator.reductions)
+    reduces = type(operator) in (Max, Min, Sum) or bool(operator.reductions)  # a subclass may reduce otherwise
     return reduces and operator.lift_refusal(pooling.dtype, pooling.accumulator) is None
 
 
-def _of_partial_results(x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> da.Array:
+def _of_partial_results(x: da.Array, pooling: Pooling, parameters: Sequence[Any], impl: str) -> da.Array:
     operator, axes = pooling.operator, pooling.axes
     names = operator.reductions or (operator.info.name,)
     dtype = pooling.dtype if operator.selects else operator.lift_dtype or pooling.accumulator
-    settings = {"operator": operator, "parameters": tuple(parameters), "axes": axes, "within": dtype}
+    settings = {"operator": operator, "parameters": tuple(parameters), "axes": axes, "within": dtype, "impl": impl}
     chunks = tuple((1,) * len(lengths) if axis in axes else lengths for axis, lengths in enumerate(x.chunks))
     partial = [
         da.map_blocks(
@@ -324,25 +331,40 @@ def _meta(x: da.Array, dtype: str) -> np.ndarray:
 
 
 def _reduce_chunk(
-    chunk: np.ndarray, operator: Operator, parameters: Any, axes: Any, within: str, number: int, reduction: str
+    chunk: np.ndarray,
+    operator: Operator,
+    parameters: Any,
+    axes: Any,
+    within: str,
+    impl: str,
+    number: int,
+    reduction: str,
 ) -> np.ndarray:
     """One of an operator's reductions of all of a chunk."""
     if operator.reductions:
         with np.errstate(all="ignore"):
             chunk = operator.lift(np.asarray(chunk).astype(within), *parameters, _numpy().namespace(chunk))[number]
-    return _reduced(chunk, reduction, axes, within)
+    return _reduced(chunk, reduction, axes, within, impl)
 
 
-def _reduced(x: np.ndarray, name: str, axes: Any, dtype: str) -> np.ndarray:
+def _reduced(x: np.ndarray, name: str, axes: Any, dtype: str, impl: str) -> np.ndarray:
     with one_thread():
-        return calls.global_pool(_numpy(), x, name, axes, True, dtype=dtype)
+        return calls.global_pool(_numpy(), x, name, axes, True, dtype=dtype, impl=impl)
 
 
 def _combine(
-    *parts: np.ndarray, operator: Operator, parameters: Any, axes: Any, within: str, names: Any, count: int, result: str
+    *parts: np.ndarray,
+    operator: Operator,
+    parameters: Any,
+    axes: Any,
+    within: str,
+    impl: str,
+    names: Any,
+    count: int,
+    result: str,
 ) -> np.ndarray:
     """The value, from the partial results of all chunks."""
-    reduced = tuple(_reduced(part, name, axes, within) for part, name in zip(parts, names, strict=True))
+    reduced = tuple(_reduced(part, name, axes, within, impl) for part, name in zip(parts, names, strict=True))
     value, xp = reduced[0], _numpy().namespace(parts[0])
     if operator.reductions:
         with np.errstate(all="ignore"):
