@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from adapters import DIFFERENTIABLE, EVERY_ADAPTER
-from own_operator import Contrast
+from own_operator import Contrast, FarthestFromZero
 
 import anypool as ap
 from anypool.saving import from_config, to_config
@@ -45,6 +45,19 @@ def test_on_every_array_by_every_implementation(adapter, window):
         for operator, wanted in ((Contrast(), expected(window)), (Contrast(gain), expected(window, GAIN))):
             got = ap.pool(x, operator, window, (2, 3), impl=impl)
             np.testing.assert_allclose(adapter.numpy(got), wanted, rtol=1e-6)
+
+
+@EVERY_ADAPTER
+def test_a_subclass_is_not_taken_for_its_base(adapter):
+    """Nothing made for a maximum runs what inherits from it and reduces otherwise, with a mask or without."""
+    x, where = -np.abs(X), X > 0
+    for window in (ap.Sliding(3, 2, 1), ap.Global()):
+        got = ap.pool(adapter.make(x), FarthestFromZero(), window, (2, 3))
+        np.testing.assert_array_equal(adapter.numpy(got), ap.pool(np.abs(x), "max", window, (2, 3)))
+        got = ap.pool(adapter.make(x), FarthestFromZero(), window, (2, 3), where=adapter.make(where), fill_value=-1)
+        np.testing.assert_array_equal(
+            adapter.numpy(got), ap.pool(np.abs(x), "max", window, (2, 3), where=where, fill_value=-1)
+        )
 
 
 @DIFFERENTIABLE

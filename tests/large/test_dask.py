@@ -1,12 +1,12 @@
 """Dask arrays: lazy, a task per chunk of outputs, and the values of the whole array however it is cut."""
 
 import pickle
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_operator import FarthestFromZero
 
 import anypool as ap
 
@@ -129,14 +129,6 @@ def test_per_channel_parameters_are_cut_with_their_channels():
     x = np.abs(X) + 1
     got = ap.pool(da.from_array(x, chunks=(1, 10, 10)), ap.GeM(p), ap.Sliding(3, 2), (1, 2))
     np.testing.assert_allclose(computed(got), ap.pool(x, ap.GeM(p), ap.Sliding(3, 2), (1, 2)), rtol=1e-6)
-
-
-@dataclass(frozen=True)
-class FarthestFromZero(ap.Max):
-    """Another reduction under the name that it inherits."""
-
-    def reduce(self, windows, valid, xp):
-        return xp.max(xp.where(valid, xp.abs(windows), 0), axis=-1)
 
 
 def test_a_subclass_is_no_partial_maximum():

@@ -6,6 +6,14 @@ import anypool as ap
 
 
 @dataclass(frozen=True)
+class FarthestFromZero(ap.Max):
+    """Another reduction under the name that it inherits: y = max |x|."""
+
+    def reduce(self, windows, valid, xp):
+        return xp.max(xp.where(valid, xp.abs(windows), 0), axis=-1)
+
+
+@dataclass(frozen=True)
 class Contrast(ap.Operator):
     """y = gain·(max x − min x), with a gain that can be learned, one for all or one per channel."""
 
