@@ -178,7 +178,7 @@ class _Indexed:
         (plan,), xp = self.plans, self.xp
         windows, valid = _windows(arrays[0], self.operator, self.plans, ranges, xp)
         offset = self.operator.offset(windows, valid, xp)[..., None]
-        index = plan.positions(xp.asarray(_numbers(ranges[1], xp)), offset[..., 0]) * self.inner
+        index = plan.positions(xp.asarray(numbers(ranges[1], xp)), offset[..., 0]) * self.inner
         if len(arrays) > 1:
             within, _ = _windows(arrays[1], self.operator, self.plans, ranges, xp)
             index = index + xp.take_along_axis(within, offset)[..., 0]
@@ -313,7 +313,7 @@ class _Grid:
     """The elements of all windows along one axis, shape (elements, outputs): NumPy arrays where lengths are known."""
 
     def __init__(self, plan: AxisPlan, xp: Any) -> None:
-        i, j = _numbers((0, plan.outputs), xp)[None, :], _numbers((0, plan.kernel_size), xp)[:, None]
+        i, j = numbers((0, plan.outputs), xp)[None, :], numbers((0, plan.kernel_size), xp)[:, None]
         if not _in_numpy(plan.length, xp):
             i, j = xp.asarray(i), xp.asarray(j)
         self.shape = (plan.kernel_size, plan.outputs)
@@ -327,9 +327,9 @@ class _Grid:
             self.positions = xp.asarray(self.positions)
 
 
-def _numbers(numbers: Range, xp: Any) -> Any:
+def numbers(bounds: Range, xp: Any) -> Any:
     """The integers of a range: in NumPy where it is known, in the framework's own integers where not."""
-    start, stop = numbers
+    start, stop = bounds
     if _in_numpy(stop, xp):
         return np.arange(start, stop, dtype=np.int64)
     return xp.arange(stop)[start:] if is_known(start) and start else xp.arange(stop)

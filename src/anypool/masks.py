@@ -99,7 +99,7 @@ def run(
         return adapter.choose(impl, array, each).run(array, each, ())
 
     with adapter.quiet():
-        shape = _with_pooled_axes(xp.shape(mask), pooling)
+        shape = with_pooled_axes(xp.shape(mask), pooling)
         narrow = xp.broadcast_to(mask, shape)
         dtype = "float32" if is_known(pooling.window_size) and pooling.window_size < 2**24 else adapter.defaults.widest
         number = reduce(xp.astype(narrow, dtype), primitive(pooling, "sum", dtype, shape))
@@ -127,7 +127,7 @@ def _identity(operator: Operator, x: Any, dtype: str, xp: Any) -> Any:
     return xp.zero(x) if isinstance(operator, Sum) else operator.identity(x, xp)
 
 
-def _with_pooled_axes(shape: Sequence[Any], pooling: Pooling) -> tuple[Any, ...]:
+def with_pooled_axes(shape: Sequence[Any], pooling: Pooling) -> tuple[Any, ...]:
     """The shape of a mask that has x's lengths along the pooled axes, and elsewhere its own."""
     own = (*(1 for _ in range(len(pooling.shape) - len(shape))), *shape)
     return tuple(

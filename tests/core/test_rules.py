@@ -64,7 +64,7 @@ FLOORS = (
     ("windows.py",),
     ("pooling.py",),
     ("definition.py",),
-    ("masks.py",),
+    ("masks.py", "padding.py"),
     ("saving.py", "calls.py"),
     ("cpu",),
     ("adapters",),

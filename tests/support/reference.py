@@ -1,9 +1,9 @@
 """Pooling by slow loops, written from its definition and sharing no code with the package: what tests compare with.
 
-A window along one axis is a list of cells: a position in the array, or None for explicit padding. What hangs over
-the end in ceil mode is no cell at all. `sliding`, `adaptive` and `whole` give the windows along an axis; `pool`,
-`gradient` and `unpool` take one such list per pooled axis, in the order of `axes`, and loop. Floats are computed in
-Python's (float64, sums exactly rounded), integers in Python's unbounded ones.
+A window along one axis is a list of cells: a position in the array, ZERO for padding that holds a zero, or None for
+padding that holds nothing. What hangs over the end in ceil mode is no cell at all. `sliding`, `adaptive` and `whole`
+give the windows along an axis; `pool`, `gradient` and `unpool` take one such list per pooled axis, in the order of
+`axes`, and loop. Floats are computed in Python's (float64, sums exactly rounded), integers in Python's unbounded ones.
 """
 
 import itertools
@@ -13,16 +13,18 @@ from fractions import Fraction
 import numpy as np
 
 INTEGER_KINDS = "iu"
+ZERO = "zero"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Windows along one axis
 
 
-def sliding(n, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
+def sliding(n, kernel, stride=None, padding=0, dilation=1, ceil_mode=False, padding_mode="exclude"):
     """The windows of `kernel` cells along an axis of n elements.
 
-    Padding is an int, a pair (before, after), "valid", "same" or "same_lower".
+    Padding is an int, a pair (before, after), "valid", "same" or "same_lower"; what lies in it is the element that
+    numpy.pad puts there.
     """
     stride = kernel if stride is None else stride
     before, after = padding_around(n, kernel, stride, padding, dilation)
@@ -37,9 +39,25 @@ def sliding(n, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
     if ceil_mode and starts and starts[-1] >= n:
         starts.pop()
     return [
-        [cell if 0 <= cell < n else None for cell in range(start, start + reach + 1, dilation) if cell < n + after]
+        [beyond(cell, n, padding_mode) for cell in range(start, start + reach + 1, dilation) if cell < n + after]
         for start in starts
     ]
+
+
+def beyond(cell, n, padding_mode):
+    """What lies at a position: itself inside the axis, beyond it what the mode says."""
+    if 0 <= cell < n:
+        return cell
+    if padding_mode in ("exclude", "zeros"):
+        return None if padding_mode == "exclude" else ZERO
+    while not 0 <= cell < n:
+        if padding_mode == "circular":
+            cell += n if cell < 0 else -n
+        elif padding_mode == "replicate":
+            cell += 1 if cell < 0 else -1
+        else:
+            cell = -cell if cell < 0 else 2 * (n - 1) - cell
+    return cell
 
 
 def padding_around(n, kernel, stride, padding, dilation):
@@ -143,7 +161,7 @@ def gradient(
             y = reduce(elements, cells, operator, count_include_pad, divisor_override, p)
             shares = [math.copysign((abs(e) / y) ** (p - 1), e) if y and e else 0.0 for e in map(float, elements)]
         for position, share in zip(flat, shares, strict=True):
-            if share:
+            if share and position >= 0:
                 result[element_at(x.shape, axes, place, position)] += share * float(upstream[place])
     return result
 
@@ -189,6 +207,10 @@ def window_at(x, windows, axes, place, where=None):
     for position in itertools.product(*(along[place[axis]] for along, axis in zip(windows, axes, strict=True))):
         cells += 1
         if None in position:
+            continue
+        if ZERO in position:
+            elements.append(x.dtype.type(0))
+            flat.append(-1)
             continue
         index = list(place)
         number = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
-from anypool import definition, masks
+from anypool import definition, masks, padding
 from anypool.arguments import is_known
 from anypool.operators import ARRAY, Defaults
 from anypool.pooling import Pooling, lifted, shown
@@ -163,7 +163,20 @@ class Adapter:
     ) -> Any:
         """The values of the elements that count."""
         mask = masks.mask_of(self, x, where, pooling, settings)
+        if pooling.window.pads_with_data:
+            xp = self.namespace(x)
+            mask = padding.padded_mask(mask, masks.with_pooled_axes(xp.shape(mask), pooling), pooling, xp)
+            x, pooling = self.padded(x, pooling)
         return masks.run(self, x, mask, pooling, parameters, settings, impl)
+
+    def padded(self, x: Any, pooling: Pooling) -> tuple[Any, Pooling]:
+        """x with the padding that is data, and the pooling of that."""
+        with_padding = padding.padded(x, pooling, self.namespace(x))
+        return with_padding, padding.of_padded(self, with_padding, pooling)
+
+    def indices_in_array(self, indices: Any, pooling: Pooling) -> Any:
+        """Flat positions within the padded axes as those within x's."""
+        return padding.indices_in_array(indices, pooling)
 
     def mask(self, where: Any, x: Any) -> Any:
         """`where` as an array of the framework, on x's device; of booleans if it is right."""

@@ -19,14 +19,14 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from anypool import calls
+from anypool import calls, padding
 from anypool.adapters.base import IMPLEMENTATIONS, Adapter, Implementation
 from anypool.arguments import INTEGERS
 from anypool.cpu.settings import one_thread
 from anypool.operators import Defaults, Max, Min, Operator, Sum
 from anypool.plans import AxisPlan
 from anypool.pooling import Pooling, cleared_with_caches
-from anypool.windows import Window
+from anypool.windows import Sliding, Window
 
 Range = tuple[int, int]
 """First and one past the last."""
@@ -80,6 +80,19 @@ class Dask(Adapter):
         if lazy:
             raise TypeError(f"a parameter of {type(pooling.operator).__name__} must be loaded: use p.compute()")
         return _numpy().parameters(np.broadcast_to(np.zeros((), x.dtype), x.shape), pooling, arrays)
+
+    def padded(self, x: da.Array, pooling: Pooling) -> tuple[da.Array, Pooling]:
+        window, pads, chunks = pooling.window, [(0, 0)] * x.ndim, list(x.chunks)
+        assert isinstance(window, Sliding)
+        for axis, (before, after) in zip(pooling.axes, padding.amounts(pooling), strict=True):
+            pads[axis] = before, after
+            own = list(chunks[axis])
+            own[0] += before
+            own[-1] += after
+            chunks[axis] = tuple(own)
+        mode = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+        with_padding = da.pad(x, pads, mode=mode[window.padding_mode]).rechunk(tuple(chunks))
+        return with_padding, padding.of_padded(self, with_padding, pooling)
 
     def masked(
         self, x: da.Array, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: Any, impl: str

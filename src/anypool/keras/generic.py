@@ -117,7 +117,7 @@ class AnySlidingPooling(OperatorPooling, SlidingPooling):
 
     Args:
         operator: an operator or its text, as in "gem:p=3".
-        pool_size, strides, padding, data_format, dilation, ceil_mode: as in MaxPooling2D.
+        pool_size, strides, padding, data_format, dilation, ceil_mode, padding_mode: as in MaxPooling2D.
         learnable: whether the operator's parameters are learned, or the names of those that are.
         per_channel: learn one for each channel.
         axis: the pooled axes, for others than the spatial ones, as the channels.

@@ -108,7 +108,7 @@ class AnySlidingPool(OperatorPool):
 
     Args:
         operator: an operator or its text, as in "gem:p=3".
-        kernel_size, stride, padding, dilation, ceil_mode: as in `anypool.Sliding`.
+        kernel_size, stride, padding, dilation, ceil_mode, padding_mode: as in `anypool.Sliding`.
         learnable: whether the operator's parameters are learned, or the names of those that are.
         channels: one parameter for each of so many channels; default: one for all.
         dim: the pooled axes; default: the last ones.
@@ -125,9 +125,11 @@ class AnySlidingPool(OperatorPool):
         padding: Any = 0,
         dilation: int | Sequence[int] = 1,
         ceil_mode: bool = False,
+        *,
+        padding_mode: str = "exclude",
         **options: Any,
     ) -> None:
-        window = Sliding(kernel_size, stride, padding, dilation, ceil_mode)  # type: ignore[arg-type]
+        window = Sliding(kernel_size, stride, padding, dilation, ceil_mode, padding_mode)  # type: ignore[arg-type]
         super().__init__(operator, window, **options)
 
 
@@ -170,7 +172,8 @@ class MedianPool(AnySlidingPool):
     """Medians over sliding windows: the base of MedianPool1d, MedianPool2d and MedianPool3d.
 
     Args:
-        kernel_size, stride, padding, dilation, ceil_mode: as in `anypool.Sliding`. mid: as in `anypool.Median`.
+        kernel_size, stride, padding, dilation, ceil_mode, padding_mode: as in `anypool.Sliding`. mid: as in
+            `anypool.Median`.
     """
 
     def __init__(
@@ -181,9 +184,11 @@ class MedianPool(AnySlidingPool):
         dilation: int | Sequence[int] = 1,
         ceil_mode: bool = False,
         *,
+        padding_mode: str = "exclude",
         mid: str = "lower",
     ) -> None:
-        super().__init__(operators.Median(mid), kernel_size, stride, padding, dilation, ceil_mode)
+        operator = operators.Median(mid)
+        super().__init__(operator, kernel_size, stride, padding, dilation, ceil_mode, padding_mode=padding_mode)
 
 
 class GeM(AnyGlobalPool):
