@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 from xml.etree import ElementTree
 
 WAYS = {
@@ -73,7 +73,8 @@ def table(found: list[Result]) -> str:
     lines = [f"| way | {' | '.join(operators)} |", f"|---|{'---|' * len(operators)}"]
     for way in ways:
         counts = (cells[way, operator] for operator in operators)
-        lines.append(f"| {way} | {' | '.join(f'{said.count("right")} of {len(said)}' for said in counts)} |")
+        of_each = (f"{said.count('right')} of {len(said)}" for said in counts)
+        lines.append(f"| {way} | {' | '.join(of_each)} |")
     notes = {f"- {each.way}: {each.said.splitlines()[0]}" for each in found if each.said != "right"}
     return "\n".join([*lines, "", *sorted(notes)]).rstrip() + "\n"
 

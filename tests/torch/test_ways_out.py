@@ -59,7 +59,7 @@ def test_compiled_ahead_of_time(tmp_path):
     """By AOTInductor, which knows torch's operators only: a minute of C++."""
     shape, other = SIZES[2]
     net, x = ways_out.Net(*SAMPLE).eval(), ways_out.image(shape)
-    dynamic = {axis: torch.export.Dim.DYNAMIC for axis in (0, 2, 3)}
+    dynamic = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     with torch.no_grad():
         program = torch.export.export(net, (x,), dynamic_shapes=(dynamic,)).run_decompositions()
         package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
