@@ -39,6 +39,7 @@ from .base import (
 
 if TYPE_CHECKING:
     from ..poolings import Candidate
+    from .steps.base import Step
 
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -256,6 +257,15 @@ class TorchNetwork:
             for hook in hooks:
                 hook.remove()
         return counts
+
+    def training_step(self, images: np.ndarray) -> Step | None:
+        """A step of training on a copy, without its optimiser; None where nothing is trainable."""
+        from .steps.torch import torch_step
+
+        model, x = self._copied_model().train(), _tensor(images)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            return None
+        return torch_step(lambda: model(x), [x, *model.parameters(), *model.buffers()])
 
 
 def _dense(convolution: nn.Conv2d) -> nn.Conv2d:
