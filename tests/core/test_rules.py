@@ -70,7 +70,7 @@ FLOORS = (
     ("adapters",),
     ("functional.py",),
     ("acceleration.py",),
-    ("torch", "keras"),
+    ("torch", "keras", "pyramids"),
     ("lab",),
     ("cli",),
     ("__main__.py",),
