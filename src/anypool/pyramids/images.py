@@ -15,8 +15,9 @@ import anypool
 
 from . import ome, settings, zarrs
 from . import state as states
+from .errors import IncompletePyramid
 from .interface import Pyramid
-from .job import IncompletePyramid, workers_here
+from .job import workers_here
 from .making import Wanted, fitted, prepare, publish, run
 from .plan import Lengths, Steps, levels_of
 from .reductions import Missing
@@ -28,7 +29,7 @@ def image_pyramid(source: Any, destination: Any, operator: tuple[Any, str], aske
     """`anypool.pyramid` of what is in zarr, or a NumPy array."""
     group, found, image = _opened(source, destination is None, asked["axes"])
     wanted, block, notes = plan(found, image, operator, asked, client, destination is not None, group)
-    target = group if destination is None else _destination(destination, wanted, group)
+    target = _destination(destination, wanted, group) if group is None or destination is not None else group
     location = str(getattr(target.store, "root", target.store_path))
     paths = level_paths(image.paths[0] if destination is None else "0", wanted)
     if client is not None and zarrs.is_in_memory(target):
@@ -55,7 +56,7 @@ def plan(
     missing = Missing(settings.as_nodata(asked["nodata"], source.dtype))
     wanted = Wanted(source, image, op, name, missing, levels, version, copies, anypool.__version__)
     threads = workers_here() if client is None else max(client.nthreads().values(), default=1)
-    fits, block = fitted(wanted, asked["memory"] // threads, asked["levels"] == "auto")
+    fits, block = fitted(wanted, asked["memory"] // threads, threads, asked["levels"] == "auto")
     if len(fits.levels) < len(levels):
         notes.append(f"level {len(fits.levels)} is the last whose windows fit into memory {asked['memory']}")
     return fits, block, notes
@@ -178,8 +179,7 @@ def _version(asked: str | None, group: zarr.Group | None) -> str:
         return asked or "0.5"
     own = next(version for version, number in ome.VERSIONS.items() if number == group.metadata.zarr_format)
     if asked not in (None, own):
-        raise ValueError(f"ome must be {own} in place, in zarr format {group.metadata.zarr_format}, got {asked}: give a "
-                         "destination")  # fmt: skip
+        raise ValueError(f"ome must be {own} in place, as the source is, got {asked}: give a destination")
     return own
 
 
@@ -210,7 +210,7 @@ def _made(place: str, zarr_format: int) -> zarr.Group:
         if "://" not in place and Path(place).exists() and (not Path(place).is_dir() or any(Path(place).iterdir())):
             return zarr.open_group(place, mode="r+", use_consolidated=False)
         try:
-            return zarr.create_group(place, zarr_format=zarr_format)
+            return zarr.create_group(place, zarr_format=2 if zarr_format == 2 else 3)
         except ContainsGroupError:
             return zarr.open_group(place, mode="r+", use_consolidated=False)
     except OSError as error:
@@ -250,15 +250,15 @@ def _clear(wanted: Wanted, target: zarr.Group, paths: tuple[str, ...]) -> None:
     image = ome.read(dict(target.attrs), target.metadata.zarr_format)
     old = () if image is None else image.paths[0 if wanted.copies else 1 :]
     if image is not None:
-        _say_level_0_alone(target, image, wanted.copies)
+        _say_level_0_alone(target, wanted.copies)
     states.remove(target)
     for path in dict.fromkeys((*old, *paths)):
         zarrs.delete(target, path)
 
 
-def _say_level_0_alone(target: zarr.Group, image: ome.Image, none: bool) -> None:
-    attributes = dict(target.attrs)
-    inner = attributes["ome"] if "ome" in attributes else attributes
+def _say_level_0_alone(target: zarr.Group, none: bool) -> None:
+    attributes: dict[str, Any] = dict(target.attrs)
+    inner = attributes.get("ome", attributes)
     entry = {key: value for key, value in inner["multiscales"][0].items() if key not in ("type", "metadata")}
     entry["datasets"] = entry["datasets"][:1]
     inner["multiscales"] = [] if none else [entry]

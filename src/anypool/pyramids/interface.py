@@ -59,10 +59,10 @@ def pyramid(
     """Make the levels of an image pyramid, each of them exactly the pooling of level 0.
 
     Element i of level l holds level 0's [i·f, min((i + 1)·f, n)) along an axis of length n, f being the product of the
-    factors up to l: odd lengths round up, and the last window has what there is. Integer means are rounded half to even
-    once; floats are summed in float64, in an order that follows from the factors alone. Level 0 is read once, superblock
-    by superblock; no level is made of another's rounded values. Results are the same bits for any chunks, memory,
-    threads and parts.
+    factors up to l: odd lengths round up, and the last window has what there is. Means of integers are rounded once,
+    half to even; floats are summed in float64, in an order that follows from the factors alone. Level 0 is read once,
+    superblock by superblock, and no level is made of another's rounded values: results are the same bits for any
+    chunks, memory, threads and parts.
 
     Args:
         source: an OME-Zarr image, a group with one array, an array (path, address or zarr's objects), a NumPy array, or

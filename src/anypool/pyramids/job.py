@@ -12,17 +12,13 @@ import numpy as np
 
 from anypool.cpu import settings
 
+from .errors import IncompletePyramid, Unreadable
 from .plan import Grid, Lengths, Level, Region, shown
 from .reductions import Overflow, Reduction
-from .zarrs import Source, Unreadable, reason
+from .zarrs import Source, reason
 
 SILENCE = 60.0
 """Seconds that a cluster may be without a single worker."""
-
-
-class IncompletePyramid(RuntimeError):
-    """A pyramid could not be finished. The message says why; what is done is kept, and the same call goes on from
-    there."""
 
 
 @dataclass(frozen=True)

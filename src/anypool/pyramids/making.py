@@ -11,13 +11,17 @@ import numpy as np
 import zarr
 
 from . import ome, zarrs
-from .job import Call, Cluster, IncompletePyramid, Job, Target, Threads, assemble, run_all, run_block, share
+from .errors import IncompletePyramid
+from .job import Call, Cluster, Job, Target, Threads, assemble, run_all, run_block, share
 from .plan import CELL_BYTES, Grid, Lengths, Level, cell, superblock
 from .reductions import LARGEST_WINDOW, Missing, Reduction, reduction_for
 from .state import State
 
 Progress = Callable[[int, int, str], None]
 """Is told how many of how many are done, and of what."""
+
+MANY_BYTES = 16 * 2**20
+"""No superblock is smaller only to have more of them."""
 
 IN_THE_MAKING = 3
 """Cells at once: decoded, reduced, written."""
@@ -54,9 +58,7 @@ class Wanted:
     def units(self, level: Level) -> Lengths:
         """What of a level is written at once."""
         chunks = tuple(map(min, self.source.chunks, level.shape))
-        return tuple(
-            c * -(-min(u, n) // c) for c, u, n in zip(chunks, self.source.units, level.shape, strict=True)
-        )
+        return tuple(c * -(-min(u, n) // c) for c, u, n in zip(chunks, self.source.units, level.shape, strict=True))
 
     def described(self) -> dict[str, Any]:
         """The settings that the values depend on, in JSON."""
@@ -69,17 +71,18 @@ class Wanted:
             "nodata": None if nodata is None else repr(nodata.item()),
         }
 
-    def block(self, memory: int) -> Lengths:
-        """The lengths of superblocks, of which a thread may hold two within `memory` bytes."""
+    def block(self, memory: int, threads: int) -> Lengths:
+        """The lengths of superblocks, of which a thread may hold two within `memory` bytes, and of which there are some
+        for every thread."""
+        most = self.elements(memory)
+        share = max(MANY_BYTES // self.source.dtype.itemsize, math.prod(self.source.shape) // (2 * threads))
         return superblock(
             self.source.shape,
             self.source.chunks,
             self.levels[-1].factors,
-            [
-                tuple(u * f for u, f in zip(self.units(level), level.factors, strict=True))
-                for level in self.written
-            ],
-            self.elements(memory),
+            [tuple(u * f for u, f in zip(self.units(level), level.factors, strict=True)) for level in self.written],
+            most,
+            share,
         )
 
     def elements(self, memory: int) -> int:
@@ -96,9 +99,9 @@ class Wanted:
         return cell(self.source.shape, block, tuple(units), CELL_BYTES // self.source.dtype.itemsize)
 
 
-def fitted(wanted: Wanted, memory: int, shrink: bool) -> tuple[Wanted, Lengths]:
-    """What is wanted and its superblocks; with `shrink` with fewer levels, where memory cannot hold a window of the
-    last.
+def fitted(wanted: Wanted, memory: int, threads: int, shrink: bool) -> tuple[Wanted, Lengths]:
+    """What is wanted and its superblocks, for so many threads with so much memory each; with `shrink` with fewer
+    levels, where memory cannot hold a window of the last.
 
     Raises:
         ValueError: memory is not enough.
@@ -107,7 +110,7 @@ def fitted(wanted: Wanted, memory: int, shrink: bool) -> tuple[Wanted, Lengths]:
         try:
             if math.prod(wanted.levels[-1].factors) > LARGEST_WINDOW:
                 raise ValueError
-            return wanted, wanted.block(memory)
+            return wanted, wanted.block(memory, threads)
         except ValueError:
             if shrink and len(wanted.levels) > 1:
                 wanted = replace(wanted, levels=wanted.levels[:-1])
@@ -136,7 +139,9 @@ def prepare(wanted: Wanted, target: zarr.Group, block: Lengths, paths: tuple[str
         for level, path in zip(wanted.written, paths, strict=True)
     )
     done = state.marks("done", len(blocks))
-    return state, Job(wanted.source, wanted.reduction, targets, blocks, tuple(settings["cell"]), done, known, state.is_there)
+    return state, Job(
+        wanted.source, wanted.reduction, targets, blocks, tuple(settings["cell"]), done, known, state.is_there
+    )
 
 
 def same_source(wanted: Wanted, settings: Mapping[str, Any]) -> None:
@@ -180,9 +185,7 @@ def _fill(wanted: Wanted) -> tuple[Any, bool]:
     return fill, bool(same or plain or is_nodata)
 
 
-def run(
-    job: Job, workers: int, client: Any, part: tuple[int, int], progress: Progress
-) -> tuple[bool, int]:
+def run(job: Job, workers: int, client: Any, part: tuple[int, int], progress: Progress) -> tuple[bool, int]:
     """Do a part's superblocks, then what can be assembled; whether all of the pyramid is there, and how many
     superblocks were computed now.
 
@@ -225,9 +228,7 @@ def publish(wanted: Wanted, target: zarr.Group, state: State, job: Job, paths: t
     rank = len(wanted.source.shape)
     levels = (Level(0, (1,) * rank, wanted.source.shape), *wanted.levels)
     described = wanted.described()
-    new = ome.attributes(
-        wanted.image, levels, all_paths, described["operator"], described, wanted.version, wanted.by
-    )
+    new = ome.attributes(wanted.image, levels, all_paths, described["operator"], described, wanted.version, wanted.by)
     if "ome" in new:
         new["ome"] = {**dict(target.attrs).get("ome", {}), **new["ome"]}
     target.update_attributes(new)
@@ -235,5 +236,3 @@ def publish(wanted: Wanted, target: zarr.Group, state: State, job: Job, paths: t
         state.remove()
         zarr.consolidate_metadata(target.store, path=target.path)
     state.remove()
-
-

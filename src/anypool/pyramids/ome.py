@@ -109,13 +109,7 @@ def described(rank: int, axes: Any, names: Sequence[str | None] | None, path: st
     chosen = tuple(axes) if axes is not None else tuple(own) if len(own) == rank else BY_NUMBER.get(rank, "")
     kinds = [TYPES.get(name) for name in chosen]
     order = sorted(kinds, key=lambda kind: ("time", "channel", "space", None).index(kind))
-    if (
-        len(chosen) != rank
-        or None in kinds
-        or len(set(chosen)) != rank
-        or kinds != order
-        or kinds.count("space") < 2
-    ):
+    if len(chosen) != rank or None in kinds or len(set(chosen)) != rank or kinds != order or kinds.count("space") < 2:
         raise ValueError(
             f"axes must name the {rank} axes of the array by letters of tczyx in this order, y and x among them, "
             f"got {''.join(map(str, chosen))!r}"
@@ -135,8 +129,7 @@ def attributes(
     for path, level in zip(paths, levels, strict=True):
         scale = [f * size for f, size in zip(level.factors, image.scale, strict=True)]
         place = [
-            at + (f - 1) / 2 * size
-            for at, f, size in zip(image.translation, level.factors, image.scale, strict=True)
+            at + (f - 1) / 2 * size for at, f, size in zip(image.translation, level.factors, image.scale, strict=True)
         ]
         transformations = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": place}]
         datasets.append({"path": path, "coordinateTransformations": transformations})

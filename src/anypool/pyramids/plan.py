@@ -86,21 +86,24 @@ def _fits(level: Level, steps: Steps, fits: Sequence[int]) -> bool:
     return all(not may or n <= most for may, n, most in zip(steps.pooled, level.shape, fits, strict=True))
 
 
-def superblock(shape: Lengths, chunks: Lengths, align: Lengths, targets: Sequence[Lengths], most: int) -> Lengths:
+def superblock(
+    shape: Lengths, chunks: Lengths, align: Lengths, targets: Sequence[Lengths], most: int, share: int
+) -> Lengths:
     """The lengths of superblocks of at most `most` elements.
 
     They are multiples of `align`, the last level's windows, so that no window is in two; of `chunks`, so that each is
-    read once, where that is small enough; and of as many of the `targets` as possible, in their order: what of level 0
-    makes a whole chunk of a level.
+    read once, where that is small enough; and, within `share` elements, of as many of the `targets` as possible, in
+    their order: what of level 0 makes a whole chunk of a level.
 
     Raises:
         ValueError: `most` is less than a window.
     """
-    block = tuple(map(_clipped, map(math.lcm, align, chunks), shape))
+    block = tuple(map(min, map(math.lcm, align, chunks), shape))
     if math.prod(block) > most:
         block = _relaxed(shape, chunks, align, most)
+    most = min(most, share)
     for target in targets:
-        wanted = tuple(map(_clipped, map(math.lcm, block, target), shape))
+        wanted = tuple(map(min, map(math.lcm, block, target), shape))
         if math.prod(wanted) <= most:
             block = wanted
             continue
@@ -114,7 +117,7 @@ def superblock(shape: Lengths, chunks: Lengths, align: Lengths, targets: Sequenc
 def _relaxed(shape: Lengths, chunks: Lengths, align: Lengths, most: int) -> Lengths:
     """Superblocks that cut chunks, so that those at borders are read more than once."""
     for lengths in (tuple(a * max(1, c // a) for a, c in zip(align, chunks, strict=True)), align):
-        block = tuple(map(_clipped, lengths, shape))
+        block = tuple(map(min, lengths, shape))
         if math.prod(block) <= most:
             return block
     raise ValueError(f"{math.prod(block)} elements of a window are more than {most}")
@@ -124,7 +127,7 @@ def _grown(block: Lengths, shape: Lengths, most: int) -> Lengths:
     """Twice as long along one axis after another, the shortest first, while that stays within `most`."""
     while True:
         longer = [
-            (*block[:axis], _clipped(2 * n, shape[axis]), *block[axis + 1 :])
+            (*block[:axis], min(2 * n, shape[axis]), *block[axis + 1 :])
             for axis, n in sorted(enumerate(block), key=lambda each: each[1])
             if n < shape[axis]
         ]
@@ -188,8 +191,7 @@ class Grid:
     def aligned(self, other: Lengths) -> bool:
         """Whether no box of another cut of the same shape is in two of these: `other` divides the lengths."""
         return all(
-            length % part == 0 or length >= n
-            for length, part, n in zip(self.lengths, other, self.shape, strict=True)
+            length % part == 0 or length >= n for length, part, n in zip(self.lengths, other, self.shape, strict=True)
         )
 
 
@@ -205,8 +207,7 @@ def inside(region: Region, lengths: Lengths) -> Iterator[Region]:
 def relative(region: Region, origin: Region) -> Region:
     """A region as seen from the corner of another."""
     return tuple(
-        slice(part.start - corner.start, part.stop - corner.start)
-        for part, corner in zip(region, origin, strict=True)
+        slice(part.start - corner.start, part.stop - corner.start) for part, corner in zip(region, origin, strict=True)
     )
 
 
@@ -225,7 +226,3 @@ def shown(region: Region) -> str:
 
 def ceil_divide(n: int, f: int) -> int:
     return -(-n // f)
-
-
-def _clipped(length: int, n: int) -> int:
-    return min(length, n)

@@ -303,9 +303,7 @@ class IntegerSums(Sums):
     def averages(self, sums: State, counts: Counts) -> np.ndarray:
         if settings.get_cpu_capability() is None:
             return super().averages(sums, counts)
-        values = np.asarray(
-            avg_pool(sums[0], 1, axes=-1, divisor_override=counts.full, dtype=self.dtype.name)
-        )
+        values = np.asarray(avg_pool(sums[0], 1, axes=-1, divisor_override=counts.full, dtype=self.dtype.name))
         if any(True for _ in counts.cut()):
             number = np.broadcast_to(counts.array(), values.shape)
             for place in counts.cut():

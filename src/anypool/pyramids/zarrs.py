@@ -15,11 +15,8 @@ from zarr.core.sync import sync
 from zarr.errors import ContainsArrayError, ContainsGroupError
 from zarr.storage import LocalStore, MemoryStore
 
-from .plan import Lengths, Region, ceil_divide, lengths_of, shown
-
-
-class Unreadable(Exception):
-    """A part of the source cannot be read; the message says which and why."""
+from .errors import Unreadable
+from .plan import Lengths, Region, ceil_divide, shown
 
 
 class ArraySource:
@@ -96,7 +93,9 @@ def open_node(source: Any, writable: bool = False) -> zarr.Group | zarr.Array[An
     try:
         return zarr.open(place, mode="r+" if writable else "r")
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"source must be a zarr group or array, or a GeoTIFF, got {place!r}: {reason(error)}") from None
+        raise ValueError(
+            f"source must be a zarr group or array, or a GeoTIFF, got {place!r}: {reason(error)}"
+        ) from None
 
 
 def create_array(group: zarr.Group, path: str, **settings: Any) -> zarr.Array[Any]:
