@@ -108,16 +108,17 @@ def test_the_core_knows_no_framework(path):
     assert frameworks(path) == set()
 
 
-ADAPTERS = [
-    path for path in MODULES if path.parts[0] == "adapters" and path.stem not in ("__init__", "base", "registry")
-]
+SHARED = ("base", "registry", "tasks", "partial")
+"""What adapters share."""
+
+ADAPTERS = [path for path in MODULES if path.parts[0] == "adapters" and path.stem not in ("__init__", *SHARED)]
 
 
 @pytest.mark.parametrize("path", ADAPTERS, ids=str)
 def test_an_adapter_imports_its_framework_and_no_other_adapter(path):
     framework = path.parts[1].removesuffix(".py")
     others = {name for name in ours(path) if name.startswith("anypool.adapters.")}
-    assert {name.split(".")[2] for name in others} <= {framework, "base", "registry"}
+    assert {name.split(".")[2] for name in others} <= {framework, *SHARED}
     assert frameworks(path) <= {framework}
 
 
