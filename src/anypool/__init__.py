@@ -1,5 +1,6 @@
 """anypool: pooling, every way to keep one number per window, on NumPy, PyTorch, JAX and Keras arrays."""
 
+from anypool.adapters.tasks import Task, Tasks, tasks
 from anypool.cpu.settings import (
     get_cpu_capability,
     get_memory_cache_limit,
@@ -22,6 +23,7 @@ from anypool.operators import (
     AdaPool,
     Average,
     AvgMax,
+    Blur,
     Count,
     Dilation,
     Erosion,
@@ -32,6 +34,7 @@ from anypool.operators import (
     LogSumExp,
     Lp,
     Max,
+    MaxBlur,
     Median,
     Min,
     Mixed,
@@ -54,6 +57,7 @@ from anypool.operators import (
     register_operator,
 )
 from anypool.pooling import clear_caches
+from anypool.pyramids import pyramid
 from anypool.windows import Adaptive, Global, Sliding, Window
 
 __version__ = "0.1.0"
@@ -64,6 +68,7 @@ __all__ = [
     "Adaptive",
     "Average",
     "AvgMax",
+    "Blur",
     "Count",
     "Dilation",
     "Erosion",
@@ -75,6 +80,7 @@ __all__ = [
     "LogSumExp",
     "Lp",
     "Max",
+    "MaxBlur",
     "Median",
     "Min",
     "Mixed",
@@ -90,6 +96,8 @@ __all__ = [
     "Soft",
     "Std",
     "Sum",
+    "Task",
+    "Tasks",
     "TopKMean",
     "TrimmedMean",
     "Variance",
@@ -107,8 +115,10 @@ __all__ = [
     "operator_for",
     "parameter",
     "pool",
+    "pyramid",
     "register_operator",
     "set_memory_cache_limit",
     "set_num_threads",
     "sum_pool",
+    "tasks",
 ]

@@ -41,7 +41,7 @@ def split(operator: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def run(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any] = (), impl: str = "auto", out: Any = None) -> Any:
     """The values, or (values, indices), once all is decided."""
-    if pooling.window.pads_with_data:
+    if pooling.window.pads_with_data and not pooling.operator.composed:
         return _run_padded(adapter, x, pooling, arrays, impl, out)
     parameters: tuple[Any, ...] = ()
     if pooling.has_parameters:
@@ -112,8 +112,7 @@ def masked_pool(
     x = adapter.array(x)
     operator, arrays = split(operator_for(operator))
     pooling = decide(adapter, x, operator, window, axes, False, dtype)
-    if pooling.operator.counts_padding:
-        raise ValueError("count_include_pad=True counts what is no element, where= what is one: give one of the two")
+    masks.check(pooling, settings)
     xp, pooled = adapter.namespace(x), tuple(sorted(pooling.axes))
     if out is not None:
         kept = tuple(n for axis, n in enumerate(pooling.output_shape) if keepdims or axis not in pooled)

@@ -132,6 +132,8 @@ def _decide(
     except ValueError as error:
         raise ValueError(f"{error}; x has shape {shown(shape)}{_hint(axes, shape, pooled)}") from None
     holding = plan_of_padded(window, plan) if window.pads_with_data else plan
+    if operator.composed and (reason := operator.plan_refusal(window, plan)):
+        raise ValueError(f"{operator} has no value in {window}: {reason}; x has shape {shown(shape)}")
     empty = any(is_known(along.length) and along.has_empty_window for along in holding)
     if empty and operator.needs_element and not allow_empty:
         raise ValueError(_no_element(operator, window, pooled, holding, shape))

@@ -151,3 +151,16 @@ def test_what_lies_beyond_the_edge(mode, tmp_path):
     config = model.layers[1].get_config()
     assert config["padding_mode"] == mode
     assert layers.Pooling2D.from_config(config).window == model.layers[1].window
+
+
+def test_blurs(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    blurred, maxima = layers.BlurPooling2D()(inputs), layers.MaxBlurPooling2D(3, 2, "same", filter_size=4)(inputs)
+    model = keras.Model(inputs, [blurred, maxima])
+    model.save(tmp_path / "model.keras")
+    for network in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        got = network(X)
+        around = ap.Sliding(3, 2, 1, padding_mode="reflect")
+        np.testing.assert_allclose(numpy(got[0]), ap.pool(X, "blur", around, (1, 2)), rtol=1e-5)
+        expected = ap.pool(X, ap.MaxBlur(4), ap.Sliding(3, 2, "same"), (1, 2))
+        np.testing.assert_allclose(numpy(got[1]), expected, rtol=1e-5)

@@ -38,10 +38,18 @@ def sliding(n, kernel, stride=None, padding=0, dilation=1, ceil_mode=False, padd
         starts.append(start)
     if ceil_mode and starts and starts[-1] >= n:
         starts.pop()
-    return [
+    windows = Along(
         [beyond(cell, n, padding_mode) for cell in range(start, start + reach + 1, dilation) if cell < n + after]
         for start in starts
-    ]
+    )
+    windows.size = kernel
+    return windows
+
+
+class Along(list):
+    """Windows along an axis, of `size` cells where they are whole."""
+
+    size = None
 
 
 def beyond(cell, n, padding_mode):
@@ -104,7 +112,8 @@ def pool(
 ):
     """`operator` over every window of x: "max", "min", "average", "sum", "lp", or a function of a window's elements.
 
-    A function is given Python's integers or floats, and NaN wins before it. Max and min have the dtype of x. Averages,
+    A function is given Python's integers or floats, and NaN wins before it; one that is `positional` also the elements'
+    places in the window along every axis, and the sizes of the widest window. Max and min have the dtype of x. Averages,
     p-norms and functions are float64, sums float64 or, of integers, as numpy.sum's; or `dtype`, averages rounded half
     to even where it is an integer's. Indices are flat positions within the pooled axes, row-major in the order of
     `axes`. For functions `where`, of x's shape, deletes elements, and a window with less than `least` is NaN.
@@ -117,7 +126,8 @@ def pool(
         for place in np.ndindex(values.shape):
             elements = window_at(x, windows, axes, place, where)[0]
             few = where is not None and len(elements) < least
-            values[place] = math.nan if few else stored(value_of(operator, elements), values.dtype)
+            function = at_places(operator, x, windows, axes, place, where)
+            values[place] = math.nan if few else stored(value_of(function, elements), values.dtype)
         return values
     indices = np.empty(values.shape, np.int64)
     for place in np.ndindex(values.shape):
@@ -149,7 +159,8 @@ def gradient(
         elements, flat, cells = window_at(x, windows, axes, place, where)
         if callable(operator):
             few = where is not None and len(elements) < least
-            shares = [0.0] * len(flat) if few else operator([float(e) for e in elements])
+            function = at_places(operator, x, windows, axes, place, where)
+            shares = [0.0] * len(flat) if few else function([float(e) for e in elements])
         elif operator in ("max", "min"):
             winner = first_extreme(elements, operator)
             shares = [float(i == winner) for i in range(len(elements))]
@@ -222,6 +233,32 @@ def window_at(x, windows, axes, place, where=None):
         elements.append(x[tuple(index)])
         flat.append(number)
     return elements, flat, cells
+
+
+def positional(function):
+    """A function of (elements, places, sizes)."""
+    function.positional = True
+    return function
+
+
+def at_places(function, x, windows, axes, place, where=None):
+    """A positional function as one of the elements of the window at `place` alone."""
+    if not getattr(function, "positional", False):
+        return function
+    places = []
+    for cell in itertools.product(*(enumerate(along[place[axis]]) for along, axis in zip(windows, axes, strict=True))):
+        position = [p for _, p in cell]
+        if None in position:
+            continue
+        if where is not None and ZERO not in position:
+            index = list(place)
+            for axis, p in zip(axes, position, strict=True):
+                index[axis] = p
+            if not where[tuple(index)]:
+                continue
+        places.append([j for j, _ in cell])
+    sizes = [getattr(along, "size", None) or max(map(len, along)) for along in windows]
+    return lambda elements: function(elements, places, sizes)
 
 
 def element_at(shape, axes, place, flat):

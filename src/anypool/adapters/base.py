@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
-from anypool import definition, masks, padding
+from anypool import calls, definition, masks, padding
 from anypool.arguments import is_known
 from anypool.operators import ARRAY, Defaults
 from anypool.pooling import Pooling, lifted, shown
@@ -34,8 +34,6 @@ class Implementation:
     def run_into(self, out: Any, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         """As `run`, with the values written into `out`, once it is found fit, which is returned in their place."""
         adapter = self.adapter
-        if not adapter.writable:
-            raise TypeError(f"out= needs an array that can be written into; {adapter.name} arrays cannot")
         adapter.check_out(out, pooling.output_shape, pooling.result)
         adapter.check_writable(out, x)
         result = self.run(x, pooling, parameters)
@@ -50,9 +48,25 @@ class Definition(Implementation):
     name = "definition"
 
     def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        if pooling.operator.composed:
+            return self._composed(x, pooling, parameters)
         with self.adapter.quiet():
             result = definition.pool(x, pooling, parameters, self.adapter.namespace(x))
         return self.adapter.in_order_of(x, result)
+
+    def _composed(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        """The values of an operator that is made of other poolings, each by whoever runs it fastest."""
+        adapter, xp = self.adapter, self.adapter.namespace(x)
+
+        def pool(array: Any, operator: Any, window: Any, axes: tuple[int, ...] = pooling.axes) -> Any:
+            return calls.pool(adapter, array, operator, window, axes)
+
+        array, parameters = xp.astype(x, pooling.accumulator), definition.in_dtype(parameters, pooling.accumulator, xp)
+        where = pooling.window, pooling.plan, pooling.axes
+        with adapter.quiet():
+            values = pooling.operator.compose(array, *where, pool, *parameters, xp)
+            values = definition.result_of(values, pooling, xp)
+        return adapter.in_order_of(x, values)
 
 
 class Lifted(Implementation):
@@ -198,6 +212,12 @@ class Adapter:
             reason = why_not if not isinstance(implementation, Lifted) or pooling.operator.reductions else reason
         raise ValueError(f"impl={impl!r} cannot run here: {reason}")
 
+    def with_chunks(self, chunks: Any) -> Adapter:
+        """The adapter that cuts outputs into these chunks; TypeError where arrays of the framework have none."""
+        raise TypeError(
+            f"chunks= says how the outputs of Dask and zarr arrays are cut; {self.name} arrays have no chunks"
+        )
+
     no_arithmetic: ClassVar[tuple[str, ...]] = ()
     """The dtypes that arrays of the framework may have, but in which it does not compute."""
 
@@ -211,7 +231,9 @@ class Adapter:
         raise NotImplementedError
 
     def check_out(self, out: Any, shape: tuple[Any, ...], dtype: str) -> None:
-        """TypeError or ValueError where `out` is not an array of this shape and dtype."""
+        """TypeError or ValueError where `out` is not an array of this shape and dtype that can be written into."""
+        if not self.writable:
+            raise TypeError(f"out= needs an array that can be written into; {self.name} arrays cannot")
         if not self.is_array(out):
             raise TypeError(f"out must be an array to write into, of x's kind, {self.name}; got {type(out).__name__}")
         if tuple(out.shape) != shape:

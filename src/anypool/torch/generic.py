@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from anypool import operators
-from anypool.arguments import as_flag, as_integer, plain
+from anypool.arguments import as_flag, as_integer, per_axis, plain
 from anypool.operators import ARRAY, Operator, Parameter, operator_for
 from anypool.torch import pooling
 from anypool.torch.bases import by_rank
@@ -191,6 +191,53 @@ class MedianPool(AnySlidingPool):
         super().__init__(operator, kernel_size, stride, padding, dilation, ceil_mode, padding_mode=padding_mode)
 
 
+class BlurPool(AnySlidingPool):
+    """A binomial filter at a stride: the base of BlurPool1d, BlurPool2d and BlurPool3d. See `anypool.Blur`.
+
+    Args:
+        kernel_size: the filter's size k: 2 is [1, 1]/2, 3 is [1, 2, 1]/4, … stride: distance between outputs.
+        padding: as in `anypool.Sliding`; default: ⌊(k−1)/2⌋ before and ⌈(k−1)/2⌉ after, for ⌈n/s⌉ outputs.
+        padding_mode: as in `anypool.Sliding`.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int] = 3,
+        stride: int | Sequence[int] = 2,
+        padding: Any = None,
+        *,
+        padding_mode: str = "reflect",
+    ) -> None:
+        if padding is None:
+            checked = per_axis("kernel_size", kernel_size, 1)
+            sizes = checked if isinstance(checked, tuple) else (checked,) * self.rank
+            padding = tuple(((size - 1) // 2, size // 2) for size in sizes)
+        super().__init__(operators.Blur(), kernel_size, stride, padding, padding_mode=padding_mode)
+
+
+class MaxBlurPool(AnySlidingPool):
+    """Maxima at stride 1, then a binomial filter at a stride: the base of MaxBlurPool1d, MaxBlurPool2d and
+    MaxBlurPool3d. See `anypool.MaxBlur`.
+
+    Args:
+        kernel_size, stride, padding, dilation: of the maxima, as in `torch.nn.MaxPool2d`. filter_size: as in
+            `anypool.MaxBlur`. padding_mode: as in `anypool.Sliding`.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: Any = 0,
+        dilation: int | Sequence[int] = 1,
+        *,
+        filter_size: int = 3,
+        padding_mode: str = "exclude",
+    ) -> None:
+        operator = operators.MaxBlur(filter_size)
+        super().__init__(operator, kernel_size, stride, padding, dilation, padding_mode=padding_mode)
+
+
 class GeM(AnyGlobalPool):
     """The generalised mean (Σ max(x, ε)ᵖ/n)^(1/p) of the last two axes, with a learned p (Radenović 2018).
 
@@ -214,6 +261,15 @@ AdaptivePool1d, AdaptivePool2d, AdaptivePool3d = by_rank(
 )
 GlobalPool1d, GlobalPool2d, GlobalPool3d = by_rank(
     "GlobalPool", AnyGlobalPool, "Any operator over all of {axes}.", __name__
+)
+BlurPool1d, BlurPool2d, BlurPool3d = by_rank(
+    "BlurPool", BlurPool, "{axes}, blurred and subsampled, so that nothing aliases (Zhang 2019).", __name__
+)
+MaxBlurPool1d, MaxBlurPool2d, MaxBlurPool3d = by_rank(
+    "MaxBlurPool",
+    MaxBlurPool,
+    "The greatest elements of windows of {axes}, blurred and subsampled (Zhang 2019).",
+    __name__,
 )
 MedianPool1d, MedianPool2d, MedianPool3d = by_rank(
     "MedianPool", MedianPool, "The median of every window of {axes}.", __name__
