@@ -112,7 +112,8 @@ class MaxBlur(Operator):
 
     y = Σ wⱼ·m(s·o + j − ⌊(k−1)/2⌋), with m the maxima of windows one position apart, and the weights of `Blur`; beyond
     their edge the maxima are reflected, or go on as the window's padding_mode says. Shifts of x change y far less than
-    a maximum at stride s. There are as many outputs as of `Max`. Gradient: the filter's weights, at every maximum's first element.
+    a maximum at stride s. There are as many outputs as of `Max`. Gradient: the filter's weights, at every maximum's
+    first element.
     Source: Zhang 2019, arXiv 1904.11486.
 
     Args:
