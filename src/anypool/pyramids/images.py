@@ -28,7 +28,8 @@ Asked = Mapping[str, Any]
 def image_pyramid(source: Any, destination: Any, operator: tuple[Any, str], asked: Asked, client: Any) -> Pyramid:
     """`anypool.pyramid` of what is in zarr, or a NumPy array."""
     group, found, image = _opened(source, destination is None, asked["axes"])
-    wanted, block, notes = plan(found, image, operator, asked, client, destination is not None, group)
+    labels = "the image holds labels (image-label)" if image.holds_labels else None
+    wanted, block, notes = plan(found, image, operator, asked, client, destination is not None, group, labels)
     target = _destination(destination, wanted, group) if group is None or destination is not None else group
     location = str(getattr(target.store, "root", target.store_path))
     paths = level_paths(image.paths[0] if destination is None else "0", wanted)
@@ -38,14 +39,22 @@ def image_pyramid(source: Any, destination: Any, operator: tuple[Any, str], aske
 
 
 def plan(
-    source: Any, image: ome.Image, operator: tuple[Any, str], asked: Asked, client: Any, copies: bool, group: Any
+    source: Any,
+    image: ome.Image,
+    operator: tuple[Any, str],
+    asked: Asked,
+    client: Any,
+    copies: bool,
+    group: Any,
+    labels: str | None,
 ) -> tuple[Wanted, Lengths, list[str]]:
-    """What is wanted, its superblocks, and what was decided otherwise than asked."""
+    """What is wanted, its superblocks, and what was decided otherwise than asked; `labels` says why the image holds
+    labels, if it does."""
     notes: list[str] = []
     op, name = operator
-    if image.holds_labels and name == "average":
+    if labels is not None and name == "average":
         op, name = settings.as_operator("mode")
-        notes.append("the image holds labels (image-label), whose mean means nothing: every level is their mode")
+        notes.append(f"{labels}: no mean of labels is one, so every level is their mode")
     _check_dtype(source.dtype, name)
     factors = settings.as_factors(asked["factors"], image.names, image.spatial)
     pooled = image.spatial if factors is None else tuple(f > 1 for f in factors)
@@ -193,7 +202,7 @@ def _destination(destination: Any, wanted: Wanted, source: zarr.Group | None) ->
     elif not isinstance(destination, str | Path):
         raise TypeError(f"destination must be a path or a zarr group, got {type(destination).__name__}")
     else:
-        group = _made(str(destination), version)
+        group = made_group(str(destination), version)
     if source is not None and group.store_path == source.store_path:
         raise ValueError("destination must not be source: leave it away to add levels in place")
     if group.metadata.zarr_format != version:
@@ -205,7 +214,7 @@ def _destination(destination: Any, wanted: Wanted, source: zarr.Group | None) ->
     return group
 
 
-def _made(place: str, zarr_format: int) -> zarr.Group:
+def made_group(place: str, zarr_format: int) -> zarr.Group:
     try:
         if "://" not in place and Path(place).exists() and (not Path(place).is_dir() or any(Path(place).iterdir())):
             return zarr.open_group(place, mode="r+", use_consolidated=False)

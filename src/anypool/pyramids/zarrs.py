@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import zarr
@@ -17,6 +17,31 @@ from zarr.storage import LocalStore, MemoryStore
 
 from .errors import Unreadable
 from .plan import Lengths, Region, ceil_divide, shown
+
+
+class Source(Protocol):
+    """Level 0, wherever it is."""
+
+    shape: Lengths
+    dtype: np.dtype[Any]
+    chunks: Lengths
+    """What is read at once."""
+    layout: Lengths
+    """The chunks of levels."""
+    units: Lengths
+    """What of a level is written at once: several chunks, where there are shards."""
+    fill: Any
+    """What a chunk that is not there holds; None where that is not said."""
+
+    @property
+    def zarr_array(self) -> zarr.Array[Any] | None:
+        """Level 0 where it is in zarr."""
+
+    def read(self, region: Region) -> np.ndarray:
+        """The elements of a region; Unreadable where that cannot be."""
+
+    def is_missing(self, region: Region) -> bool:
+        """Whether no chunk of a region is there, so that all of it is `fill`."""
 
 
 class ArraySource:
@@ -31,7 +56,7 @@ class ArraySource:
         self.dtype = array.dtype.newbyteorder("=")
         side = 1024 if array.ndim == 2 else 128
         self.chunks: Lengths = tuple(min(n, side if array.ndim - axis <= 3 else 1) for axis, n in enumerate(self.shape))
-        self.units = self.chunks
+        self.layout = self.units = self.chunks
 
     def read(self, region: Region) -> np.ndarray:
         return np.asarray(self.array[region]).astype(self.dtype, copy=False)
@@ -45,16 +70,12 @@ class ZarrSource:
 
     def __init__(self, array: zarr.Array[Any]) -> None:
         self.zarr_array = array
+        self.fill: Any = array.metadata.fill_value
         self.shape: Lengths = array.shape
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
         self.chunks: Lengths = array.chunks
+        self.layout = self.chunks
         self.units: Lengths = array.shards or array.chunks
-        """What is written at once, and where a copy should be cut: shards, where there are some."""
-
-    @property
-    def fill(self) -> Any:
-        """What a chunk that is not there holds; None where that is not said."""
-        return self.zarr_array.metadata.fill_value
 
     def read(self, region: Region) -> np.ndarray:
         try:
@@ -66,7 +87,6 @@ class ZarrSource:
         return found.astype(self.dtype, copy=False)
 
     def is_missing(self, region: Region) -> bool:
-        """Whether no chunk of a region is there, so that all of it is `fill`."""
         first = [part.start // n for part, n in zip(region, self.units, strict=True)]
         counts = [ceil_divide(part.stop, n) - a for part, n, a in zip(region, self.units, first, strict=True)]
         for place in np.ndindex(*counts):
@@ -74,9 +94,6 @@ class ZarrSource:
             if sync((self.zarr_array.store_path / key).exists()):
                 return False
         return True
-
-
-Source = ArraySource | ZarrSource
 
 
 def open_node(source: Any, writable: bool = False) -> zarr.Group | zarr.Array[Any]:
@@ -117,12 +134,12 @@ def level_array(
     group: zarr.Group, path: str, shape: Lengths, source: Source, dtype: np.dtype[Any], fill: Any, names: Sequence[str]
 ) -> zarr.Array[Any]:
     """The array of a level, cut and compressed as level 0 is, where zarr's format is the same."""
-    chunks = tuple(map(min, source.chunks, shape))
+    chunks = tuple(map(min, source.layout, shape))
     settings: dict[str, Any] = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill_value": fill}
     like = source.zarr_array
     if group.metadata.zarr_format == 3:
         settings["dimension_names"] = list(names)
-        if source.units != source.chunks:
+        if source.units != source.layout:
             settings["shards"] = tuple(
                 c * ceil_divide(min(u, n), c) for c, u, n in zip(chunks, source.units, shape, strict=True)
             )
