@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pyramids as reference
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -10,9 +11,7 @@ from hypothesis import strategies as st
 import anypool as ap
 
 zarr = pytest.importorskip("zarr")
-
-import pyramids as reference
-from zarr.storage import MemoryStore, WrapperStore
+storage = pytest.importorskip("zarr.storage")
 
 INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
 OPERATORS = ("mean", "mode", "median", "min", "max", "sum")
@@ -58,7 +57,7 @@ def values_of(case):
 def made(x, case, **settings):
     """The pyramid of a case and the group it is in; memory that holds no window is doubled until it does."""
     group = reference.in_memory(x, case["chunks"], shards=case["shards"])
-    target = zarr.create_group(MemoryStore()) if case["copies"] else None
+    target = zarr.create_group(storage.MemoryStore()) if case["copies"] else None
     memory = case["memory"]
     while True:
         try:
@@ -88,7 +87,7 @@ def check(case):
 
 
 @given(cases())
-@settings(max_examples=70)
+@settings(max_examples=40)
 @example(
     {
         "dtype": "uint8", "operator": "mode", "shape": (7, 9, 5), "chunks": (2, 3, 5), "shards": (4, 3, 10),
@@ -121,7 +120,7 @@ def test_levels_have_the_bits_of_pooling_in_memory(operator, rng):
 
 
 @given(cases(dtypes=("float16", "float32", "float64"), operators=("mean", "sum", "median", "max", "min")))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_floats_have_the_same_bits_for_every_cut(case):
     case = {**case, "levels": 2, "shape": tuple(max(4, n) for n in case["shape"])}
     case["factors"] = tuple(min(f, 2) for f in case["factors"])
@@ -156,10 +155,10 @@ def test_a_nan_beside_nodata_is_a_value_and_a_nan_that_is_nodata_is_none(operato
 def test_means_of_the_greatest_integers_do_not_overflow():
     for dtype in INTEGERS:
         info = np.iinfo(dtype)
-        x = np.full((64, 64), info.max, dtype)
+        x = np.full((32, 32), info.max, dtype)
         x[:, ::3], x[::7] = info.min, info.max - 1
-        group = reference.in_memory(x, (16, 16))
-        done = ap.pyramid(group, levels=6)
+        group = reference.in_memory(x, (8, 8))
+        done = ap.pyramid(group, levels=5)
         for level in done.levels:
             np.testing.assert_array_equal(group[str(level.number)][...], reference.exact(x, "mean", level.factors))
 
@@ -178,7 +177,7 @@ def test_a_sum_that_would_overflow_is_refused(dtype):
             ap.pyramid(group, None, "mean", levels=1, resume=False)
 
 
-class Counting(WrapperStore):
+class Counting(storage.WrapperStore):
     """How often each chunk was read, and written."""
 
     def __init__(self, store):
@@ -200,7 +199,7 @@ class Counting(WrapperStore):
 @pytest.mark.parametrize("operator", ["mean", "mode"])
 def test_every_chunk_is_read_once_and_every_chunk_or_shard_is_written_once(rng, shards, operator):
     x = rng.integers(1, 5, (32, 32, 32), dtype="uint8")
-    store = Counting(MemoryStore())
+    store = Counting(storage.MemoryStore())
     group = reference.image(store, x, (8, 8, 8), shards=shards)
     store.read.clear(), store.written.clear()
     ap.pyramid(group, None, operator, levels=2, memory=300_000 if operator == "mean" else 3_000_000)
@@ -232,7 +231,7 @@ def test_a_fill_value_counts_like_any_other(fill, operator):
     del group.store._store_dict["0/c/1/1"]
     x = group["0"][...]
     assert (x == fill).any()
-    done = ap.pyramid(group, None, operator, levels=3, memory=500)
+    done = ap.pyramid(group, None, operator, levels=3, memory=500 if operator != "mode" else 20_000)
     for level in done.levels:
         np.testing.assert_array_equal(
             group[str(level.number)][...], reference.exact(x, operator, level.factors), strict=True

@@ -203,7 +203,7 @@ def _destination(destination: Any, wanted: Wanted, source: zarr.Group | None) ->
         raise TypeError(f"destination must be a path or a zarr group, got {type(destination).__name__}")
     else:
         group = made_group(str(destination), version)
-    if source is not None and group.store_path == source.store_path:
+    if source is not None and zarrs.is_same(group, source):
         raise ValueError("destination must not be source: leave it away to add levels in place")
     if group.metadata.zarr_format != version:
         raise ValueError(f"destination must be of zarr format {version} for OME-Zarr {wanted.version}")

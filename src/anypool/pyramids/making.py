@@ -233,7 +233,5 @@ def publish(wanted: Wanted, target: zarr.Group, state: State, job: Job, paths: t
         old: dict[str, Any] = dict(target.attrs)
         new["ome"] = {**old.get("ome", {}), **new["ome"]}
     target.update_attributes(new)
-    if target.metadata.consolidated_metadata is not None:
-        state.remove()
-        zarr.consolidate_metadata(target.store, path=target.path)
     state.remove()
+    zarrs.consolidate(target)

@@ -5,6 +5,7 @@ zarr writes a chunk of a local store to a temporary file and renames it; so no c
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import zarr
 from zarr.core.sync import sync
-from zarr.errors import ContainsArrayError, ContainsGroupError
+from zarr.errors import ContainsArrayError, ContainsGroupError, ZarrUserWarning
 from zarr.storage import LocalStore, MemoryStore
 
 from .errors import Unreadable
@@ -154,10 +155,6 @@ def level_array(
     return create_array(group, path, **settings)
 
 
-def contains(group: zarr.Group, path: str) -> bool:
-    return path in group
-
-
 def delete(group: zarr.Group, path: str) -> None:
     if path in group:
         del group[path]
@@ -168,6 +165,21 @@ def remove_leftovers(array: zarr.Array[Any]) -> None:
     if isinstance(array.store, LocalStore):
         for path in (array.store.root / array.path).rglob("*.partial"):
             path.unlink(missing_ok=True)
+
+
+def is_same(a: zarr.Group, b: zarr.Group) -> bool:
+    """Whether two groups are one."""
+    if isinstance(a.store, LocalStore) and isinstance(b.store, LocalStore):
+        return (a.store.root / a.path).resolve() == (b.store.root / b.path).resolve()
+    return a.store is b.store and a.path == b.path
+
+
+def consolidate(group: zarr.Group) -> None:
+    """Consolidate metadata again, where someone wanted them consolidated."""
+    if group.metadata.consolidated_metadata is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ZarrUserWarning)  # which says what its user knew
+            zarr.consolidate_metadata(group.store, path=group.path)
 
 
 def is_in_memory(node: zarr.Group | zarr.Array[Any]) -> bool:
