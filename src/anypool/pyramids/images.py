@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.errors import ContainsGroupError
+from zarr.errors import ContainsGroupError, ZarrUserWarning
 
 import anypool
 
@@ -165,13 +166,17 @@ def _names(array: zarr.Array[Any]) -> Any:
 
 
 def _level_0(group: zarr.Group) -> zarr.Array[Any]:
-    arrays = dict(group.arrays())
-    if len(arrays) != 1 and "0" not in arrays:
+    if "0" in group:
+        return zarrs.array_at(group, "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)  # of files that are not zarr's
+        arrays = dict(group.arrays())
+    if len(arrays) != 1:
         raise ValueError(
             f"source must be an image or a group with one array, got {group.store_path} with {len(arrays)} arrays and "
             "without multiscales"
         )
-    return arrays["0"] if "0" in arrays else next(iter(arrays.values()))
+    return next(iter(arrays.values()))
 
 
 def _check_dtype(dtype: np.dtype[Any], name: str) -> None:
@@ -209,7 +214,7 @@ def _destination(destination: Any, wanted: Wanted, source: zarr.Group | None) ->
         raise ValueError(f"destination must be of zarr format {version} for OME-Zarr {wanted.version}")
     image = ome.read(dict(group.attrs), version)
     ours = states.found_settings(group) is not None or (image is not None and image.made_by is not None)
-    if not ours and any(True for _ in group.members()):
+    if not ours and zarrs.has_members(group):
         raise ValueError(f"destination must be new, or a pyramid that was begun, got {group.store_path}")
     return group
 

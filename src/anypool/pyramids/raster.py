@@ -143,10 +143,10 @@ def _examined(place: Path) -> tuple[RasterSource, str | None, float | None]:
 def _write_cog(wanted: Wanted, source: Path, target: Path, group: zarr.Group, scratch: Path) -> None:
     own = scratch / uuid.uuid4().hex  # parts may do this side by side
     own.mkdir()
-    overviews = [_write_level(wanted, group, source, own, number) for number in range(len(wanted.levels))]
     virtual, whole = own / "virtual.vrt", own / "whole.tif"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        overviews = [_write_level(wanted, group, own, number) for number in range(len(wanted.levels))]
         rasterio.shutil.copy(source.absolute(), virtual, driver="VRT", strict=False)
         _add_overviews(virtual, overviews, wanted)
         compression = _compression(source)
@@ -156,17 +156,14 @@ def _write_cog(wanted: Wanted, source: Path, target: Path, group: zarr.Group, sc
     whole.replace(target)
 
 
-def _write_level(wanted: Wanted, group: zarr.Group, source: Path, folder: Path, number: int) -> Path:
-    """A level as a GeoTIFF."""
+def _write_level(wanted: Wanted, group: zarr.Group, folder: Path, number: int) -> Path:
+    """A level as a TIFF, which need not know where it lies."""
     level, path = wanted.levels[number], folder / f"level-{wanted.levels[number].number}.tif"
     bands, height, width = level.shape
     array = zarrs.array_at(group, str(level.number))
-    with _opened(source) as raster:
-        scale = rasterio.Affine.scale(raster.width / width, raster.height / height)
-        place = {"crs": raster.crs, "transform": raster.transform * scale}
     profile = {
         "driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": array.dtype.name, "tiled": True,
-        "blockxsize": SIDE, "blockysize": SIDE, "BIGTIFF": "IF_SAFER", **place,
+        "blockxsize": SIDE, "blockysize": SIDE, "BIGTIFF": "IF_SAFER",
     }  # fmt: skip
     with rasterio.open(path, "w", **profile) as raster:
         for region in inside(tuple(slice(0, n) for n in level.shape), (bands, 4 * SIDE, 4 * SIDE)):

@@ -110,6 +110,8 @@ def open_node(source: Any, writable: bool = False) -> zarr.Group | zarr.Array[An
         raise ValueError(f"source must be there, got {place!r}, where there is nothing")
     try:
         return zarr.open(place, mode="r+" if writable else "r")
+    except PermissionError as error:
+        raise OSError(f"{place} cannot be {'written' if writable else 'read'}: {reason(error)}") from error
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"source must be a zarr group or array, or a GeoTIFF, got {place!r}: {reason(error)}"
@@ -153,6 +155,12 @@ def level_array(
             if group.metadata.zarr_format == 3:
                 settings["serializer"] = like.serializer
     return create_array(group, path, **settings)
+
+
+def has_members(group: zarr.Group) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)  # of files that are not zarr's
+        return any(True for _ in group.members())
 
 
 def delete(group: zarr.Group, path: str) -> None:
