@@ -35,7 +35,7 @@ def test_workers_of_a_cluster_compute_the_superblocks(tmp_path):
         assert done.complete
         assert done.blocks > 2
         check(tmp_path / "a.zarr")
-        with pytest.raises(ValueError, match="destination must be storage that workers reach"):
+        with pytest.raises(ValueError, match="must be storage that a cluster's workers reach, got memory"):
             ap.pyramid(reference.in_memory(X, (8, 8, 8)), client=client)
         chunk = tmp_path / "a.zarr" / "0" / "c" / "0" / "0" / "0"
         chunk.write_bytes(b"rubbish")
@@ -67,7 +67,7 @@ if __name__ == "__main__":
             if done == 3 and pids:
                 os.kill(pids.pop(), signal.SIGKILL)
         done = ap.pyramid(sys.argv[1], levels=3, memory=60_000, client=client, progress=progress)
-        assert done.complete and len(pids) == 1, (done, pids)
+        assert done.complete and len(pids) < 2, (done, pids)
         print("complete")
 """
 
@@ -91,6 +91,7 @@ def peak():
 
 ap.set_num_threads(2)
 import anypool.pyramids.images
+resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))
 before = peak()
 done = ap.pyramid(sys.argv[1], levels=3, memory=sys.argv[2])
 assert done.complete

@@ -34,8 +34,8 @@ def image_pyramid(source: Any, destination: Any, operator: tuple[Any, str], aske
     target = _destination(destination, wanted, group) if group is None or destination is not None else group
     location = str(getattr(target.store, "root", target.store_path))
     paths = level_paths(image.paths[0] if destination is None else "0", wanted)
-    if client is not None and zarrs.is_in_memory(target):
-        raise ValueError("destination must be storage that workers reach, got zarr's memory")
+    if client is not None and (zarrs.is_in_memory(target) or isinstance(found, zarrs.ArraySource)):
+        raise ValueError("source and destination must be storage that a cluster's workers reach, got memory")
     return make(wanted, block, target, paths, notes, asked, client, location)
 
 
