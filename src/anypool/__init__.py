@@ -1,5 +1,6 @@
 """anypool: pooling, every way to keep one number per window, on NumPy, PyTorch, JAX and Keras arrays."""
 
+from anypool.adapters.tasks import Task, Tasks, tasks
 from anypool.cpu.settings import (
     get_cpu_capability,
     get_memory_cache_limit,
@@ -91,6 +92,8 @@ __all__ = [
     "Soft",
     "Std",
     "Sum",
+    "Task",
+    "Tasks",
     "TopKMean",
     "TrimmedMean",
     "Variance",
@@ -113,4 +116,5 @@ __all__ = [
     "set_memory_cache_limit",
     "set_num_threads",
     "sum_pool",
+    "tasks",
 ]
