@@ -55,6 +55,7 @@ from anypool.operators import (
     register_operator,
 )
 from anypool.pooling import clear_caches
+from anypool.pyramids import pyramid
 from anypool.windows import Adaptive, Global, Sliding, Window
 
 __version__ = "0.1.0"
@@ -110,6 +111,7 @@ __all__ = [
     "operator_for",
     "parameter",
     "pool",
+    "pyramid",
     "register_operator",
     "set_memory_cache_limit",
     "set_num_threads",

@@ -71,7 +71,7 @@ FLOORS = (
     ("functional.py",),
     ("xarray.py",),
     ("acceleration.py",),
-    ("torch", "keras"),
+    ("torch", "keras", "playground", "pyramids"),
     ("lab",),
     ("cli",),
     ("__main__.py",),
@@ -133,7 +133,7 @@ def test_only_adapters_and_the_rooms_of_a_framework_import_one_at_once():
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] in ("lab", "cli", "__main__.py")], ids=str)
 def test_the_lab_and_the_command_line_use_the_public_interface(path):
-    public = {"anypool", "anypool.keras", "anypool.torch"}
+    public = {"anypool", "anypool.keras", "anypool.playground", "anypool.pyramids", "anypool.torch"}
     used = {name for name in ours(path) if not name.startswith(("anypool.lab", "anypool.cli"))}
     assert used <= public
     tree = ast.parse((PACKAGE / path).read_text())
@@ -168,6 +168,9 @@ sys.meta_path.insert(0, Blocked())
 """
 OPTIONAL = (
     *FRAMEWORKS,
+    "zarr",
+    "distributed",
+    "rasterio",
     "ml_dtypes",
     "scipy",
     "sklearn",
