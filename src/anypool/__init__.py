@@ -1,5 +1,6 @@
 """anypool: pooling, every way to keep one number per window, on NumPy, PyTorch, JAX and Keras arrays."""
 
+from anypool.adapters.tasks import Task, Tasks, tasks
 from anypool.cpu.settings import (
     get_cpu_capability,
     get_memory_cache_limit,
@@ -54,6 +55,7 @@ from anypool.operators import (
     register_operator,
 )
 from anypool.pooling import clear_caches
+from anypool.pyramids import pyramid
 from anypool.windows import Adaptive, Global, Sliding, Window
 
 __version__ = "0.1.0"
@@ -90,6 +92,8 @@ __all__ = [
     "Soft",
     "Std",
     "Sum",
+    "Task",
+    "Tasks",
     "TopKMean",
     "TrimmedMean",
     "Variance",
@@ -107,8 +111,10 @@ __all__ = [
     "operator_for",
     "parameter",
     "pool",
+    "pyramid",
     "register_operator",
     "set_memory_cache_limit",
     "set_num_threads",
     "sum_pool",
+    "tasks",
 ]

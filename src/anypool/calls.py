@@ -100,8 +100,7 @@ def masked_pool(
     x = adapter.array(x)
     operator, arrays = split(operator_for(operator))
     pooling = decide(adapter, x, operator, window, axes, False, dtype)
-    if pooling.operator.counts_padding:
-        raise ValueError("count_include_pad=True counts what is no element, where= what is one: give one of the two")
+    masks.check(pooling, settings)
     xp, pooled = adapter.namespace(x), tuple(sorted(pooling.axes))
     if out is not None:
         kept = tuple(n for axis, n in enumerate(pooling.output_shape) if keepdims or axis not in pooled)

@@ -71,10 +71,23 @@ def lift_and_finish(
 
     With a mask, of the elements where it is True; `number` says how many every window has.
     """
+    reduced = lift_and_reduce(x, pooling, parameters, reduce, xp, mask)
+    number = count(pooling, xp) if number is None else xp.maximum(number, 1)
+    return finish(reduced, number, pooling, parameters, xp)
+
+
+def lift_and_reduce(
+    x: Any,
+    pooling: Pooling,
+    parameters: Sequence[Any],
+    reduce: Callable[[Any, Pooling], Any],
+    xp: Any,
+    mask: Any = None,
+) -> tuple[Any, ...]:
+    """The reductions of what an operator lifts x to, and behind them what goes to `finish` as it is."""
     operator, poolings = pooling.operator, lifted(pooling)
     dtype = operator.lift_dtype or pooling.accumulator
-    parameters = _in_dtype(parameters, dtype, xp)
-    arrays = operator.lift(xp.astype(x, dtype), *parameters, xp)
+    arrays = operator.lift(xp.astype(x, dtype), *_in_dtype(parameters, dtype, xp), xp)
     if mask is not None:
         identities = (
             each.operator.identity(a, xp) if each.operator.selects else xp.zero(a)
@@ -82,11 +95,16 @@ def lift_and_finish(
         )
         masked = (xp.where(mask, a, identity) for a, identity in zip(arrays, identities, strict=False))
         arrays = (*masked, *arrays[len(poolings) :])
-        number = xp.maximum(number, 1)
     reduced = tuple(reduce(array, each) for array, each in zip(arrays, poolings, strict=False))
-    number = count(pooling, xp) if number is None else number
+    return (*reduced, *arrays[len(reduced) :])
+
+
+def finish(reduced: Sequence[Any], number: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
+    """The values, of the reductions and the number of elements of every window."""
+    operator = pooling.operator
+    dtype = operator.lift_dtype or pooling.accumulator
     number = xp.astype(number, dtype) if dtype in FLOATS else number
-    return operator.finish((*reduced, *arrays[len(reduced) :]), number, *parameters, xp)
+    return operator.finish(tuple(reduced), number, *_in_dtype(parameters, dtype, xp), xp)
 
 
 def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:

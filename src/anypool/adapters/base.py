@@ -34,8 +34,6 @@ class Implementation:
     def run_into(self, out: Any, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         """As `run`, with the values written into `out`, once it is found fit, which is returned in their place."""
         adapter = self.adapter
-        if not adapter.writable:
-            raise TypeError(f"out= needs an array that can be written into; {adapter.name} arrays cannot")
         adapter.check_out(out, pooling.output_shape, pooling.result)
         adapter.check_writable(out, x)
         result = self.run(x, pooling, parameters)
@@ -185,6 +183,12 @@ class Adapter:
             reason = why_not if not isinstance(implementation, Lifted) or pooling.operator.reductions else reason
         raise ValueError(f"impl={impl!r} cannot run here: {reason}")
 
+    def with_chunks(self, chunks: Any) -> Adapter:
+        """The adapter that cuts outputs into these chunks; TypeError where arrays of the framework have none."""
+        raise TypeError(
+            f"chunks= says how the outputs of Dask and zarr arrays are cut; {self.name} arrays have no chunks"
+        )
+
     no_arithmetic: ClassVar[tuple[str, ...]] = ()
     """The dtypes that arrays of the framework may have, but in which it does not compute."""
 
@@ -198,7 +202,9 @@ class Adapter:
         raise NotImplementedError
 
     def check_out(self, out: Any, shape: tuple[Any, ...], dtype: str) -> None:
-        """TypeError or ValueError where `out` is not an array of this shape and dtype."""
+        """TypeError or ValueError where `out` is not an array of this shape and dtype that can be written into."""
+        if not self.writable:
+            raise TypeError(f"out= needs an array that can be written into; {self.name} arrays cannot")
         if not self.is_array(out):
             raise TypeError(f"out must be an array to write into, of x's kind, {self.name}; got {type(out).__name__}")
         if tuple(out.shape) != shape:

@@ -168,9 +168,9 @@ def _is_writable_by_kernels(out: np.ndarray) -> bool:
 
 
 _LOADED_BY_HAND = {
-    "zarr": "pool dask.array.from_zarr(x), chunk by chunk, or x[...]",
+    "zarr": 'install "anypool[dask]", by which it is pooled chunk by chunk, or pool x[...]',
     "h5py": "pool dask.array.from_array(x), chunk by chunk, or x[...]",
-    "xarray": "pool x.data, or x.to_numpy()",
+    "xarray": "import anypool.xarray and use x.anypool.pool(…), or pool x.data",
     "scipy": "pool x.toarray()",
     "sparse": "pool x.todense()",
 }

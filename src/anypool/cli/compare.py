@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,7 +104,7 @@ def compare(
     Every run is kept in results.json as it ends: the same command continues where it was stopped. Ctrl-C stops after
     the batch at hand.
     """
-    choose_backend()
+    choose_backend("course" if network is None else network)
     interruption = Interruption()
 
     def images(scale: bool) -> Dataset:
@@ -139,8 +140,12 @@ def compare(
         raise typer.Exit(SOMETHING_FAILED)
 
 
-def choose_backend() -> None:
-    """Let Keras use JAX where the user chose nothing: no KERAS_BACKEND, no keras.json but the one Keras writes."""
+def choose_backend(model: str = "course") -> None:
+    """Choose Keras's backend where the user chose none: no KERAS_BACKEND, no keras.json but the one Keras writes.
+
+    JAX trains small networks fastest. TensorFlow, where it is installed, predicts by large ones many times faster, and
+    so it is for networks in files.
+    """
     if os.environ.get("KERAS_BACKEND"):
         return
     folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -149,7 +154,8 @@ def choose_backend() -> None:
     except (OSError, ValueError):
         configured = KERAS_DEFAULTS
     if configured == KERAS_DEFAULTS or "backend" not in configured:
-        os.environ["KERAS_BACKEND"] = "jax"
+        in_file = model.endswith(".keras") and find_spec("tensorflow") is not None
+        os.environ["KERAS_BACKEND"] = "tensorflow" if in_file else "jax"
 
 
 def _share(text: str) -> float:

@@ -15,7 +15,7 @@ DEFAULT = ("max", "min", "average")
 STRIDED = "strided"
 ORIGINAL = "original"
 
-_PREFIXES = {"sliding": "", "global": "Global", "adaptive": "Adaptive"}
+_PREFIXES = {"sliding": "", "strided": "", "global": "Global", "adaptive": "Adaptive"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Candidate:
     name: str
     operator: ap.Operator | None
     """None for what is no operator: a strided convolution."""
-    kinds: tuple[str, ...] = ("sliding", "global", "adaptive")
+    kinds: tuple[str, ...] = ("sliding", "global", "adaptive", "strided")
     """The kinds of pooling layers that it can take the place of."""
 
     def keras_layer(self, kind: str, **settings: Any) -> Any:
@@ -67,7 +67,7 @@ def candidate(name: str) -> Candidate:
     GeM(p=4, eps=1e-06)
     """
     if name == STRIDED:
-        return Candidate(name, None, ("sliding",))
+        return Candidate(name, None, ("sliding", "strided"))
     start, _, rest = name.partition(":")
     try:
         if rest and start not in ap.OPERATORS and _is_place(name):

@@ -264,7 +264,7 @@ class SwappedNetwork:
         if not sites:
             taken, there = " or ".join(chosen.kinds), ", ".join(sorted({site.kind for site in self.sites}))
             raise ValueError(f"{pool} takes the place of {taken} pooling, and there is {there} pooling alone")
-        return self.network.swapped(chosen, sites)
+        return self.network.swapped([(site, chosen) for site in sites])
 
 
 def _telling(callback: Callback, key: RunKey) -> Callable[[int, float], None]:

@@ -48,6 +48,8 @@ def refusal(x: Tensor, pooling: Pooling) -> str | None:
             return "torch has only max and average over adaptive windows"
         if torch.onnx.is_in_onnx_export() and not all(along.whole for along in pooling.plan):
             return "TorchScript's ONNX exporter has adaptive windows only where their size is fixed"
+        if not all(along.whole or is_known(along.length) for along in pooling.plan):
+            return "a program that torch compiles ahead of time keeps the lengths adaptive windows were made for"
         return None
     if not all(isinstance(plan, SlidingAxis) for plan in pooling.plan):
         return "torch has no mix of adaptive and sliding windows"

@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from ..data import Dataset
-from ..networks.base import PREDICTED_AT_ONCE, Network, accuracy_of, check_outputs, probabilities, spread_over
+from ..networks.base import Network, accuracy_of, check_outputs, probabilities, spread_over
 from . import shifts
 
 
@@ -34,8 +34,13 @@ def measure_network(
         ValueError: the network's outputs are not one number per class. ArithmeticError: they are NaN or infinite.
     """
 
+    seconds_per_image: list[float] = []
+
     def predict(images: np.ndarray) -> np.ndarray:
-        return network.predict(images, should_stop)
+        began = perf_counter()
+        found = network.predict(images, should_stop)
+        seconds_per_image.append((perf_counter() - began) / len(images))
+        return found
 
     def classify(images: np.ndarray) -> np.ndarray:
         return predict(images).argmax(axis=-1)
@@ -53,18 +58,9 @@ def measure_network(
         "consistency": shifts.shift_consistency(still, moved),
         "fidelity": shifts.fidelity(still, moved, labels),
         "circular_consistency": shifts.circular_consistency(classify, images, max_shift, max(1, draws // 2)),
-        "wobble": shifts.diagonal_wobble(lambda x: probabilities(predict(x)), images, labels, max_shift),
+        "wobble": shifts.diagonal_wobble(
+            lambda x: probabilities(predict(x)), images, labels, max_shift, probabilities(outputs[chosen])
+        ),
         **network.cost(data.x_test[:1]),
-        "ms_forward": milliseconds_per_image(predict, data.x_test),
+        "ms_forward": 1000 * min(seconds_per_image[1:]),  # the first includes compilation
     }
-
-
-def milliseconds_per_image(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> float:
-    """The time of predicting, per image: the least of three, of a full batch of these images."""
-    batch = images[:PREDICTED_AT_ONCE]
-    times = []
-    for _ in range(3):
-        began = perf_counter()
-        predict(batch)
-        times.append(perf_counter() - began)
-    return 1000 * min(times) / len(batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -25,13 +25,18 @@ RECALIBRATED_ON = 2048
 """Images, at most, that new statistics of batch normalisation are taken from."""
 
 ShouldStop = Callable[[], bool]
-Kind = Literal["sliding", "global", "adaptive"]
+Kind = Literal["sliding", "global", "adaptive", "strided"]
+"""What pools at a site; `strided` is a convolution with a stride, which pools where it leaves outputs out."""
 WHERE: dict[str, tuple[Kind, ...]] = {
-    "all": ("sliding", "global", "adaptive"),
+    "all": ("sliding", "global", "adaptive", "strided"),
     "sliding": ("sliding",),
     "global": ("global", "adaptive"),
+    "strided": ("strided",),
 }
 """Which pooling layers are swapped, by what a user calls them."""
+
+GREATEST_STRIDE = 4
+"""Of a convolution that counts as a pooling: those of greater strides cut images into patches."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Site:
     name: str
     kind: Kind
     settings: dict[str, Any]
+    """Those of a strided convolution are of the pooling that its stride is: windows as large as the stride."""
 
 
 @dataclass
@@ -87,8 +93,14 @@ class Network(Protocol):
     def digest(self) -> str:
         """A fingerprint of its weights."""
 
-    def swapped(self, candidate: Candidate, sites: list[Site]) -> Network:
-        """A copy in which the candidate pools at these sites; weights are copied, and nothing is shared."""
+    def swapped(self, choices: Sequence[tuple[Site, Candidate]]) -> Network:
+        """A copy in which each candidate pools at its site; weights are copied, and nothing is shared.
+
+        A strided convolution is made with stride 1, and the candidate pools what it gives.
+        """
+
+    def resized(self, site: Site, size: int, stride: int) -> Site:
+        """The site with another window; one that overlaps is padded `same`."""
 
     def predict(self, images: np.ndarray, should_stop: ShouldStop) -> np.ndarray:
         """Its outputs in inference: shape (count, classes). Raises `Stopped` between batches."""
@@ -124,6 +136,11 @@ class Network(Protocol):
 
         It runs on a copy where running it would change the network.
         """
+
+
+def is_there(site: Site, candidate: Candidate) -> bool:
+    """Whether a candidate pools at a site already, as `strided` does at a strided convolution."""
+    return site.kind == "strided" and candidate.operator is None
 
 
 def are_probabilities(outputs: np.ndarray) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -21,6 +22,7 @@ from ..data import Dataset
 from ..runs import PoolingLayer
 from .base import (
     BATCH_SIZE,
+    GREATEST_STRIDE,
     PREDICTED_AT_ONCE,
     Diverged,
     History,
@@ -32,6 +34,7 @@ from .base import (
     are_probabilities,
     check_outputs,
     digest_of,
+    is_there,
 )
 
 if TYPE_CHECKING:
@@ -84,6 +87,8 @@ class StridedConvolution(nn.Module):
 
 def site_of(module: nn.Module, path: str) -> Site | None:
     """What a module is as a pooling of images; None where it is something else."""
+    if isinstance(module, nn.Conv2d) and 1 < max(module.stride) <= GREATEST_STRIDE:
+        return Site(path, "strided", {"kernel_size": module.stride, "stride": module.stride, "padding": "same"})
     kind = next((kind for kind, classes in POOLINGS.items() if isinstance(module, classes)), None)
     if kind is None or getattr(module, "return_indices", False):
         return None
@@ -141,20 +146,37 @@ class TorchNetwork:
         found = (site_of(module, name) for name, module in self.model.named_modules())
         return [site for site in found if site is not None]
 
-    def swapped(self, candidate: Candidate, sites: list[Site]) -> Network:
-        """A copy in which the candidate pools at these sites.
+    def swapped(self, choices: Sequence[tuple[Site, Candidate]]) -> Network:
+        """A copy in which each candidate pools at its site; a strided convolution is `strided` already.
+
+        Raises:
+            TypeError: the model cannot be copied.
+        """
+        made = [(site, candidate) for site, candidate in choices if not is_there(site, candidate)]
+        return self.replaced(
+            {site.name: candidate.torch_module(site.kind, **site.settings) for site, candidate in made}
+        )
+
+    def replaced(self, modules: Mapping[str, nn.Module]) -> Network:
+        """A copy in which these modules pool at the sites of these names.
 
         Raises:
             TypeError: the model cannot be copied.
         """
         model = self._copied_model()
-        for site in sites:
-            module = candidate.torch_module(site.kind, **site.settings)
-            if not site.name:
-                return TorchNetwork(module)
-            parent, _, name = site.name.rpartition(".")
-            setattr(model.get_submodule(parent), name, module)
+        for path, module in modules.items():
+            old = model.get_submodule(path)
+            new = nn.Sequential(_dense(old), module) if isinstance(old, nn.Conv2d) else module
+            if not path:
+                return TorchNetwork(new)
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, new)
         return TorchNetwork(model)
+
+    def resized(self, site: Site, size: int, stride: int) -> Site:
+        """The site with another window."""
+        padding = site.settings["padding"] if size == stride else "same"
+        return replace(site, settings={**site.settings, "kernel_size": size, "stride": stride, "padding": padding})
 
     def predict(self, images: np.ndarray, should_stop: ShouldStop) -> np.ndarray:
         """The model's outputs in inference."""
@@ -261,6 +283,12 @@ class TorchNetwork:
         if not any(parameter.requires_grad for parameter in model.parameters()):
             return None
         return torch_step(lambda: model(x), [x, *model.parameters(), *model.buffers()])
+
+
+def _dense(convolution: nn.Conv2d) -> nn.Conv2d:
+    """A convolution with stride 1 in place of its own."""
+    convolution.stride = (1, 1)
+    return convolution
 
 
 def _multiply_adds(module: nn.Module, output: torch.Tensor) -> int:
