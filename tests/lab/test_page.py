@@ -145,3 +145,11 @@ def test_page_of_a_search(tmp_path, open_page):
     fills = [path.get_attribute("fill") for path in found.page.locator("path[aria-roledescription=point]").all()]
     assert fills.count("var(--p0)") == 4
     assert fills.count("var(--soft)") == 1
+
+
+def test_the_playground_works_within_the_page(opened):
+    opened.page.locator("details summary").click()
+    stage = opened.page.frame_locator("iframe").locator("#stage")
+    stage.wait_for()
+    assert "Output" in stage.inner_text()
+    assert (opened.errors, opened.requests) == ([], [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 
 import anypool as ap
+from anypool import playground
 
 from . import charts, pictures
 from .charts import Aim, Palette, Spec
@@ -137,7 +137,9 @@ def render(
         looks=looks,
         maps=_strips(shown, _maps),
         flips=_strips(shown, _flips),
-        playground=_playground(examples),
+        playground=None
+        if examples is None
+        else playground.page(examples.images[0], name=f"an image of {settings['data']}"),
         tables=measure_tables(rows, palette),
         savings=savings(rows),
         unpooled=_unpooled(settings),
@@ -193,6 +195,10 @@ def _read(name: str) -> str:
     return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
 
 
+def _playground(examples: Examples, data: str) -> str:
+    return playground.page(examples.images[0], name=f"an image of {data}")
+
+
 def environments(runs: Sequence[Run]) -> list[dict[str, str]]:
     """What the runs were made with: more than one where somebody continued elsewhere, or with other versions."""
     return [dict(items) for items in dict.fromkeys(tuple(run.environment.items()) for run in runs)]
@@ -203,17 +209,6 @@ def _unpooled(settings: dict[str, Any]) -> int | None:
     if settings.get("model", "course") != "course":
         return None
     return parameters_without_pooling(settings["input_shape"], settings["classes"])
-
-
-def _playground(examples: Examples | None) -> str | None:
-    """The page to try poolings on, with the first example; None where there is none."""
-    if examples is None:
-        return None
-    try:
-        page = import_module("anypool.playground").page
-    except ImportError:
-        return None
-    return str(page(examples.images[0]))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
