@@ -17,6 +17,7 @@ from .networks.base import BATCH_SIZE
 from .poolings import DEFAULT, candidates
 from .results import Results, ResultsError, read_settings, records
 from .runs import POLARITIES, Failure, Run, RunKey
+from .shown import FOLDER
 from .subjects import Job, Plan, Subject, find_subject
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ class Comparison:
             try:
                 for run in self.subject.measure(job, data[job.polarity], self.plan, callback):
                     if run.key in keys:
-                        self.results.add(run)
+                        self._keep(run)
                         callback.on_run_end(run)
             except (Stopped, ResultsError):
                 raise
@@ -228,6 +229,19 @@ class Comparison:
                         failure = Failure(key, one_line(error))
                         self.results.add_failure(failure)
                         callback.on_failure(failure)
+
+    def _keep(self, run: Run) -> None:
+        """Write a run's pictures, then the run, which is there only when all of it is.
+
+        Raises:
+            ResultsError: something cannot be written.
+        """
+        if run.shown is not None and self.results.path is not None:
+            try:
+                run.shown.save(self.results.path.parent / FOLDER)
+            except OSError as error:
+                raise ResultsError(f"{error.filename} cannot be written: {error.strerror}") from error
+        self.results.add(run)
 
     def write_report(self) -> Path:
         """Write results.csv and report.html beside results.json; gives the path of the page.
