@@ -60,11 +60,12 @@ def frameworks(path, **options):
 
 FLOORS = (
     ("arguments.py",),
-    ("plans.py", "networks.py", "operators"),
+    ("plans.py", "networks.py"),
     ("windows.py",),
+    ("operators",),
     ("pooling.py",),
     ("definition.py",),
-    ("masks.py",),
+    ("masks.py", "padding.py"),
     ("saving.py", "calls.py"),
     ("cpu",),
     ("adapters",),
