@@ -70,6 +70,7 @@ FLOORS = (
     ("cpu",),
     ("adapters",),
     ("functional.py",),
+    ("xarray.py",),
     ("acceleration.py",),
     ("torch", "keras", "playground", "pyramids"),
     ("lab",),

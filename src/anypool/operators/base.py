@@ -99,6 +99,20 @@ def parameter(
     return field(default=default, metadata=bounds)
 
 
+Place = tuple[int, int, float]
+"""(first, last, t): (1 − t)·x₍first₎ + t·x₍last₎ of a sorted window, counted from 0."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Which compiled kernel computes an operator, and with what numbers."""
+
+    name: str
+    """As the compiled module calls it."""
+    place: Callable[[int], Place] | None = None
+    """Of an order statistic: what it is of windows of n elements."""
+
+
 ARRAY = ...
 """Stands for an array in an operator whose arrays were taken out (`Operator.split`)."""
 
@@ -186,6 +200,15 @@ class Operator:
         return xp.nan_like(windows)
 
     # What is known of it
+
+    def compiled(self) -> Compiled | None:
+        """The kernel that computes it, if there is one. A subclass may compute something else, so this is not
+        inherited: `own_kernel` asks the class itself."""
+        return None
+
+    def own_kernel(self) -> Compiled | None:
+        """`compiled`, if this very class says it."""
+        return self.compiled() if "compiled" in vars(type(self)) else None
 
     @property
     def counts_padding(self) -> bool:

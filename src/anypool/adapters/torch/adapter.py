@@ -276,7 +276,7 @@ class Onnx(Implementation):
 
 def _gradient_refusal(x: Tensor, pooling: Pooling) -> str | None:
     """Why there would be no gradient of the kernels where one is wanted."""
-    return kernels.offsets_refusal(pooling) if x.requires_grad and torch.is_grad_enabled() else None
+    return kernels.gradient_refusal(pooling) if x.requires_grad and torch.is_grad_enabled() else None
 
 
 class Kernel(Implementation):
@@ -291,6 +291,8 @@ class Kernel(Implementation):
             return TRANSFORMED
         if _tracing() is not None or _is_onnx_export():
             return "TorchScript and ONNX programs are for machines that may know torch's operators alone"
+        if _traced(x) and (reason := kernels.gradient_refusal(pooling)):
+            return f"{reason}, and programs may be differentiated"
         return eager.refusal(pooling) or _gradient_refusal(x, pooling)
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
