@@ -45,7 +45,6 @@ class AdaptivePolyphase(Operator):
     batch_axis: int | None = 0
 
     info = Info("aps", "argmax_k ‖d[s·o + k]‖", "arXiv 2011.14214", layer="AdaptivePolyphase")
-    composed = True
 
     def __post_init__(self) -> None:
         from anypool.operators.registry import operator_for
@@ -134,7 +133,6 @@ class Spectral(Operator):
     cutoff: float = 1.0
 
     info = Info("spectral", "F⁻¹(crop F(x))", "arXiv 1506.03767", layer="Spectral")
-    composed = True
 
     def __post_init__(self) -> None:
         cutoff = as_number("cutoff", self.cutoff)
@@ -212,7 +210,6 @@ class Wavelet(Operator):
     band: str = "l"
 
     info = Info("wavelet", "Σ ±x / 2^(r/2)", "Williams and Li 2018", layer="Wavelet")
-    composed = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.band, str) or not self.band or set(self.band) - set("lh"):

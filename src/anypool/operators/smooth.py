@@ -131,7 +131,6 @@ class MaxBlur(Operator):
     filter_size: int = 3
 
     info = Info("maxblur", "Σ C(k−1, j)·max(x₊ⱼ) / 2ᵏ⁻¹", "arXiv 1904.11486", layer="MaxBlur")
-    composed = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filter_size", as_integer("filter_size", self.filter_size, 1))
