@@ -16,7 +16,7 @@ from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.jax import rules
 from anypool.adapters.jax.windows import ALONG_ONE_AXIS, MAX, MIN, SUM, AxisWindows, Slices, Windows
 from anypool.arguments import FLOATS, INTEGERS, is_known
-from anypool.operators import Average, Defaults, Max, Min, Sum
+from anypool.operators import Average, Defaults, Max, Min, Sum, is_fixed
 from anypool.plans import AdaptiveAxis, AxisPlan, SlidingAxis
 from anypool.pooling import Pooling, counted
 from anypool.windows import Sliding
@@ -166,7 +166,7 @@ class Jitted(Implementation):
         self.inner, self.name = inner, inner.name
 
     def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        arrays = tuple(value for value in parameters if not isinstance(value, int | float))
+        arrays = tuple(value for value in parameters if not is_fixed(value))
         return _run(x, arrays, self.inner, pooling)
 
 
