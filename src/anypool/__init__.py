@@ -63,7 +63,7 @@ from anypool.operators import (
 )
 from anypool.pooling import clear_caches
 from anypool.pyramids import pyramid
-from anypool.windows import Adaptive, Global, Sliding, Window
+from anypool.windows import Adaptive, Fractional, Global, Sliding, Window
 
 __version__ = "0.1.0"
 
@@ -78,6 +78,7 @@ __all__ = [
     "Count",
     "Dilation",
     "Erosion",
+    "Fractional",
     "GeM",
     "GeometricMean",
     "Global",
