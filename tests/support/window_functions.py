@@ -397,3 +397,7 @@ def differences(value, step=1e-5):
         return found
 
     return slopes
+
+
+def average():
+    return mean, lambda elements: [1 / len(elements)] * len(elements)

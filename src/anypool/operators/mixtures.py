@@ -72,7 +72,7 @@ class Gated(Operator):
     def reduce(self, windows: Any, valid: Any, omega: Any, xp: Any) -> Any:
         elements = xp.where(valid, windows, 0)
         logit = xp.sum(xp.where(valid, elements * omega, 0), axis=-1)
-        small = xp.exp(-xp.abs(logit))  # of no positive number, so that none overflows
+        small = xp.exp(xp.where(logit < 0, logit, -logit))  # of no positive number, so that none overflows
         a = xp.where(logit < 0, small, 1) / (1 + small)
         count = xp.maximum(float_count(windows, valid, xp), 1)
         average = (xp.sum(elements, axis=-1, keepdims=True) / count)[..., 0]
