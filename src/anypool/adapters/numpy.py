@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.arguments import FLOATS
-from anypool.cpu import kernels
+from anypool.cpu import kernels, unpooling
+from anypool.definition import out_of_range
 from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults
 from anypool.pooling import Pooling
@@ -234,6 +236,24 @@ class NumPy(Adapter):
 
     def write(self, out: np.ndarray, values: np.ndarray) -> None:
         np.copyto(out, values)
+
+    def unpool(self, x: np.ndarray, indices: np.ndarray, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
+        if not self.checks_indices(x, indices):
+            return super().unpool(x, indices, axes, lengths)
+        order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+        permutation, rows = unpooling.arrangement(order, axes)
+        places = np.transpose(indices, permutation)
+        outer, inner = places.shape[:rows], places.shape[rows + len(axes) :]
+        dense = math.prod(outer), math.prod(x.shape[axis] for axis in axes), math.prod(inner)
+        bits = np.ascontiguousarray(np.transpose(x, permutation).reshape(dense)).view(f"u{x.itemsize}")
+        result = np.empty((dense[0], math.prod(lengths), dense[2]), bits.dtype)
+        if not unpooling.forward(bits, np.ascontiguousarray(places.reshape(dense), np.int64), result):
+            raise out_of_range(int(indices.min()), int(indices.max()), lengths)
+        back = sorted(range(x.ndim), key=permutation.__getitem__)
+        return result.view(x.dtype).reshape(*outer, *lengths, *inner).transpose(back)
+
+    def checks_indices(self, x: np.ndarray, indices: np.ndarray) -> bool:
+        return kernels.available() and x.itemsize in unpooling.ELEMENT_BYTES
 
     def largest(self, indices: Any) -> tuple[int, int] | None:
         return (int(indices.min()), int(indices.max())) if indices.size else None

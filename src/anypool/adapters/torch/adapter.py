@@ -16,9 +16,11 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from anypool import definition
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
-from anypool.adapters.torch import aten, eager, library, ordering
+from anypool.adapters.torch import aten, eager, library, ordering, unpooling
 from anypool.arguments import DTYPES
 from anypool.cpu import kernels
+from anypool.cpu.unpooling import ELEMENT_BYTES
+from anypool.definition import out_of_range
 from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults, Sum
 from anypool.pooling import Pooling
@@ -446,9 +448,16 @@ class Torch(Adapter):
         name = self.dtype(x)
         if name in SAME_BITS:
             return self._unpool(x.view(SAME_BITS[name]), indices, axes, lengths).view(x.dtype)
-        if x.device.type == "cpu" and not (eager.is_transformed(x) or _traced(x) or _traced(indices)):
-            return aten.unpool(x, indices, axes, lengths)
+        if self.checks_indices(x, indices):
+            result = unpooling.run(x, indices, axes, lengths)
+            if result is None:
+                raise out_of_range(int(indices.min()), int(indices.max()), lengths)
+            return result
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
+
+    def checks_indices(self, x: Tensor, indices: Tensor) -> bool:
+        at_once = x.device.type == "cpu" and not (eager.is_transformed(x) or _traced(x) or _traced(indices))
+        return at_once and kernels.available() and x.element_size() in ELEMENT_BYTES
 
     def largest(self, indices: Tensor) -> tuple[int, int] | None:
         if indices.is_meta or _traced(indices) or _transforming() or indices.numel() == 0:
