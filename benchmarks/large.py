@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,8 @@ def measure_row(name: str, operator: str, x: np.ndarray, copies: bool, folder: P
             place = folder / f"{number}-{len(times)}"
             try:
                 with _image(place, x):
-                    times.setdefault(contender, []).append(
-                        _seconds(lambda run=run, place=place: run(place, operator, copies))
-                    )
+                    took = _seconds(partial(run, place, operator, copies))
+                    times.setdefault(contender, []).append(took)
                     if number == 0 and not contender.startswith(READING):
                         record["differs"][contender] = _differs(place, x, operator, contender)
             except Refused as refusal:
