@@ -20,7 +20,8 @@ from benchmarks import cases, contenders, pooling
 from benchmarks.timing import THREADS
 
 VERSIONED = (
-    "numpy", "torch", "onnxruntime", "openvino", "tensorflow-cpu", "jax", "keras", "scikit-image", "scipy",
+    "numpy", "torch", "onnxruntime", "openvino", "tensorflow-cpu", "jax", "keras", "scikit-image", "scipy", "zarr",
+    "dask", "tensorstore", "ome-zarr-pyramid",
 )  # fmt: skip
 HERE = Path(__file__).parent
 RESULTS = "results.json"
@@ -152,6 +153,14 @@ def keras_course(quick: bool, only: str, report: Report) -> None:
     keras_course.measure(quick, only, report)
 
 
+def large(quick: bool, only: str, report: Report) -> None:
+    """Arrays in zarr."""
+    logging.getLogger("ome_zarr_pyramid").setLevel(logging.WARNING)
+    from benchmarks import large
+
+    large.measure(quick, only, report)
+
+
 def memory(quick: bool, only: str, report: Report) -> None:
     """What training keeps."""
     from benchmarks import memory
@@ -197,6 +206,12 @@ def _print_keras(record: dict[str, Any]) -> None:
     CONSOLE.print(f"{name:<52} {ours:9.3f} s  {_coloured(f'{gain:.2f}×', gain)}  {itself}", soft_wrap=True)
 
 
+def _print_large(record: dict[str, Any]) -> None:
+    cpu, wall = record["cpu"], record["wall"]
+    each = (f"{name} {seconds:.2f} s of CPU in {wall[name]:.2f} s" for name, seconds in cpu.items())
+    CONSOLE.print(f"{record['name']}: {', '.join(each)}", soft_wrap=True)
+
+
 def _print_memory(record: dict[str, Any]) -> None:
     each = ", ".join(f"{name} {value:.2f}" for name, value in record["bytes per output"].items())
     CONSOLE.print(f"{record['what']}: {each} bytes per output", soft_wrap=True)
@@ -213,5 +228,6 @@ GROUPS: dict[str, tuple[Callable[[bool, str, Report], None], Report]] = {
     "torch-networks": (torch_networks, _print_network),
     "jax": (jax_gradients, _print_jax),
     "keras": (keras_course, _print_keras),
+    "large": (large, _print_large),
     "memory": (memory, _print_memory),
 }

@@ -54,6 +54,7 @@ def write(results: dict[str, Any], out: Path) -> None:
         "torch-networks": "Whole networks in torch",
         "jax": "JAX arrays",
         "keras": "The course network in Keras",
+        "large": "Arrays in zarr",
         "memory": "Memory",
     }
     for group, title in titles.items():
@@ -69,6 +70,7 @@ def sections(results: dict[str, Any]) -> dict[str, str]:
         "torch-networks": _networks,
         "jax": _jax,
         "keras": _keras,
+        "large": _large,
         "memory": _memory,
     }
     made = {"machine": _machines(results), "goals": _goals(goals(results))}
@@ -289,6 +291,25 @@ both kinds take turns. Seconds, medians; the gain is the median of the ratios of
 
 """
     return head + _table(("", "keras.layers", "anypool.keras", "gain", "itself"), lines)
+
+
+LARGE_TEXT = """\
+CPU seconds (wall time), and how many times the CPU of reading alone. *differs*: the share of pixels of the last level
+that are not the exact ones, because levels are made of rounded levels.
+"""
+
+
+def _large(records: list[Record]) -> str:
+    lines = []
+    for record in records:
+        reading = record["cpu"].get("reading alone", math.nan)
+        for name, seconds in record["cpu"].items():
+            times = f"{seconds:.2f} ({record['wall'][name]:.2f})"
+            differs = record["differs"].get(name)
+            lines.append(
+                (record["name"], name, times, f"{seconds / reading:.2f}×", "" if differs is None else f"{differs:.1%}")
+            )
+    return LARGE_TEXT + "\n" + _table(("what", "who", "seconds", "of reading", "differs"), lines)
 
 
 def _memory(records: list[Record]) -> str:
