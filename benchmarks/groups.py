@@ -21,6 +21,7 @@ from benchmarks.timing import THREADS
 
 VERSIONED = (
     "numpy", "torch", "onnxruntime", "openvino", "tensorflow-cpu", "jax", "keras", "scikit-image", "scipy",
+    "dask", "distributed", "numbagg", "tensorstore", "xarray", "zarr",
 )  # fmt: skip
 HERE = Path(__file__).parent
 RESULTS = "results.json"
@@ -160,6 +161,13 @@ def memory(quick: bool, only: str, report: Report) -> None:
         memory.measure(report)
 
 
+def large(quick: bool, only: str, report: Report) -> None:
+    """Large arrays."""
+    from benchmarks import large_arrays
+
+    large_arrays.measure(quick, only, report)
+
+
 def _print_row(record: pooling.Record) -> None:
     seconds = record["seconds"]
     ours = min((time for name, time in seconds.items() if name.startswith("anypool")), default=math.nan)
@@ -202,6 +210,17 @@ def _print_memory(record: dict[str, Any]) -> None:
     CONSOLE.print(f"{record['what']}: {each} bytes per output", soft_wrap=True)
 
 
+def _print_large(record: dict[str, Any]) -> None:
+    ours = record["seconds"]["anypool"]
+    line = (
+        f"{record['name']:<56} {ours * 1e3:9.1f} ms  {record['bytes'] / ours / 1e9:6.2f} GB/s (goal {record['goal']})"
+    )
+    for peer, seconds in record["seconds"].items():
+        if peer != "anypool":
+            line += f"  {_coloured(f'{peer} {seconds / ours:.2f}×', seconds / ours)}"
+    CONSOLE.print(f"{line}  {record['memory']}", soft_wrap=True)
+
+
 def _coloured(text: str, ratio: float) -> str:
     colour = "green" if ratio >= 1 else "yellow" if ratio >= 0.95 else "red"
     return f"[{colour}]{text}[/]"
@@ -214,4 +233,5 @@ GROUPS: dict[str, tuple[Callable[[bool, str, Report], None], Report]] = {
     "jax": (jax_gradients, _print_jax),
     "keras": (keras_course, _print_keras),
     "memory": (memory, _print_memory),
+    "large": (large, _print_large),
 }

@@ -55,6 +55,7 @@ def write(results: dict[str, Any], out: Path) -> None:
         "jax": "JAX arrays",
         "keras": "The course network in Keras",
         "memory": "Memory",
+        "large": "Large arrays",
     }
     for group, title in titles.items():
         if group in made:
@@ -70,6 +71,7 @@ def sections(results: dict[str, Any]) -> dict[str, str]:
         "jax": _jax,
         "keras": _keras,
         "memory": _memory,
+        "large": _large,
     }
     made = {"machine": _machines(results), "goals": _goals(goals(results))}
     if records := _records(results, "kernels"):
@@ -289,6 +291,25 @@ both kinds take turns. Seconds, medians; the gain is the median of the ratios of
 
 """
     return head + _table(("", "keras.layers", "anypool.keras", "gain", "itself"), lines)
+
+
+def _large(records: list[Record]) -> str:
+    lines = []
+    for record in records:
+        ours, seconds = record["seconds"]["anypool"], record["seconds"]
+        peers = ", ".join(f"{name} {each / ours:.2f}×" for name, each in seconds.items() if name != "anypool")
+        lines.append(
+            (
+                record["name"],
+                f"{ours * 1e3:.1f}",
+                f"{record['bytes'] / ours / 1e9:.2f}",
+                record["goal"],
+                peers,
+                record["memory"],
+            )
+        )
+    head = "GB/s are of the input.\n\n"
+    return head + _table(("", "anypool, ms", "GB/s", "goal", "others take", ""), lines)
 
 
 def _memory(records: list[Record]) -> str:
