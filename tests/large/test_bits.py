@@ -1,7 +1,7 @@
 """The same bits however an array is cut: what is promised of which operators and windows, and what is not.
 
-Promised: whatever adds no floats; floats added over up to three elements along each axis; and everything by the
-definition. Sums of floats over wider windows have the error of any sum, and the order of additions in them is that of
+Promised: whatever adds no floats; floats added over up to three elements along each axis; sums and exponential means by
+the definition. Sums of floats over wider windows have the error of any sum, and the order of additions in them is that of
 the kernel which the lengths of an array ask for.
 """
 
@@ -19,7 +19,7 @@ FLOATS = ("float16", "float32", "float64")
 WHOLE = ("uint8", "int16", "int64", "bool")
 ADDS_NOTHING = ("max", "min", "median", "rank:k=1", "range")
 ADDS = ("sum", "average", "gem:p=2", "lp", "variance", "std", "avgmax", "geometric_mean")
-BY_DEFINITION = ("soft", "logsumexp", "adapool", "trimmed_mean", "topk_mean", "quantile", "ordered_weighted")
+EXPONENTIAL = ("soft", "logsumexp", "adapool", "ordered_weighted")
 
 
 def assert_same_bits(x, chunks, operator, window, axes, **options):
@@ -40,7 +40,7 @@ def draw_array(data, dtypes):
     return (x * 100 if dtype in WHOLE else abs(x)).astype(dtype), axes
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_what_adds_no_floats(data):
     x, axes = draw_array(data, (*FLOATS, *WHOLE))
@@ -54,7 +54,7 @@ def test_what_adds_no_floats(data):
         assert_same_bits(x, chunks, operator, window, axes)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_floats_over_up_to_three_elements_along_each_axis(data):
     x, axes = draw_array(data, FLOATS)
@@ -70,12 +70,11 @@ def test_floats_by_the_definition(data):
     window, chunks = data.draw(windows([x.shape[axis] for axis in axes])), data.draw(chunkings(x.shape))
     for operator in ("sum", "average", "gem:p=2", "variance"):
         assert_same_bits(x, chunks, operator, window, axes, impl="definition")
-    for operator in BY_DEFINITION:
-        if operator == "topk_mean" or window.kernel_size != (1,):
-            assert_same_bits(x, chunks, operator, window, axes)
+    for operator in EXPONENTIAL:
+        assert_same_bits(x, chunks, operator, window, axes)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_floats_over_wider_windows_have_the_error_of_a_sum(data):
     x, axes = draw_array(data, ("float32", "float64"))
