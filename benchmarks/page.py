@@ -54,7 +54,8 @@ def write(results: dict[str, Any], out: Path) -> None:
         "torch-networks": "Whole networks in torch",
         "jax": "JAX arrays",
         "keras": "The course network in Keras",
-        "large": "Arrays in zarr",
+        "large": "Large arrays",
+        "pyramids": "Image pyramids",
         "memory": "Memory",
     }
     for group, title in titles.items():
@@ -71,6 +72,7 @@ def sections(results: dict[str, Any]) -> dict[str, str]:
         "jax": _jax,
         "keras": _keras,
         "large": _large,
+        "pyramids": _pyramids,
         "memory": _memory,
     }
     made = {"machine": _machines(results), "goals": _goals(goals(results))}
@@ -293,13 +295,32 @@ both kinds take turns. Seconds, medians; the gain is the median of the ratios of
     return head + _table(("", "keras.layers", "anypool.keras", "gain", "itself"), lines)
 
 
-LARGE_TEXT = """\
+def _large(records: list[Record]) -> str:
+    lines = []
+    for record in records:
+        ours, seconds = record["seconds"]["anypool"], record["seconds"]
+        peers = ", ".join(f"{name} {each / ours:.2f}×" for name, each in seconds.items() if name != "anypool")
+        lines.append(
+            (
+                record["name"],
+                f"{ours * 1e3:.1f}",
+                f"{record['bytes'] / ours / 1e9:.2f}",
+                record["goal"],
+                peers,
+                record["memory"],
+            )
+        )
+    head = "GB/s are of the input.\n\n"
+    return head + _table(("", "anypool, ms", "GB/s", "goal", "others take", ""), lines)
+
+
+PYRAMIDS_TEXT = """\
 CPU seconds (wall time), and how many times the CPU of reading alone. *differs*: the share of pixels of the last level
 that are not the exact ones, because levels are made of rounded levels.
 """
 
 
-def _large(records: list[Record]) -> str:
+def _pyramids(records: list[Record]) -> str:
     lines = []
     for record in records:
         reading = record["cpu"].get("reading alone", math.nan)
@@ -309,7 +330,7 @@ def _large(records: list[Record]) -> str:
             lines.append(
                 (record["name"], name, times, f"{seconds / reading:.2f}×", "" if differs is None else f"{differs:.1%}")
             )
-    return LARGE_TEXT + "\n" + _table(("what", "who", "seconds", "of reading", "differs"), lines)
+    return PYRAMIDS_TEXT + "\n" + _table(("what", "who", "seconds", "of reading", "differs"), lines)
 
 
 def _memory(records: list[Record]) -> str:
