@@ -156,9 +156,9 @@ def keras_course(quick: bool, only: str, report: Report) -> None:
 def pyramids(quick: bool, only: str, report: Report) -> None:
     """Arrays in zarr."""
     logging.getLogger("ome_zarr_pyramid").setLevel(logging.WARNING)
-    from benchmarks import large
+    from benchmarks import pyramids as zarr_pyramids
 
-    large.measure(quick, only, report)
+    zarr_pyramids.measure(quick, only, report)
 
 
 def memory(quick: bool, only: str, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""The group "large": pyramids of arrays in zarr, in CPU seconds beside wall time, and what reading alone costs.
+"""The group "pyramids": pyramids of arrays in zarr, in CPU seconds beside wall time, and what reading alone costs.
 
 Everyone makes the same three levels of the same image with the same codec. Peers that make a level of the rounded level
 before are measured too; the share of pixels in which their last level differs from the exact one stands beside them.
