@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from labruns import made_up_images, made_up_subject
@@ -255,7 +256,7 @@ def test_a_trial_whose_process_fell_silent_is_given_back(tmp_path):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     prepared = search.prepare("made up", IMAGES, ["max"], trials=3, storage=url)
     with store.quietly():
-        opened = store.open_store(url)
+        opened: Any = store.open_store(url)
         study = store.open_study(opened, prepared.settings, prepared.task.aims)
         with pytest.warns(UserWarning, match="Heartbeat of storage"):
             lost = study.ask({"1 pool": optuna.distributions.CategoricalDistribution(["original", "max"])})
@@ -462,4 +463,4 @@ def test_without_optuna_it_says_what_to_install():
     code = "import sys; sys.modules['optuna'] = None; from anypool.cli import main; main(['tune'])"
     done = run_python("-c", code, KERAS_BACKEND="jax")
     assert done.returncode == 2
-    assert done.stderr == "anypool: this command needs 'optuna': pip install 'anypool[lab]'\n"
+    assert done.stderr == "anypool: tuning needs optuna: pip install 'anypool[lab]'\n"

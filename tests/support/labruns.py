@@ -32,7 +32,8 @@ def made_up_run(pool="max", seed=0, polarity=AS_GIVEN, accuracy=0.9, **changes):
 class MadeUpSubject:
     """A network that is only pretended to be trained: what it was asked for, and what it answers."""
 
-    def __init__(self):
+    def __init__(self, seconds=0.0):
+        self.seconds = seconds
         self.jobs = []
         self.failing = {}
         self.interrupt_at = None
@@ -59,6 +60,7 @@ class MadeUpSubject:
             signal.raise_signal(signal.SIGINT)
             check_stop(callback.should_stop)
         self.jobs.append((*job, data.background))
+        time.sleep(self.seconds)
         if job.pool in self.failing:
             raise self.failing[job.pool]
         callback.on_epoch_end(RunKey(*job), 1, 0.5)
