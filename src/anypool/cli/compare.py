@@ -13,6 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from anypool.lab.callbacks import Callback
+from anypool.lab.cluster import ClusterError
 from anypool.lab.comparison import prepare
 from anypool.lab.data import Dataset, load
 from anypool.lab.poolings import split_names
@@ -65,6 +66,12 @@ def compare(
     out: Annotated[
         str, typer.Option(metavar="DIR", help="The directory for results.json, results.csv and report.html.")
     ] = "anypool-report",
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="A Dask scheduler that makes the runs.", show_default="they are made here"
+        ),
+    ] = None,
 ) -> None:
     """Say what each pooling gains and costs, in a network of ours that is trained or in one of yours.
 
@@ -95,12 +102,13 @@ def compare(
                 recalibrate=recalibrate,
                 weights=weights,
                 out=out,
+                cluster=cluster,
             )
         try:
             with Telling(console(), interruption) as telling:
                 comparison.run(telling)
             _finish(telling.console, comparison)
-        except ResultsError as error:
+        except (ResultsError, ClusterError) as error:
             raise Failed(f"{error}; {_kept(comparison)}") from error
     if comparison.stopped:
         raise typer.Exit(interruption.exit_code)

@@ -45,8 +45,6 @@ class Trial:
     seconds: float
     reason: str | None = None
     """Why it failed."""
-    same_as: int | None = None
-    """The number of an earlier trial that chose the same, whose values it has."""
 
     def entry(self) -> dict[str, Any]:
         """The trial as tuning.json holds it."""
@@ -64,12 +62,9 @@ class Trial:
             state=state,
             choices=tuple(Choice(**entry) for entry in said.get(store.CHOICES, ())),
             values=dict(zip(aims, frozen.values, strict=True)) if state == DONE else {},
-            curve=list(said.get(store.CURVE) or ()),
-            multiply_adds=said.get(store.MULTIPLY_ADDS),
-            parameters=said.get(store.PARAMETERS),
+            **{"curve": [], "multiply_adds": None, "parameters": None, **said.get(store.LEARNED, {})},
             seconds=frozen.duration.total_seconds() if frozen.duration else 0.0,
             reason=store.reason_of(frozen) if state == FAILED else None,
-            same_as=said.get(store.SAME_AS),
         )
 
 
@@ -100,9 +95,8 @@ class Tuning:
         if best is None:
             return cls(search, trials, [])
         chosen = by_number[best.number]
-        distinct = {by_number[one.number].choices: one.number for one in reversed(study.best_trials)}
-        others = sorted(number for number in distinct.values() if by_number[number].choices != chosen.choices)
-        return cls(search, trials, [chosen.number, *others], chosen)
+        others = (one.number for one in study.best_trials if one.number in by_number and one.number != best.number)
+        return cls(search, trials, [chosen.number, *sorted(others)], chosen)
 
     @property
     def failures(self) -> list[Trial]:
