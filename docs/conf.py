@@ -27,6 +27,7 @@ extensions = [
     "layer_pages",
     "notebooks",
     "operator_pages",
+    "playground_pages",
     "source_links",
 ]
 exclude_patterns = ["_ext"]

@@ -118,7 +118,7 @@ def prepare(
     check_count("seeds", seeds, MOST_SEEDS)
     if epochs is not None:
         check_count("epochs", epochs, MOST_EPOCHS)
-    path = None if out is None else _results_path(out)
+    path = None if out is None else results_path(out)
     subject = find_subject(model, weights, where)
     if isinstance(data, Dataset):
         images = data
@@ -304,7 +304,7 @@ def one_line(error: BaseException) -> str:
     return shortened or type(error).__name__
 
 
-def _results_path(out: str | Path) -> Path:
+def results_path(out: str | Path) -> Path:
     """results.json in the directory `out`, which need not exist yet but must be writable."""
     if not str(out).strip():
         raise ValueError(f"out must name a directory, got {str(out)!r}")

@@ -76,13 +76,21 @@ class StridedConvolution(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution."""
+        return self._made(x.shape[1])(x)
+
+    def _made(self, channels: int) -> nn.Conv2d:
         if self.convolution is None:
-            channels = x.shape[1]
             self.convolution = nn.Conv2d(channels, channels, *self.settings, bias=False)
             with torch.no_grad():
                 average = torch.eye(channels) / prod(self.convolution.kernel_size)
                 self.convolution.weight.copy_(average[:, :, None, None].expand_as(self.convolution.weight))
-        return self.convolution(x)
+        return self.convolution
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        weight = state.get(f"{prefix}convolution.weight")
+        if weight is not None:
+            self._made(len(weight))
+        super()._load_from_state_dict(state, prefix, *arguments)
 
 
 def site_of(module: nn.Module, path: str) -> Site | None:
