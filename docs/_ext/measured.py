@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -120,7 +120,11 @@ class Measured(SphinxDirective):
     """`{measured} digits`, with :polarity: and :show: table, claims, command or picture, and :measures: of a table."""
 
     required_arguments = 1
-    option_spec = {"polarity": directives.unchanged, "show": directives.unchanged, "measures": directives.unchanged}
+    option_spec: ClassVar = {
+        "polarity": directives.unchanged,
+        "show": directives.unchanged,
+        "measures": directives.unchanged,
+    }
 
     def run(self) -> list[nodes.Node]:
         name, polarity = self.arguments[0], self.options.get("polarity", "as given")

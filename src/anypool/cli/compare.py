@@ -256,8 +256,8 @@ def _print_stages(to: Console, title: str, stages: Sequence[str], rows: Sequence
 
 
 def _print_rows(to: Console, title: str, rows: Sequence[Row], images: int) -> None:
-    from anypool.lab.tables import percent, seconds, with_spread
     from anypool.lab.summary import accuracy_interval, verdicts
+    from anypool.lab.tables import percent, seconds, with_spread
 
     columns: dict[str, list[str]] = {"pooling": [row.pool for row in rows]}
     intervals = [accuracy_interval(row.accuracy, images) for row in rows]
