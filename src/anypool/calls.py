@@ -41,6 +41,8 @@ def split(operator: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def run(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any] = (), impl: str = "auto", out: Any = None) -> Any:
     """The values, or (values, indices), once all is decided."""
+    if pooling.window.pads_with_data and not pooling.operator.composed:
+        return _run_padded(adapter, x, pooling, arrays, impl, out)
     parameters: tuple[Any, ...] = ()
     if pooling.has_parameters:
         parameters = pooling.operator.values(adapter.parameters(x, pooling, arrays) if arrays else ())
@@ -48,6 +50,16 @@ def run(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any] = (), impl
     if out is None:
         return implementation.run(x, pooling, parameters)
     return implementation.run_into(out, x, pooling, parameters)
+
+
+def _run_padded(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any], impl: str, out: Any) -> Any:
+    """The same where what lies beyond the edge is data."""
+    with_padding, inner = adapter.padded(x, pooling)
+    result = run(adapter, with_padding, inner, arrays, impl, out)
+    if not pooling.return_indices:
+        return result
+    values, indices = result
+    return values, adapter.indices_in_array(indices, pooling)
 
 
 def global_pool(

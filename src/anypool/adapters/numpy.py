@@ -62,7 +62,6 @@ class Namespace:
     sign = staticmethod(np.sign)
     sqrt = staticmethod(np.sqrt)
     squeeze = staticmethod(np.squeeze)
-    sum = staticmethod(np.sum)
     take = staticmethod(np.take)
     transpose = staticmethod(np.transpose)
     where = staticmethod(np.where)
@@ -90,6 +89,13 @@ class Namespace:
             np.maximum(lanes[low], lanes[high], out=lanes[high])
             lanes[low], spare = least, lanes[low]
         return np.moveaxis(np.stack(lanes), 0, -1)
+
+    @staticmethod
+    def sum(x: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
+        if axis != -1 or x.shape[-1] == 0 or x.dtype.name not in FLOATS:
+            return np.sum(x, axis=axis, keepdims=keepdims)
+        total = _halved(x)
+        return total if keepdims else total[..., 0]
 
     @staticmethod
     def stop_gradient(x: np.ndarray) -> np.ndarray:
@@ -134,6 +140,21 @@ class Namespace:
         # NumPy assigns repeated places in order, so that the last stays.
         np.put_along_axis(latest, places, np.arange(places.shape[1], dtype=np.int64)[None, :], axis=1)
         return latest
+
+
+def _halved(x: np.ndarray) -> np.ndarray:
+    """The sum along the last axis, which stays: one half upon the other until one element is left.
+
+    The order of NumPy's own sums depends on how an array lies in memory, and that on how many windows are computed at
+    once; this one's does not.
+    """
+    while (size := x.shape[-1]) > 1:
+        half = size // 2
+        total = x[..., :half] + x[..., half : 2 * half]
+        if size % 2:
+            total[..., 0] += x[..., -1]
+        x = total
+    return x
 
 
 class Kernel(Implementation):

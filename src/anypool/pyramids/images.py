@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.errors import ContainsGroupError
+from zarr.errors import ContainsGroupError, ZarrUserWarning
 
 import anypool
 
@@ -28,24 +29,33 @@ Asked = Mapping[str, Any]
 def image_pyramid(source: Any, destination: Any, operator: tuple[Any, str], asked: Asked, client: Any) -> Pyramid:
     """`anypool.pyramid` of what is in zarr, or a NumPy array."""
     group, found, image = _opened(source, destination is None, asked["axes"])
-    wanted, block, notes = plan(found, image, operator, asked, client, destination is not None, group)
+    labels = "the image holds labels (image-label)" if image.holds_labels else None
+    wanted, block, notes = plan(found, image, operator, asked, client, destination is not None, group, labels)
     target = _destination(destination, wanted, group) if group is None or destination is not None else group
     location = str(getattr(target.store, "root", target.store_path))
     paths = level_paths(image.paths[0] if destination is None else "0", wanted)
-    if client is not None and zarrs.is_in_memory(target):
-        raise ValueError("destination must be storage that workers reach, got zarr's memory")
+    if client is not None and (zarrs.is_in_memory(target) or isinstance(found, zarrs.ArraySource)):
+        raise ValueError("source and destination must be storage that a cluster's workers reach, got memory")
     return make(wanted, block, target, paths, notes, asked, client, location)
 
 
 def plan(
-    source: Any, image: ome.Image, operator: tuple[Any, str], asked: Asked, client: Any, copies: bool, group: Any
+    source: Any,
+    image: ome.Image,
+    operator: tuple[Any, str],
+    asked: Asked,
+    client: Any,
+    copies: bool,
+    group: Any,
+    labels: str | None,
 ) -> tuple[Wanted, Lengths, list[str]]:
-    """What is wanted, its superblocks, and what was decided otherwise than asked."""
+    """What is wanted, its superblocks, and what was decided otherwise than asked; `labels` says why the image holds
+    labels, if it does."""
     notes: list[str] = []
     op, name = operator
-    if image.holds_labels and name == "average":
+    if labels is not None and name == "average":
         op, name = settings.as_operator("mode")
-        notes.append("the image holds labels (image-label), whose mean means nothing: every level is their mode")
+        notes.append(f"{labels}: no mean of labels is one, so every level is their mode")
     _check_dtype(source.dtype, name)
     factors = settings.as_factors(asked["factors"], image.names, image.spatial)
     pooled = image.spatial if factors is None else tuple(f > 1 for f in factors)
@@ -156,13 +166,17 @@ def _names(array: zarr.Array[Any]) -> Any:
 
 
 def _level_0(group: zarr.Group) -> zarr.Array[Any]:
-    arrays = dict(group.arrays())
-    if len(arrays) != 1 and "0" not in arrays:
+    if "0" in group:
+        return zarrs.array_at(group, "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)  # of files that are not zarr's
+        arrays = dict(group.arrays())
+    if len(arrays) != 1:
         raise ValueError(
             f"source must be an image or a group with one array, got {group.store_path} with {len(arrays)} arrays and "
             "without multiscales"
         )
-    return arrays["0"] if "0" in arrays else next(iter(arrays.values()))
+    return next(iter(arrays.values()))
 
 
 def _check_dtype(dtype: np.dtype[Any], name: str) -> None:
@@ -193,19 +207,19 @@ def _destination(destination: Any, wanted: Wanted, source: zarr.Group | None) ->
     elif not isinstance(destination, str | Path):
         raise TypeError(f"destination must be a path or a zarr group, got {type(destination).__name__}")
     else:
-        group = _made(str(destination), version)
-    if source is not None and group.store_path == source.store_path:
+        group = made_group(str(destination), version)
+    if source is not None and zarrs.is_same(group, source):
         raise ValueError("destination must not be source: leave it away to add levels in place")
     if group.metadata.zarr_format != version:
         raise ValueError(f"destination must be of zarr format {version} for OME-Zarr {wanted.version}")
     image = ome.read(dict(group.attrs), version)
     ours = states.found_settings(group) is not None or (image is not None and image.made_by is not None)
-    if not ours and any(True for _ in group.members()):
+    if not ours and zarrs.has_members(group):
         raise ValueError(f"destination must be new, or a pyramid that was begun, got {group.store_path}")
     return group
 
 
-def _made(place: str, zarr_format: int) -> zarr.Group:
+def made_group(place: str, zarr_format: int) -> zarr.Group:
     try:
         if "://" not in place and Path(place).exists() and (not Path(place).is_dir() or any(Path(place).iterdir())):
             return zarr.open_group(place, mode="r+", use_consolidated=False)

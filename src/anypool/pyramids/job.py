@@ -159,8 +159,7 @@ class Cluster:
     """Runs calls on the workers of a dask.distributed client."""
 
     def __init__(self, job: Job, client: Any) -> None:
-        self.client = client
-        self.job = client.scatter(job, hash=False, broadcast=False)
+        self.client, self.job = client, job  # what is scattered would go with the worker that has it
 
     def submit(self, call: Call) -> Any:
         return self.client.submit(call[0], self.job, *call[1:], pure=False)
@@ -180,9 +179,11 @@ class Cluster:
                 waited = 0.0 if self.client.nthreads() else waited + SILENCE / 4
                 if waited >= SILENCE:
                     raise IncompletePyramid("the cluster has had no worker for a minute") from None
+            except Exception as error:  # what was to be computed is lost
+                raise IncompletePyramid(_sentence(error)) from error
 
     def close(self) -> None:
-        self.client.cancel([self.job])
+        pass
 
 
 Report = Callable[[int], None]

@@ -57,7 +57,7 @@ class Wanted:
 
     def units(self, level: Level) -> Lengths:
         """What of a level is written at once."""
-        chunks = tuple(map(min, self.source.chunks, level.shape))
+        chunks = tuple(map(min, self.source.layout, level.shape))
         return tuple(c * -(-min(u, n) // c) for c, u, n in zip(chunks, self.source.units, level.shape, strict=True))
 
     def described(self) -> dict[str, Any]:
@@ -230,9 +230,8 @@ def publish(wanted: Wanted, target: zarr.Group, state: State, job: Job, paths: t
     described = wanted.described()
     new = ome.attributes(wanted.image, levels, all_paths, described["operator"], described, wanted.version, wanted.by)
     if "ome" in new:
-        new["ome"] = {**dict(target.attrs).get("ome", {}), **new["ome"]}
+        old: dict[str, Any] = dict(target.attrs)
+        new["ome"] = {**old.get("ome", {}), **new["ome"]}
     target.update_attributes(new)
-    if target.metadata.consolidated_metadata is not None:
-        state.remove()
-        zarr.consolidate_metadata(target.store, path=target.path)
     state.remove()
+    zarrs.consolidate(target)

@@ -5,18 +5,44 @@ zarr writes a chunk of a local store to a temporary file and renames it; so no c
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import zarr
 from zarr.core.sync import sync
-from zarr.errors import ContainsArrayError, ContainsGroupError
+from zarr.errors import ContainsArrayError, ContainsGroupError, ZarrUserWarning
 from zarr.storage import LocalStore, MemoryStore
 
 from .errors import Unreadable
 from .plan import Lengths, Region, ceil_divide, shown
+
+
+class Source(Protocol):
+    """Level 0, wherever it is."""
+
+    shape: Lengths
+    dtype: np.dtype[Any]
+    chunks: Lengths
+    """What is read at once."""
+    layout: Lengths
+    """The chunks of levels."""
+    units: Lengths
+    """What of a level is written at once: several chunks, where there are shards."""
+    fill: Any
+    """What a chunk that is not there holds; None where that is not said."""
+
+    @property
+    def zarr_array(self) -> zarr.Array[Any] | None:
+        """Level 0 where it is in zarr."""
+
+    def read(self, region: Region) -> np.ndarray:
+        """The elements of a region; Unreadable where that cannot be."""
+
+    def is_missing(self, region: Region) -> bool:
+        """Whether no chunk of a region is there, so that all of it is `fill`."""
 
 
 class ArraySource:
@@ -31,7 +57,7 @@ class ArraySource:
         self.dtype = array.dtype.newbyteorder("=")
         side = 1024 if array.ndim == 2 else 128
         self.chunks: Lengths = tuple(min(n, side if array.ndim - axis <= 3 else 1) for axis, n in enumerate(self.shape))
-        self.units = self.chunks
+        self.layout = self.units = self.chunks
 
     def read(self, region: Region) -> np.ndarray:
         return np.asarray(self.array[region]).astype(self.dtype, copy=False)
@@ -45,16 +71,12 @@ class ZarrSource:
 
     def __init__(self, array: zarr.Array[Any]) -> None:
         self.zarr_array = array
+        self.fill: Any = array.metadata.fill_value
         self.shape: Lengths = array.shape
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
         self.chunks: Lengths = array.chunks
+        self.layout = self.chunks
         self.units: Lengths = array.shards or array.chunks
-        """What is written at once, and where a copy should be cut: shards, where there are some."""
-
-    @property
-    def fill(self) -> Any:
-        """What a chunk that is not there holds; None where that is not said."""
-        return self.zarr_array.metadata.fill_value
 
     def read(self, region: Region) -> np.ndarray:
         try:
@@ -66,7 +88,6 @@ class ZarrSource:
         return found.astype(self.dtype, copy=False)
 
     def is_missing(self, region: Region) -> bool:
-        """Whether no chunk of a region is there, so that all of it is `fill`."""
         first = [part.start // n for part, n in zip(region, self.units, strict=True)]
         counts = [ceil_divide(part.stop, n) - a for part, n, a in zip(region, self.units, first, strict=True)]
         for place in np.ndindex(*counts):
@@ -74,9 +95,6 @@ class ZarrSource:
             if sync((self.zarr_array.store_path / key).exists()):
                 return False
         return True
-
-
-Source = ArraySource | ZarrSource
 
 
 def open_node(source: Any, writable: bool = False) -> zarr.Group | zarr.Array[Any]:
@@ -92,6 +110,8 @@ def open_node(source: Any, writable: bool = False) -> zarr.Group | zarr.Array[An
         raise ValueError(f"source must be there, got {place!r}, where there is nothing")
     try:
         return zarr.open(place, mode="r+" if writable else "r")
+    except PermissionError as error:
+        raise OSError(f"{place} cannot be {'written' if writable else 'read'}: {reason(error)}") from error
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"source must be a zarr group or array, or a GeoTIFF, got {place!r}: {reason(error)}"
@@ -117,12 +137,12 @@ def level_array(
     group: zarr.Group, path: str, shape: Lengths, source: Source, dtype: np.dtype[Any], fill: Any, names: Sequence[str]
 ) -> zarr.Array[Any]:
     """The array of a level, cut and compressed as level 0 is, where zarr's format is the same."""
-    chunks = tuple(map(min, source.chunks, shape))
+    chunks = tuple(map(min, source.layout, shape))
     settings: dict[str, Any] = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill_value": fill}
     like = source.zarr_array
     if group.metadata.zarr_format == 3:
         settings["dimension_names"] = list(names)
-        if source.units != source.chunks:
+        if source.units != source.layout:
             settings["shards"] = tuple(
                 c * ceil_divide(min(u, n), c) for c, u, n in zip(chunks, source.units, shape, strict=True)
             )
@@ -137,8 +157,10 @@ def level_array(
     return create_array(group, path, **settings)
 
 
-def contains(group: zarr.Group, path: str) -> bool:
-    return path in group
+def has_members(group: zarr.Group) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)  # of files that are not zarr's
+        return any(True for _ in group.members())
 
 
 def delete(group: zarr.Group, path: str) -> None:
@@ -151,6 +173,21 @@ def remove_leftovers(array: zarr.Array[Any]) -> None:
     if isinstance(array.store, LocalStore):
         for path in (array.store.root / array.path).rglob("*.partial"):
             path.unlink(missing_ok=True)
+
+
+def is_same(a: zarr.Group, b: zarr.Group) -> bool:
+    """Whether two groups are one."""
+    if isinstance(a.store, LocalStore) and isinstance(b.store, LocalStore):
+        return (a.store.root / a.path).resolve() == (b.store.root / b.path).resolve()
+    return a.store is b.store and a.path == b.path
+
+
+def consolidate(group: zarr.Group) -> None:
+    """Consolidate metadata again, where someone wanted them consolidated."""
+    if group.metadata.consolidated_metadata is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ZarrUserWarning)  # which says what its user knew
+            zarr.consolidate_metadata(group.store, path=group.path)
 
 
 def is_in_memory(node: zarr.Group | zarr.Array[Any]) -> bool:

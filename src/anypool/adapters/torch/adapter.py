@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from anypool import definition
+from anypool import definition, padding
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.torch import aten, eager, library, ordering
 from anypool.arguments import DTYPES
@@ -275,7 +275,7 @@ class Onnx(Implementation):
 
 def _gradient_refusal(x: Tensor, pooling: Pooling) -> str | None:
     """Why there would be no gradient of the kernels where one is wanted."""
-    return kernels.offsets_refusal(pooling) if x.requires_grad and torch.is_grad_enabled() else None
+    return kernels.gradient_refusal(pooling) if x.requires_grad and torch.is_grad_enabled() else None
 
 
 class Kernel(Implementation):
@@ -290,6 +290,8 @@ class Kernel(Implementation):
             return TRANSFORMED
         if _tracing() is not None or _is_onnx_export():
             return "TorchScript and ONNX programs are for machines that may know torch's operators alone"
+        if _traced(x) and (reason := kernels.gradient_refusal(pooling)):
+            return f"{reason}, and programs may be differentiated"
         return eager.refusal(pooling) or _gradient_refusal(x, pooling)
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
@@ -421,6 +423,13 @@ class Torch(Adapter):
             return tuple(ordering.in_order(each, layout) for each in result)
         ordered = ordering.in_order(result, layout)
         return ordering.changeable(ordered) if is_plain(x) else ordered
+
+    def padded(self, x: Tensor, pooling: Pooling) -> tuple[Tensor, Pooling]:
+        signed = SAME_BITS.get(self.dtype(x))  # torch moves no elements of the others
+        if signed is None:
+            return super().padded(x, pooling)
+        with_padding = padding.padded(x.view(signed), pooling, self.namespace(x)).view(x.dtype)
+        return with_padding, padding.of_padded(self, with_padding, pooling)
 
     writable = True
 

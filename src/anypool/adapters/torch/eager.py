@@ -120,7 +120,8 @@ class CompiledPooling:
         self.forward = kernels.bind_forward(pooling, steps, self.values_like.steps)
         self.select: kernels.Launch | None = None
         function = _Selection if pooling.operator.selects else _Linear
-        self.differentiable = function.apply if pooling.result in FLOATS else None
+        has_gradient = pooling.result in FLOATS and kernels.gradient_refusal(pooling) is None
+        self.differentiable = function.apply if has_gradient else None
 
     def values(self, x: Tensor) -> Tensor:
         found = self.values_like(x)
