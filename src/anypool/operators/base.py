@@ -154,8 +154,6 @@ class Operator:
     random: ClassVar[bool] = False
     """Whether it draws random numbers."""
 
-    composed: ClassVar[bool] = False
-    """Whether it is no reduction of single windows, but of other poolings, or of the array as a whole (`compose`)."""
 
     def __post_init__(self) -> None:
         for each in self.parameters():
@@ -200,6 +198,11 @@ class Operator:
         return xp.nan_like(windows)
 
     # What is known of it
+
+    @property
+    def composed(self) -> bool:
+        """Whether it is no reduction of single windows, but of other poolings, or of the array as a whole."""
+        return type(self).compose is not Operator.compose
 
     def compiled(self) -> Compiled | None:
         """The kernel that computes it, if there is one. A subclass may compute something else, so this is not

@@ -42,6 +42,7 @@ class Namespace:
     isfinite = staticmethod(torch.isfinite)
     log = staticmethod(torch.log)
     log1p = staticmethod(torch.log1p)
+    matmul = staticmethod(torch.matmul)
     max_of_all = staticmethod(torch.amax)
     sign = staticmethod(torch.sign)
     sqrt = staticmethod(torch.sqrt)
