@@ -154,7 +154,6 @@ class Operator:
     random: ClassVar[bool] = False
     """Whether it draws random numbers."""
 
-
     def __post_init__(self) -> None:
         for each in self.parameters():
             value = getattr(self, each.name)
