@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PI
 BUILD_REQUIREMENTS := $(INSTALL) "nanobind>=2.4" "numpy>=2.0"
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*/*)
 
-.PHONY: help compare test test-all ways-out lint docs readme bench bench-quick bench-against kernels sanitize clean
+.PHONY: help compare test test-all ways-out lint docs readme picture bench bench-quick bench-against kernels sanitize clean
 
 help:
 	@echo "make compare        what each pooling does to real digits, and to a network trained on them"
@@ -25,6 +25,7 @@ help:
 	@echo "make lint           ruff and mypy"
 	@echo "make docs           the documentation site, in build/docs/html"
 	@echo "make readme         the table of operators in README.md"
+	@echo "make picture        the picture of the playground in README.md; wants a Chromium"
 	@echo "make bench          anypool beside every peer, half an hour; writes benchmarks/README.md"
 	@echo "make bench-quick    a few cases and peers, two minutes"
 	@echo "make bench-against COMMIT=main [GROUP=kernels] [ONLY=text]    this working tree beside another commit"
@@ -72,6 +73,10 @@ docs: .venv/docs
 
 readme: .venv/docs
 	KERAS_BACKEND=jax $(BIN)/python docs/_ext/operator_pages.py --fill README.md
+
+# The picture of the playground in README.md; wants a Chromium.
+picture: .venv/test
+	$(BIN)/python docs/_ext/playground_pages.py --picture
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -27,6 +27,7 @@ extensions = [
     "layer_pages",
     "notebooks",
     "operator_pages",
+    "playground_pages",
     "pyramid_pages",
     "source_links",
 ]

@@ -12,7 +12,7 @@
 namespace anypool {
 
 enum class Type { i8, u8, i16, u16, i32, u32, i64, u64, f16, bf16, f32, f64 };
-enum class Operation { max, min, sum, average };
+enum class Operation { max, min, sum, average, order, mode };
 
 constexpr int most_pooled = 3;
 constexpr int most_dimensions = 64;
@@ -42,6 +42,13 @@ struct Array {
     int64_t outer[most_dimensions], axis[most_pooled], inner;
 };
 
+// What stands at places `first` and `last` of a sorted window: (1 − t)·x₍first₎ + t·x₍last₎.
+struct Place {
+    int64_t first, last;
+    double t;
+};
+struct Network;
+
 struct Problem {
     Operation operation;
     Type type, accumulator, result;
@@ -54,6 +61,9 @@ struct Problem {
     int offset_bytes = 0;  // 0: no offsets wanted
     int64_t window = 1;    // elements of the largest window, where offsets are wanted
     int64_t divisor = 0;   // divides every sum; 0: the product of the axes' counts does
+    // Of order statistics, for every number n of elements: a place, and networks 2n that finds it and 2n + 1 that sorts.
+    const Place *places = nullptr;
+    const Network *const *networks = nullptr;
     int threads = 1;
 };
 

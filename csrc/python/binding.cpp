@@ -9,17 +9,21 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
+#include <map>
 #include <numeric>
 #include <string>
 #include <vector>
 
 #include "core/layout.h"
+#include "core/networks.h"
 #include "core/windows.h"
 #include "forward/positions.h"
 #include "python/view.h"
 #include "runtime/interrupts.h"
 #include "runtime/isa.h"
 #include "runtime/threads.h"
+#include "unpool/unpool.h"
 
 using namespace anypool;
 
@@ -64,6 +68,10 @@ AxisSpec transposed(const AxisSpec &from) {
     return to;
 }
 
+bool has_elements(const std::vector<int64_t> &shape) {
+    return std::find(shape.begin(), shape.end(), 0) == shape.end();
+}
+
 // A kernel and its arguments, but for where the arrays lie. They point into the pooling that made it.
 struct Launch {
     Problem problem;
@@ -92,18 +100,14 @@ class Kernel {
   public:
     Kernel(const std::string &operation, const std::string &dtype, const std::string &accumulator,
            const std::string &result, std::vector<int64_t> shape, std::vector<int64_t> output_shape,
-           std::vector<int64_t> pooled, nb::list axes, int64_t divisor)
+           std::vector<int64_t> pooled, nb::list axes, int64_t divisor, nb::object places)
         : type_(named(dtype)),
           result_(named(result)),
           shape_(std::move(shape)),
           output_(std::move(output_shape)),
-          pooled_(std::move(pooled)) {
-        static const char *names[] = {"max", "min", "sum", "average"};
-        int found = -1;
-        for (int i = 0; i < 4; i++)
-            if (operation == names[i]) found = i;
-        if (found < 0) throw nb::value_error("unknown operation");
-        operation_ = Operation(found);
+          pooled_(std::move(pooled)),
+          places_(read_places(places)) {
+        operation_ = operation_named(operation);
         accumulator_ = named(accumulator).type;
         divisor_ = divisor;
         if (pooled_.empty() || pooled_.size() > most_pooled || pooled_.size() != nb::len(axes) ||
@@ -120,6 +124,7 @@ class Kernel {
         window_ = int64_t(weight);
         offset_bytes_ = window_ <= 256 ? 1 : window_ <= 65536 ? 2 : window_ <= largest_window ? 4 : 0;
         if (operation_ == Operation::average && !divisor_) divisor_ = common_divisor();
+        if (operation_ == Operation::order) find_networks();
         for (size_t i = 0; i < shape_.size(); i++) {
             bool is_pooled = false;
             for (int64_t a : pooled_) is_pooled |= a == int64_t(i);
@@ -174,7 +179,7 @@ class Kernel {
     }
 
     nb::object indices(nb::handle offsets, nb::object out) {
-        if (operation_ == Operation::sum || operation_ == Operation::average || !offset_bytes_)
+        if (!selects() || !offset_bytes_)
             fail(PyExc_ValueError, "there are no offsets of this pooling");
         const View from = view("offsets", offsets);
         check("offsets", from, output_, offset_dtype(), false);
@@ -204,6 +209,54 @@ class Kernel {
     const char *offset_dtype() const { return offset_bytes_ == 1 ? "uint8" : offset_bytes_ == 2 ? "uint16" : "uint32"; }
 
   private:
+    static Operation operation_named(const std::string &name) {
+        static const char *names[] = {"max", "min", "sum", "average", "order", "mode"};
+        for (int i = 0; i < int(std::size(names)); i++)
+            if (name == names[i]) return Operation(i);
+        throw nb::value_error("unknown operation");
+    }
+
+    // Rows (first, last, t), one for each number of elements from 0 on; None where the operation has no places.
+    static std::vector<Place> read_places(nb::handle object) {
+        std::vector<Place> places;
+        if (object.is_none()) return places;
+        const auto rows = nb::cast<nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig>>(object);
+        for (size_t i = 0; i < rows.shape(0); i++)
+            places.push_back({int64_t(rows(i, 0)), int64_t(rows(i, 1)), rows(i, 2)});
+        return places;
+    }
+
+    // The networks of windows whole along one axis, whichever is the last in memory, and maybe cut along the others.
+    void find_networks() {
+        if (int64_t(places_.size()) != window_ + 1) throw nb::value_error("there must be one place per number of elements");
+        for (int64_t n = 1; n <= window_; n++)
+            if (places_[n].first < 0 || places_[n].first > places_[n].last || places_[n].last >= n)
+                throw nb::value_error("places must lie within the window");
+        networks_.assign(2 * (longest_network + 1), nullptr);
+        const auto bit = [](int64_t place) { return uint64_t(1) << place; };
+        for (size_t whole = 0; whole < axes_.size(); whole++) {
+            std::vector<int64_t> sizes{axes_[whole].axis.kernel_size};
+            for (size_t k = 0; k < axes_.size(); k++) {
+                const size_t known = sizes.size();
+                for (int64_t n = 1; k != whole && n < axes_[k].axis.kernel_size; n++)
+                    for (size_t i = 0; i < known; i++)
+                        if (sizes[i] * n <= longest_network) sizes.push_back(sizes[i] * n);
+                for (size_t i = 0; k != whole && i < known; i++) sizes[i] *= axes_[k].axis.kernel_size;
+            }
+            for (int64_t n : sizes) {
+                if (n < 1 || n > longest_network) continue;
+                networks_[2 * n] = &network_of(int(n), bit(places_[n].first) | bit(places_[n].last));
+                networks_[2 * n + 1] = &network_of(int(n), n == 64 ? ~uint64_t(0) : bit(n) - 1);
+            }
+        }
+    }
+    // Made once; there are few that anyone asks for.
+    static const Network &network_of(int n, uint64_t wanted) {
+        static auto &known = *new std::map<std::pair<int, uint64_t>, Network>;
+        const auto found = known.find({n, wanted});
+        return found != known.end() ? found->second : known[{n, wanted}] = network(n, wanted);
+    }
+
     static std::vector<int64_t> numbers(nb::handle object) {
         const auto array = nb::cast<nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig>>(object);
         return {array.data(), array.data() + array.size()};
@@ -293,7 +346,11 @@ class Kernel {
         for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
         arrange(p, shape_, pooled_, axes, memory_order(shape_, x),
                 {{&p.x, &x}, {&p.out, &out}, {&p.offsets, offsets ? offsets : &out}});
-        return {p, selects() ? kernels->extreme : kernels->total, has_elements(shape_)};
+        return {p, forward_kernel(), has_elements(shape_)};
+    }
+    bool (*forward_kernel() const)(const Problem &) {
+        if (selects()) return kernels->extreme;
+        return operation_ == Operation::order || operation_ == Operation::mode ? kernels->order : kernels->total;
     }
     Launch backward_launch(const Strides &grad, const Strides *offsets, const Strides &out) {
         Problem p = problem(result_, type_, offsets);
@@ -319,13 +376,13 @@ class Kernel {
         p.divisor = divisor_;
         p.offset_bytes = with_offsets ? offset_bytes_ : 0;
         p.window = window_;
+        p.places = places_.data();
+        p.networks = networks_.data();
         return p;
     }
 
-    static bool has_elements(const std::vector<int64_t> &shape) {
-        return std::find(shape.begin(), shape.end(), 0) == shape.end();
-    }
     bool selects() const { return operation_ == Operation::max || operation_ == Operation::min; }
+    bool is_linear() const { return operation_ == Operation::sum || operation_ == Operation::average; }
     void check_has_offsets() const {
         if (!selects()) fail(PyExc_ValueError, "sums and averages have no offsets");
         if (!offset_bytes_) fail(PyExc_ValueError, "there are no offsets in windows of more than 2**31 elements");
@@ -333,6 +390,7 @@ class Kernel {
     void check_floating() const {
         if (!is_floating(type_.type) || !is_floating(result_.type))
             fail(PyExc_TypeError, "only floating-point elements have a gradient");
+        if (!selects() && !is_linear()) fail(PyExc_ValueError, "there is no kernel for the gradient of this operation");
     }
     void check_strides(std::initializer_list<const Strides *> all) const {
         for (const Strides *strides : all)
@@ -365,7 +423,39 @@ class Kernel {
     static constexpr int64_t largest_window = int64_t(1) << 31;
     std::vector<int64_t> shape_, output_, pooled_;
     std::vector<AxisSpec> axes_, transposed_;
+    std::vector<Place> places_;
+    std::vector<const Network *> networks_;
 };
+
+// Unpooling, or its gradient, between arrays of rows × sources × inner and of rows × outputs × inner elements; whether
+// all indices were in range.
+bool run_unpooling(Unpooled (*kernel)(const Unpooling &), nb::handle given, nb::handle indices, nb::handle out,
+                   bool is_gradient) {
+    const View from = view("x", given), at = view("indices", indices), to = view("out", out, true);
+    if (from.shape.size() != 3 || to.shape.size() != 3 || at.shape.size() != 3)
+        fail(PyExc_ValueError, "unpooling takes arrays of three axes");
+    const NamedType &type = named(from.dtype);
+    const View &sources = is_gradient ? to : from, &outputs = is_gradient ? from : to;
+    check("indices", at, sources.shape, "int64", false);
+    check("out", to, {at.shape[0], is_gradient ? at.shape[1] : to.shape[1], at.shape[2]}, type.name, true);
+    if (outputs.shape[0] != at.shape[0] || outputs.shape[2] != at.shape[2])
+        fail(PyExc_ValueError, "outputs must have as many rows as indices, got " + text(outputs.shape));
+    for (const View *v : {&from, &at, &to})
+        if (has_elements(v->shape) && v->strides != strides_in_order(v->shape, {0, 1, 2}))
+            fail(PyExc_ValueError, "unpooling takes arrays that are contiguous");
+    check_disjoint("out", to, type.bytes, "x", from, type.bytes);
+    check_disjoint("out", to, type.bytes, "indices", at, 8);
+    const Unpooling problem{at.shape[0], at.shape[1],  outputs.shape[1], at.shape[2], type.bytes,
+                            (const int64_t *)at.data, from.data,         to.data,     threads()};
+    Unpooled result;
+    {
+        nb::gil_scoped_release release;
+        result = kernel(problem);
+    }
+    if (PyErr_Occurred()) throw nb::python_error();
+    if (result == Unpooled::no_memory) fail(PyExc_MemoryError, "no memory for what an unpooling keeps");
+    return result == Unpooled::done;
+}
 
 // Whether a signal's handler raised, such as Ctrl-C's; handlers run in the main thread alone.
 bool signal_raised() {
@@ -400,6 +490,16 @@ NB_MODULE(_kernels, m) {
     m.def("get_memory_cache_limit", [] { return cache_limit(); });
     m.def("set_memory_cache_limit", [](size_t bytes) { set_cache_limit(bytes); }, nb::arg("bytes"));
     m.def("memory_cache_bytes", [] { return cached_bytes(); });
+    m.def(
+        "unpool",
+        [](nb::handle x, nb::handle indices, nb::handle out) { return run_unpooling(unpool, x, indices, out, false); },
+        nb::arg("x"), nb::arg("indices"), nb::arg("out"));
+    m.def(
+        "unpool_gradient",
+        [](nb::handle grad, nb::handle indices, nb::handle out) {
+            return run_unpooling(unpool_gradient, grad, indices, out, true);
+        },
+        nb::arg("grad"), nb::arg("indices"), nb::arg("out"));
     nb::class_<Launch>(m, "Launch")
         .def(
             "__call__",
@@ -410,9 +510,11 @@ NB_MODULE(_kernels, m) {
     nb::class_<Kernel>(m, "Kernel")
         .def(
             nb::init<const std::string &, const std::string &, const std::string &, const std::string &,
-                     std::vector<int64_t>, std::vector<int64_t>, std::vector<int64_t>, nb::list, int64_t>(),
+                     std::vector<int64_t>, std::vector<int64_t>, std::vector<int64_t>, nb::list, int64_t,
+                     nb::object>(),
             nb::arg("operation"), nb::arg("dtype"), nb::arg("accumulator"), nb::arg("result"), nb::arg("shape"),
-            nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"))
+            nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"),
+            nb::arg("places").none())
         .def("forward", &Kernel::forward, nb::arg("x"), nb::arg("out").none() = nb::none())
         .def("forward_with_offsets", &Kernel::forward_with_offsets, nb::arg("x"), nb::arg("out").none() = nb::none(),
              nb::arg("offsets_out").none() = nb::none())

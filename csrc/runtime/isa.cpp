@@ -12,8 +12,9 @@ namespace anypool {
     bool run_extreme(const Problem &);  \
     bool run_total(const Problem &);    \
     bool run_gradient(const Problem &); \
+    bool run_order(const Problem &);    \
     }
-#define KERNELS(isa) {#isa, isa::run_extreme, isa::run_total, isa::run_gradient}
+#define KERNELS(isa) {#isa, isa::run_extreme, isa::run_total, isa::run_gradient, isa::run_order}
 
 // The best first; null ends the list.
 #ifdef ANYPOOL_v4

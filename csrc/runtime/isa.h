@@ -9,6 +9,7 @@ struct Kernels {
     bool (*extreme)(const Problem &);
     bool (*total)(const Problem &);
     bool (*gradient)(const Problem &);
+    bool (*order)(const Problem &);
 };
 
 // The best this machine can run, or the one that ANYPOOL_ISA names ("v3" or "x86-64-v3"); null where it cannot run any.

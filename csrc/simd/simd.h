@@ -163,6 +163,22 @@ template <class To, class V> inline auto joined(V low, V high) {
 
 template <class V> inline V broadcast(auto value) { return V{} + value; }
 
+// Whether every lane of a comparison holds.
+template <class M> inline bool holds_everywhere(M mask) {
+#if defined(__AVX512BW__)
+    if constexpr (sizeof(M) == 64) return _mm512_movepi8_mask((__m512i)mask) == ~0ull;
+#endif
+#if defined(__AVX2__)
+    if constexpr (sizeof(M) == 32) return _mm256_movemask_epi8((__m256i)mask) == -1;
+#endif
+#if defined(__x86_64__)
+    if constexpr (sizeof(M) == 16) return _mm_movemask_epi8((__m128i)mask) == 0xffff;
+#endif
+    bool all = true;
+    for (int i = 0; i < int(sizeof(M) / sizeof(mask[0])); i++) all &= mask[i] != 0;
+    return all;
+}
+
 // f(i) for every vector of `step` elements in n ≥ step: the last one overlaps the one before.
 template <class F> inline void each_whole(int64_t n, int64_t step, F f) {
     for (int64_t i = 0; i < n; i += step) f(i <= n - step ? i : n - step);

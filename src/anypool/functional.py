@@ -117,6 +117,7 @@ def max_pool(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     *,
+    padding_mode: str = "exclude",
     axes: Axes = None,
     return_indices: bool = False,
     out: Any = None,
@@ -137,7 +138,7 @@ def max_pool(
     >>> max_pool(np.array([[1.0, 5.0, 2.0, 0.0]]), (1, 2), return_indices=True)
     (array([[5., 2.]]), array([[1, 2]]))
     """
-    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    window = (kernel_size, stride, padding, dilation, ceil_mode, padding_mode)
     if _is_plain(where, min_count, fill_value, nan_policy):
         return adapter_for(x, chunks).call(calls.pool, x, "max", window, axes, return_indices, None, out, impl)
     masking = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
@@ -154,6 +155,7 @@ def min_pool(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     *,
+    padding_mode: str = "exclude",
     axes: Axes = None,
     return_indices: bool = False,
     out: Any = None,
@@ -174,7 +176,7 @@ def min_pool(
     >>> min_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), 2)
     array([[2, 1]])
     """
-    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    window = (kernel_size, stride, padding, dilation, ceil_mode, padding_mode)
     if _is_plain(where, min_count, fill_value, nan_policy):
         return adapter_for(x, chunks).call(calls.pool, x, "min", window, axes, return_indices, None, out, impl)
     masking = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
@@ -193,6 +195,7 @@ def avg_pool(
     count_include_pad: bool = False,
     divisor_override: int | None = None,
     *,
+    padding_mode: str = "exclude",
     axes: Axes = None,
     dtype: Any = None,
     out: Any = None,
@@ -212,7 +215,8 @@ def avg_pool(
     >>> avg_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), 2)
     array([[4.25, 4.25]])
     """
-    average, window = (count_include_pad, divisor_override), (kernel_size, stride, padding, dilation, ceil_mode)
+    average = count_include_pad, divisor_override
+    window = kernel_size, stride, padding, dilation, ceil_mode, padding_mode
     if _is_plain(where, min_count, fill_value, nan_policy):
         return adapter_for(x, chunks).call(calls.pool, x, average, window, axes, False, dtype, out, impl)
     masking = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
@@ -227,6 +231,7 @@ def sum_pool(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     *,
+    padding_mode: str = "exclude",
     axes: Axes = None,
     dtype: Any = None,
     out: Any = None,
@@ -246,7 +251,7 @@ def sum_pool(
     >>> sum_pool(np.ones((2, 4), dtype=np.uint8), 2)
     array([[4, 4]], dtype=uint64)
     """
-    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    window = (kernel_size, stride, padding, dilation, ceil_mode, padding_mode)
     if _is_plain(where, min_count, fill_value, nan_policy):
         return adapter_for(x, chunks).call(calls.pool, x, "sum", window, axes, False, dtype, out, impl)
     masking = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}

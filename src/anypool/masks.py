@@ -87,6 +87,11 @@ def check(pooling: Pooling, settings: Settings) -> None:
     """ValueError where a pooling cannot leave elements out, or needs a `fill_value`."""
     if pooling.operator.counts_padding:
         raise ValueError("count_include_pad=True counts what is no element, where= what is one: give one of the two")
+    if pooling.operator.composed:
+        raise ValueError(
+            f"where=, nan_policy=, min_count= and fill_value= go with single windows, which {pooling.operator} is not "
+            "made of"
+        )
     settings.filling(pooling)
 
 
@@ -125,7 +130,7 @@ def run(
 def numbers(adapter: Any, x: Any, mask: Any, pooling: Pooling, reduce: Callable[[Any, Pooling], Any]) -> Any:
     """How many elements every window has left, in floats, in a shape that broadcasts to the output."""
     xp = adapter.namespace(x)
-    shape = _with_pooled_axes(xp.shape(mask), pooling)
+    shape = with_pooled_axes(xp.shape(mask), pooling)
     narrow = xp.broadcast_to(mask, shape)
     dtype = "float32" if is_known(pooling.window_size) and pooling.window_size < 2**24 else adapter.defaults.widest
     return reduce(xp.astype(narrow, dtype), primitive(pooling, "sum", dtype, shape))
@@ -159,7 +164,7 @@ def _identity(operator: Operator, x: Any, dtype: str, xp: Any) -> Any:
     return xp.zero(x) if isinstance(operator, Sum) else operator.identity(x, xp)
 
 
-def _with_pooled_axes(shape: Sequence[Any], pooling: Pooling) -> tuple[Any, ...]:
+def with_pooled_axes(shape: Sequence[Any], pooling: Pooling) -> tuple[Any, ...]:
     """The shape of a mask that has x's lengths along the pooled axes, and elsewhere its own."""
     own = (*(1 for _ in range(len(pooling.shape) - len(shape))), *shape)
     return tuple(

@@ -45,12 +45,17 @@ WINDOWS: dict[str, Callable[[int], Any]] = {
     "padding ≥ kernel": lambda rank: ap.Sliding(2, 2, 2, 3),
     "asymmetric": lambda rank: ap.Sliding(3, 2, ((0, 2),) * rank),
     "asymmetric, ceil mode": lambda rank: ap.Sliding(3, 2, ((1, 0),) * rank, ceil_mode=True),
+    "zeros": lambda rank: ap.Sliding(3, 2, 1, padding_mode="zeros"),
+    "reflect, ceil mode": lambda rank: ap.Sliding(3, 2, ((1, 2),) * rank, 1, True, "reflect"),
+    "circular, same": lambda rank: ap.Sliding(3, 2, "same", padding_mode="circular"),
     "adaptive": lambda rank: ap.Adaptive(3),
     "adaptive, one axis kept": lambda rank: ap.Adaptive((2, None, 3)[:rank]),
     "global": lambda rank: ap.Global(),
 }
 
 FORMS = ("function", "layer")
+OF_FUNCTIONS = {"layer": ("global", "zeros", "reflect, ceil mode", "circular, same")}
+"""Windows of which layers give no indices; zeros beyond the edge have none anyhow."""
 
 SIZES = {1: ((2, 3, 8), (4, 2, 13)), 2: ((2, 3, 8, 9), (3, 4, 13, 7)), 3: ((2, 3, 6, 9, 8), (1, 2, 7, 6, 11))}
 """By the number of pooled axes: the shape that is traced, and another one."""
@@ -87,6 +92,9 @@ def _layer(case: Case, operator: Any, window: Any) -> torch.nn.Module:
     if isinstance(window, ap.Global):
         return getattr(apt, f"GlobalPool{rank}d")(operator)
     sizes = window.kernel_size, window.stride, window.padding
+    if window.padding_mode != "exclude":
+        more = {"ceil_mode": window.ceil_mode, "padding_mode": window.padding_mode}
+        return getattr(apt, f"Pool{rank}d")(operator, *sizes, **more)
     more = {"dilation": window.dilation, "ceil_mode": window.ceil_mode}
     name = {"max": "MaxPool", "max with indices": "MaxPool", "min": "MinPool", "sum": "SumPool"}.get(case.operator)
     if name:
@@ -104,7 +112,7 @@ def cases(rank: int, form: str, windows: Any = WINDOWS, operators: Any = OPERATO
         Case(operator, window, rank, form)
         for window in windows
         for operator in operators
-        if not (operator == "max with indices" and window == "global" and form == "layer")
+        if not (operator == "max with indices" and window in OF_FUNCTIONS.get(form, ("zeros",)))
     ]
 
 

@@ -22,6 +22,9 @@ SAMPLE = [
     Case("gem", "padding ≥ kernel", 2, "layer"),
     Case("median", "dilated", 2, "function"),
     Case("variance", "global", 2, "layer"),
+    Case("max", "reflect, ceil mode", 2, "layer"),
+    Case("median", "circular, same", 2, "function"),
+    Case("average with padding", "zeros", 2, "function"),
 ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
-from anypool import definition, masks
+from anypool import calls, definition, masks, padding
 from anypool.arguments import is_known
 from anypool.operators import ARRAY, Defaults
 from anypool.pooling import Pooling, lifted, shown
@@ -48,9 +48,25 @@ class Definition(Implementation):
     name = "definition"
 
     def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        if pooling.operator.composed:
+            return self._composed(x, pooling, parameters)
         with self.adapter.quiet():
             result = definition.pool(x, pooling, parameters, self.adapter.namespace(x))
         return self.adapter.in_order_of(x, result)
+
+    def _composed(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        """The values of an operator that is made of other poolings, each by whoever runs it fastest."""
+        adapter, xp = self.adapter, self.adapter.namespace(x)
+
+        def pool(array: Any, operator: Any, window: Any, axes: tuple[int, ...] = pooling.axes) -> Any:
+            return calls.pool(adapter, array, operator, window, axes)
+
+        array, parameters = xp.astype(x, pooling.accumulator), definition.in_dtype(parameters, pooling.accumulator, xp)
+        where = pooling.window, pooling.plan, pooling.axes
+        with adapter.quiet():
+            values = pooling.operator.compose(array, *where, pool, *parameters, xp)
+            values = definition.result_of(values, pooling, xp)
+        return adapter.in_order_of(x, values)
 
 
 class Lifted(Implementation):
@@ -161,7 +177,20 @@ class Adapter:
     ) -> Any:
         """The values of the elements that count."""
         mask = masks.mask_of(self, x, where, pooling, settings)
+        if pooling.window.pads_with_data:
+            xp = self.namespace(x)
+            mask = padding.padded_mask(mask, masks.with_pooled_axes(xp.shape(mask), pooling), pooling, xp)
+            x, pooling = self.padded(x, pooling)
         return masks.run(self, x, mask, pooling, parameters, settings, impl)
+
+    def padded(self, x: Any, pooling: Pooling) -> tuple[Any, Pooling]:
+        """x with the padding that is data, and the pooling of that."""
+        with_padding = padding.padded(x, pooling, self.namespace(x))
+        return with_padding, padding.of_padded(self, with_padding, pooling)
+
+    def indices_in_array(self, indices: Any, pooling: Pooling) -> Any:
+        """Flat positions within the padded axes as those within x's."""
+        return padding.indices_in_array(indices, pooling)
 
     def mask(self, where: Any, x: Any) -> Any:
         """`where` as an array of the framework, on x's device; of booleans if it is right."""
@@ -224,6 +253,10 @@ class Adapter:
     def unpool(self, x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int]) -> Any:
         """Zeros with x at the flat positions `indices` within the axes."""
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
+
+    def checks_indices(self, x: Any, indices: Any) -> bool:
+        """Whether `unpool` itself refuses indices that are out of range, by `definition.out_of_range`."""
+        return False
 
     def is_traced(self, x: Any) -> bool:
         """Whether x stands for values that come when a program runs, so that nothing can be checked of them."""

@@ -11,7 +11,7 @@ import bisect
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -21,12 +21,14 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.layers import ArrayValuesDep
 
-from anypool import masks
+from anypool import masks, padding
 from anypool.adapters import partial
 from anypool.adapters.base import IMPLEMENTATIONS, Adapter, Implementation
 from anypool.adapters.tasks import NUMPY, Along, Block, Division, bounds_like, bounds_of
+from anypool.cpu.settings import one_thread
 from anypool.operators import Defaults
 from anypool.pooling import Pooling, primitive
+from anypool.windows import Sliding
 
 
 class Blocks(Implementation):
@@ -39,6 +41,8 @@ class Blocks(Implementation):
         self.impl, self.chunks = impl, adapter.chunks
 
     def run(self, x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        if pooling.operator.composed:
+            return _composed(x, pooling, parameters)
         return _pooled(x, None, _division(x, pooling, parameters, self.impl, self.chunks))
 
 
@@ -89,10 +93,19 @@ class Dask(Adapter):
         where = _lazy(where)
         return _with_known_lengths("where", where) if isinstance(where, da.Array) else np.asarray(where)
 
+    def padded(self, x: da.Array, pooling: Pooling) -> tuple[da.Array, Pooling]:
+        with_padding = _padded(x, pooling)
+        return with_padding, padding.of_padded(self, with_padding, pooling)
+
     def masked(
         self, x: da.Array, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: Any, impl: str
     ) -> Any:
         where = None if where is None else masks.checked(self, where, x, pooling)
+        if pooling.window.pads_with_data:
+            if where is not None:
+                whole = da.broadcast_to(da.asarray(where), masks.with_pooled_axes(where.shape, pooling))
+                where = ~_padded(~whole, pooling)
+            x, pooling = self.padded(x, pooling)
         self.choose(impl, x, primitive(pooling, "sum", "float32", pooling.shape))
         division = _division(x, pooling, parameters, impl, self.chunks, settings, where)
         return _pooled(x, where if isinstance(where, da.Array) else None, division)
@@ -109,6 +122,22 @@ def _lazy(x: Any) -> Any:
     if type(x).__module__.partition(".")[0] == "zarr" and hasattr(x, "chunks"):
         return da.from_zarr(x, chunks=getattr(x, "shards", None) or x.chunks)
     return x
+
+
+NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def _padded(x: da.Array, pooling: Pooling) -> da.Array:
+    """x with the padding that is data, in as many chunks."""
+    window, pads, chunks = pooling.window, [(0, 0)] * x.ndim, list(x.chunks)
+    assert isinstance(window, Sliding)
+    for axis, (before, after) in zip(pooling.axes, padding.amounts(pooling), strict=True):
+        pads[axis] = before, after
+        lengths = list(chunks[axis])
+        lengths[0] += before
+        lengths[-1] += after
+        chunks[axis] = tuple(lengths)
+    return da.pad(x, pads, mode=NUMPY_MODES[window.padding_mode]).rechunk(tuple(chunks))
 
 
 def _with_known_lengths(name: str, x: da.Array) -> da.Array:
@@ -140,6 +169,25 @@ def _division(
 
 def _entries(chunks: Any) -> list[Any]:
     return [each for each in (chunks.values() if isinstance(chunks, Mapping) else chunks) if isinstance(each, str)]
+
+
+def _composed(x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> da.Array:
+    """An operator that sees all of an array along some axes: a task per chunk of the others."""
+    whole = x.rechunk(dict.fromkeys(pooling.operator.whole_axes(pooling.axes, x.ndim), -1))
+    outputs = dict(zip(pooling.axes, pooling.plan, strict=True))
+    chunks = tuple(
+        (outputs[axis].outputs,) if axis in outputs else lengths for axis, lengths in enumerate(whole.chunks)
+    )
+    settings = {"pooling": pooling, "parameters": tuple(parameters)}
+    return da.map_blocks(
+        _composed_chunk, whole, chunks=chunks, meta=np.empty((0,) * x.ndim, pooling.result), **settings
+    )
+
+
+def _composed_chunk(x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> np.ndarray:
+    chunk = replace(pooling, shape=x.shape, memo={})
+    with one_thread():  # Dask runs as many tasks as there are cores
+        return NUMPY.choose("auto", x, chunk).run(x, chunk, parameters)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

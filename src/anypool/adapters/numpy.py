@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.arguments import FLOATS
-from anypool.cpu import kernels
+from anypool.cpu import kernels, unpooling
+from anypool.definition import out_of_range
 from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults
 from anypool.pooling import Pooling
@@ -62,7 +64,6 @@ class Namespace:
     sign = staticmethod(np.sign)
     sqrt = staticmethod(np.sqrt)
     squeeze = staticmethod(np.squeeze)
-    sum = staticmethod(np.sum)
     take = staticmethod(np.take)
     transpose = staticmethod(np.transpose)
     where = staticmethod(np.where)
@@ -90,6 +91,13 @@ class Namespace:
             np.maximum(lanes[low], lanes[high], out=lanes[high])
             lanes[low], spare = least, lanes[low]
         return np.moveaxis(np.stack(lanes), 0, -1)
+
+    @staticmethod
+    def sum(x: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
+        if axis != -1 or x.shape[-1] == 0 or x.dtype.name not in FLOATS:
+            return np.sum(x, axis=axis, keepdims=keepdims)
+        total = _halved(x)
+        return total if keepdims else total[..., 0]
 
     @staticmethod
     def stop_gradient(x: np.ndarray) -> np.ndarray:
@@ -134,6 +142,21 @@ class Namespace:
         # NumPy assigns repeated places in order, so that the last stays.
         np.put_along_axis(latest, places, np.arange(places.shape[1], dtype=np.int64)[None, :], axis=1)
         return latest
+
+
+def _halved(x: np.ndarray) -> np.ndarray:
+    """The sum along the last axis, which stays: one half upon the other until one element is left.
+
+    The order of NumPy's own sums depends on how an array lies in memory, and that on how many windows are computed at
+    once; this one's does not.
+    """
+    while (size := x.shape[-1]) > 1:
+        half = size // 2
+        total = x[..., :half] + x[..., half : 2 * half]
+        if size % 2:
+            total[..., 0] += x[..., -1]
+        x = total
+    return x
 
 
 class Kernel(Implementation):
@@ -234,6 +257,24 @@ class NumPy(Adapter):
 
     def write(self, out: np.ndarray, values: np.ndarray) -> None:
         np.copyto(out, values)
+
+    def unpool(self, x: np.ndarray, indices: np.ndarray, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
+        if not self.checks_indices(x, indices):
+            return super().unpool(x, indices, axes, lengths)
+        order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+        permutation, rows = unpooling.arrangement(order, axes)
+        places = np.transpose(indices, permutation)
+        outer, inner = places.shape[:rows], places.shape[rows + len(axes) :]
+        dense = math.prod(outer), math.prod(x.shape[axis] for axis in axes), math.prod(inner)
+        bits = np.ascontiguousarray(np.transpose(x, permutation).reshape(dense)).view(f"u{x.itemsize}")
+        result = np.empty((dense[0], math.prod(lengths), dense[2]), bits.dtype)
+        if not unpooling.forward(bits, np.ascontiguousarray(places.reshape(dense), np.int64), result):
+            raise out_of_range(int(indices.min()), int(indices.max()), lengths)
+        back = sorted(range(x.ndim), key=permutation.__getitem__)
+        return result.view(x.dtype).reshape(*outer, *lengths, *inner).transpose(back)
+
+    def checks_indices(self, x: np.ndarray, indices: np.ndarray) -> bool:
+        return kernels.available() and x.itemsize in unpooling.ELEMENT_BYTES
 
     def largest(self, indices: Any) -> tuple[int, int] | None:
         return (int(indices.min()), int(indices.max())) if indices.size else None

@@ -39,7 +39,8 @@ def suits(pooling: Pooling, chunks: Sequence[Sequence[int]], parameters: Sequenc
         return False
     if any(not isinstance(value, int | float) for value in parameters):
         return False
-    reduces = type(operator) in (Max, Min, Sum) or bool(operator.reductions)  # a subclass may reduce otherwise
+    named = bool(operator.reductions) and all(name in COMBINE for name in operator.reductions)
+    reduces = type(operator) in (Max, Min, Sum) or named  # a subclass may reduce otherwise
     return reduces and operator.lift_refusal(pooling.dtype, pooling.accumulator) is None
 
 

@@ -378,6 +378,9 @@ def tasks(
     like = np.broadcast_to(np.zeros((), x.dtype), tuple(x.shape))  # of x's shape and dtype, without its memory
     operator, arrays = calls.split(operator)
     pooling = decide(NUMPY, like, operator, window, axes, return_indices, dtype)
+    if pooling.operator.composed or window.pads_with_data:
+        what = pooling.operator if pooling.operator.composed else window
+        raise ValueError(f"{what} reads more than tasks are given of x, their windows: pool a dask array")
     parameters = pooling.operator.values(NUMPY.parameters(like, pooling, arrays) if arrays else ())
     settings = None
     if masked or min_count is not None or fill_value is not None or nan_policy != "propagate":

@@ -31,11 +31,12 @@ from .pyramid import pyramid
 from .report import report
 from .shape import shape
 from .show import show
+from .tune import tune
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(name="anypool", rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-for command in (compare, report, show, play, shape, pyramid, operators, info):
+for command in (compare, tune, report, show, play, shape, pyramid, operators, info):
     app.command()(command)
 
 

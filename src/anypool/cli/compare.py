@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +15,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from anypool.lab.callbacks import Callback
 from anypool.lab.comparison import prepare
 from anypool.lab.data import Dataset, load
-from anypool.lab.models import NETWORKS
-from anypool.lab.networks.base import WHERE
 from anypool.lab.poolings import split_names
 from anypool.lab.results import ResultsError
 from anypool.lab.runs import AS_GIVEN, LEARNING, TRAINED
@@ -25,7 +22,7 @@ from anypool.lab.runs import AS_GIVEN, LEARNING, TRAINED
 from .console import console, has_unicode, print_table
 from .errors import Failed, refusing
 from .interruption import Interruption
-from .options import DEFAULT_POOLINGS, Pool, integer
+from .options import DEFAULT_POOLINGS, Data, Model, Network, Pool, Shift, Weights, Where, integer, one_model, share
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,26 +40,9 @@ NARROW = 60
 
 
 def compare(
-    network: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[MODEL]",
-            help="A network of yours: a .keras file, or package.module:function that returns a Keras or torch model.",
-            show_default="the course network",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help=f"A network of ours, to be trained: {', '.join(NETWORKS)}."),
-    ] = None,
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME_OR_FILE",
-            help="digits, mnist, fashion_mnist, cifar10, an .npz file with x_train, y_train, x_test, y_test, "
-            "or a folder with a subfolder of images per class.",
-        ),
-    ] = "digits",
+    network: Network = None,
+    model: Model = None,
+    data: Data = "digits",
     pool: Pool = DEFAULT_POOLINGS,
     epochs: Annotated[
         int | None,
@@ -75,23 +55,13 @@ def compare(
     ] = None,
     seeds: Annotated[int, typer.Option(parser=integer, metavar="N", help="Training runs per pooling.")] = 3,
     invert: Annotated[bool, typer.Option("--invert", help="Train on images with dark and light swapped too.")] = False,
-    shift: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SHARE",
-            help="How far images are moved: a share of their shorter side, 1/14 or 0.07, or an integer of pixels.",
-            show_default="1/14, at least a pixel",
-        ),
-    ] = None,
-    where: Annotated[str, typer.Option(metavar="KIND", help=f"Poolings of yours to swap: {', '.join(WHERE)}.")] = "all",
+    shift: Shift = None,
+    where: Where = "all",
     recalibrate: Annotated[
         bool,
         typer.Option("--recalibrate/--no-recalibrate", help="Also measure with batch normalisation's statistics anew."),
     ] = True,
-    weights: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Weights for a network of yours: .weights.h5, or .pt with a torch state."),
-    ] = None,
+    weights: Weights = None,
     out: Annotated[
         str, typer.Option(metavar="DIR", help="The directory for results.json, results.csv and report.html.")
     ] = "anypool-report",
@@ -113,16 +83,14 @@ def compare(
 
     with interruption.watching():
         with refusing():
-            if network is not None and model is not None:
-                raise ValueError(f"model must be said once, got {network!r} and --model {model!r}")
             comparison = prepare(
-                next((name for name in (network, model) if name is not None), "course"),
+                one_model(network, model),
                 images,
                 poolings=split_names(pool),
                 epochs=epochs,
                 seeds=seeds,
                 invert=invert,
-                shift=None if shift is None else _share(shift),
+                shift=None if shift is None else share(shift),
                 where=where,
                 recalibrate=recalibrate,
                 weights=weights,
@@ -156,15 +124,6 @@ def choose_backend(model: str = "course") -> None:
     if configured == KERAS_DEFAULTS or "backend" not in configured:
         in_file = model.endswith(".keras") and find_spec("tensorflow") is not None
         os.environ["KERAS_BACKEND"] = "tensorflow" if in_file else "jax"
-
-
-def _share(text: str) -> float:
-    """The shift that `1/14`, `0.07` or `2` gives; integers are pixels."""
-    try:
-        return int(text) if text.strip().lstrip("+-").isdecimal() else float(Fraction(text))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        rule = "a share of the side, such as 1/14 or 0.07, or an integer of pixels"
-        raise ValueError(f"shift must be {rule}, got {text!r}") from None
 
 
 class Telling(Callback):

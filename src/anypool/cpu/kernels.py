@@ -1,7 +1,7 @@
 """The compiled kernels as Python sees them: run, or say why not.
 
-They serve max, min, sum and average over one to three axes of NumPy arrays and torch CPU tensors. A `Pooling` gets its
-kernel once; a call then checks the arrays and runs.
+They serve one to three axes of NumPy arrays and torch CPU tensors; an operator says which kernel computes it
+(`Operator.compiled`). A `Pooling` gets its kernel once; a call then checks the arrays and runs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ import numpy as np
 from anypool.arguments import FLOATS, is_known
 from anypool.cpu.extension import available as available
 from anypool.cpu.extension import compiled, why_not_built
-from anypool.operators import Average, Max, Min, Operator, Sum
+from anypool.operators import Average, Max, Min
+from anypool.operators.base import Place
 from anypool.plans import AxisPlan, SlidingAxis, WholeAxis
 from anypool.pooling import Pooling, counted, fixed_divisor, once_per_pooling
 
-NAMES: dict[type[Operator], str] = {Max: "max", Min: "min", Sum: "sum", Average: "average"}
 MOST_AXES = 3
+DIFFERENTIABLE = ("max", "min", "sum", "average")
+"""The kernels that have a gradient; max and min by the offsets of their elements."""
+LARGEST_LAID_OUT = {"order": 2**15 - 1, "mode": 2**12}
+"""Of how many elements the windows may be that a kernel sorts or searches."""
 LARGEST_WINDOW = 2**31
 """Of how many elements one can be told by its offset."""
 
@@ -39,13 +43,13 @@ def large_bytes(n: int) -> np.ndarray:
 @once_per_pooling
 def refusal(pooling: Pooling) -> str | None:
     """Why the kernels cannot run this pooling; None if they can."""
-    operator = type(pooling.operator)
+    kernel = pooling.operator.own_kernel()
     if why_not_built is not None:
-        if operator in NAMES:
+        if kernel is not None:
             _say_why_not()
         return why_not_built
-    if operator not in NAMES:
-        return f"there is no kernel for {operator.__name__}, only for max, min, sum and average"
+    if kernel is None:
+        return f"there is no kernel for {type(pooling.operator).__name__}"
     if len(pooling.axes) > MOST_AXES:
         return f"kernels pool at most {MOST_AXES} axes, not {len(pooling.axes)}"
     if len(pooling.shape) > 64:
@@ -54,7 +58,28 @@ def refusal(pooling: Pooling) -> str | None:
         return "kernels need lengths that are known"
     if pooling.dtype in FLOATS and pooling.result not in FLOATS:
         return f"there is no kernel from {pooling.dtype} to {pooling.result}"
+    if kernel.name in LARGEST_LAID_OUT:
+        return _laid_out_refusal(pooling, kernel.name)
     return offsets_refusal(pooling) if pooling.return_indices else None
+
+
+def _laid_out_refusal(pooling: Pooling, name: str) -> str | None:
+    """Why a kernel that looks at windows whole cannot run this pooling; None if it can."""
+    if pooling.window_size > LARGEST_LAID_OUT[name]:
+        return f"this kernel takes windows of up to {LARGEST_LAID_OUT[name]} elements, not {pooling.window_size}"
+    if pooling.empty:
+        return "this kernel needs an element in every window"
+    if not pooling.operator.keeps_dtype and pooling.result not in FLOATS:
+        return f"this kernel gives floats, not {pooling.result}"
+    return None
+
+
+def gradient_refusal(pooling: Pooling) -> str | None:
+    """Why the kernels, which can run this pooling, have no gradient of it; None where they have."""
+    kernel = pooling.operator.own_kernel()
+    if kernel is not None and kernel.name not in DIFFERENTIABLE:
+        return f"there is no kernel for the gradient of {type(pooling.operator).__name__}"
+    return offsets_refusal(pooling)
 
 
 @once_per_pooling
@@ -121,10 +146,12 @@ def _kernel(pooling: Pooling) -> Any:
     if reason is not None:
         raise ValueError(f"impl='kernel': {reason}")
     operator = pooling.operator
+    kernel = operator.own_kernel()
+    assert kernel is not None
     divisor = (fixed_divisor(pooling) or 0) if isinstance(operator, Average) else 0
     counts = isinstance(operator, Average) and not divisor
     return compiled.Kernel(
-        NAMES[type(operator)],
+        kernel.name,
         pooling.dtype,
         _accumulator(pooling),
         pooling.result,
@@ -133,7 +160,15 @@ def _kernel(pooling: Pooling) -> Any:
         list(pooling.axes),
         [_axis(plan, _numbers(counted(plan, operator)) if counts else _NONE) for plan in pooling.plan],
         divisor,
+        kernel.place and _places(kernel.place, int(pooling.window_size)),
     )
+
+
+def _places(place: Callable[[int], Place], size: int) -> np.ndarray:
+    """A row for every number of elements from 0 to `size`; of such that no window has, within it all the same."""
+    rows = np.array([(0, 0, 0), *map(place, range(1, size + 1))], np.float64)
+    rows[1:, :2] = np.clip(rows[1:, :2], 0, np.arange(size)[:, None])
+    return rows
 
 
 def _accumulator(pooling: Pooling) -> str:

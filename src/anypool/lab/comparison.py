@@ -17,6 +17,7 @@ from .networks.base import BATCH_SIZE
 from .poolings import DEFAULT, candidates
 from .results import Results, ResultsError, read_settings, records
 from .runs import POLARITIES, Failure, Run, RunKey
+from .shown import FOLDER
 from .subjects import Job, Plan, Subject, find_subject
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def prepare(
     check_count("seeds", seeds, MOST_SEEDS)
     if epochs is not None:
         check_count("epochs", epochs, MOST_EPOCHS)
-    path = None if out is None else _results_path(out)
+    path = None if out is None else results_path(out)
     subject = find_subject(model, weights, where)
     if isinstance(data, Dataset):
         images = data
@@ -218,7 +219,7 @@ class Comparison:
             try:
                 for run in self.subject.measure(job, data[job.polarity], self.plan, callback):
                     if run.key in keys:
-                        self.results.add(run)
+                        self._keep(run)
                         callback.on_run_end(run)
             except (Stopped, ResultsError):
                 raise
@@ -228,6 +229,19 @@ class Comparison:
                         failure = Failure(key, one_line(error))
                         self.results.add_failure(failure)
                         callback.on_failure(failure)
+
+    def _keep(self, run: Run) -> None:
+        """Write a run's pictures, then the run, which is there only when all of it is.
+
+        Raises:
+            ResultsError: something cannot be written.
+        """
+        if run.shown is not None and self.results.path is not None:
+            try:
+                run.shown.save(self.results.path.parent / FOLDER)
+            except OSError as error:
+                raise ResultsError(f"{error.filename} cannot be written: {error.strerror}") from error
+        self.results.add(run)
 
     def write_report(self) -> Path:
         """Write results.csv and report.html beside results.json; gives the path of the page.
@@ -290,7 +304,7 @@ def one_line(error: BaseException) -> str:
     return shortened or type(error).__name__
 
 
-def _results_path(out: str | Path) -> Path:
+def results_path(out: str | Path) -> Path:
     """results.json in the directory `out`, which need not exist yet but must be writable."""
     if not str(out).strip():
         raise ValueError(f"out must name a directory, got {str(out)!r}")

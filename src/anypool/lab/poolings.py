@@ -36,7 +36,7 @@ class Candidate:
             return StridedConvolution(**settings)
         import anypool.keras
 
-        return _made(anypool.keras, self.operator, f"{_PREFIXES[kind]}{{}}Pooling2D", settings)
+        return _made(anypool.keras, self.operator, layer_name("keras", self.operator, kind), settings)
 
     def torch_module(self, kind: str, **settings: Any) -> Any:
         """A torch module of this kind, with torch's names of settings."""
@@ -46,15 +46,26 @@ class Candidate:
             return StridedConvolution(**settings)
         import anypool.torch
 
-        return _made(anypool.torch, self.operator, f"{_PREFIXES[kind]}{{}}Pool2d", settings)
+        return _made(anypool.torch, self.operator, layer_name("torch", self.operator, kind), settings)
 
 
-def _made(room: Any, operator: ap.Operator, name: str, settings: dict[str, Any]) -> Any:
-    """The layer for any operator, which learns what of it can be learned; max, min and averages have their own."""
-    named = getattr(room, name.format(operator.info.layer), None)
-    if named is not None and operator.info.name in DEFAULT:
-        return named(**settings)
-    return getattr(room, name.format(""))(operator, **settings)
+def layer_name(framework: str, operator: ap.Operator, kind: str) -> tuple[str, bool]:
+    """The name of an operator's layer, and whether it is its own.
+
+    Max, min and averages as they are have their own, but torch's of averages, which counts padding. That of all others
+    takes the operator and learns what of it can be learned.
+
+    >>> layer_name("keras", ap.Max(), "global"), layer_name("torch", ap.GeM(), "sliding")
+    (('GlobalMaxPooling2D', True), ('Pool2d', False))
+    """
+    end = "Pooling2D" if framework == "keras" else "Pool2d"
+    plain = operator in (ap.Max(), ap.Min()) or (framework == "keras" and operator == ap.Average())
+    return f"{_PREFIXES[kind]}{operator.info.layer if plain else ''}{end}", plain
+
+
+def _made(room: Any, operator: ap.Operator, name: tuple[str, bool], settings: dict[str, Any]) -> Any:
+    layer = getattr(room, name[0])
+    return layer(**settings) if name[1] else layer(operator, **settings)
 
 
 def candidate(name: str) -> Candidate:

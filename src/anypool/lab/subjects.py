@@ -16,6 +16,7 @@ from .measures.training import measure_training
 from .networks.base import RECALIBRATED_ON, WHERE, History, Network, Site, check_outputs, spread_over
 from .poolings import ORIGINAL, candidate
 from .runs import FINE_TUNED, RECALIBRATED, SWAPPED, TRAINED, Run, RunKey
+from .shown import look
 
 if TYPE_CHECKING:
     from .networks.keras import KerasNetwork
@@ -281,6 +282,7 @@ def _run(
 ) -> Run:
     """The run of a network as it is now; `alone` is what was measured apart: of its operator, of a step of training."""
     measured = measure_network(network, data, plan.max_shift, plan.draws, plan.moved_images, callback.should_stop)
+    shown = look(key, network, data, plan.max_shift, callback.should_stop) if key.seed == 0 else None
     return Run(
         pool=key.pool,
         seed=key.seed,
@@ -292,4 +294,5 @@ def _run(
         curve=history.curve,
         epoch_seconds=history.epoch_seconds,
         environment=environment(*network.libraries),
+        shown=shown,
     )

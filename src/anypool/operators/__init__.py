@@ -14,6 +14,7 @@ from anypool.operators.registry import (
     register_operator,
     serialize,
 )
+from anypool.operators.smooth import Blur, MaxBlur
 from anypool.operators.soft import AdaPool, LogSumExp, Soft
 from anypool.operators.statistics import Count, Mode, Range, Std, Variance
 from anypool.operators.sums import Average, Sum
@@ -24,6 +25,7 @@ __all__ = [
     "AdaPool",
     "Average",
     "AvgMax",
+    "Blur",
     "Count",
     "Defaults",
     "Dilation",
@@ -35,6 +37,7 @@ __all__ = [
     "LogSumExp",
     "Lp",
     "Max",
+    "MaxBlur",
     "Median",
     "Min",
     "Mixed",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anypool.arguments import FLOATS, as_integer, is_known
-from anypool.operators.base import Defaults, Info, Operator, count_valid, float_count
+from anypool.operators.base import Compiled, Defaults, Info, Operator, count_valid, float_count
 from anypool.operators.stable import root
 from anypool.operators.sums import sum_dtypes
 
@@ -148,6 +148,9 @@ class Mode(Operator):
     """
 
     info = Info("mode", "argmaxᵥ |{i: xᵢ = v}|", "scipy.stats.mode", layer="Mode")
+
+    def compiled(self) -> Compiled:
+        return Compiled("mode")
 
     @property
     def keeps_dtype(self) -> bool:

@@ -366,7 +366,7 @@ const Playground = (() => {
     $("view").addEventListener("input", () => moveTo(...place));
     $("copy").addEventListener("click", copy);
     new ResizeObserver(() => current && draw()).observe($("input"));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => current && draw());
+    dark.addEventListener("change", () => showTheme());
   }
 
   async function copy() {
@@ -380,9 +380,23 @@ const Playground = (() => {
     setTimeout(() => ($("copy").textContent = "Copy"), 1500);
   }
 
-  /** Inside another page: without the title, and that page is told the height. */
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  let theme = "auto";
+
+  /** Light or dark, as the reader's system is or as the page around this one says. */
+  function showTheme() {
+    document.documentElement.dataset.theme = theme === "auto" ? (dark.matches ? "dark" : "light") : theme;
+    if (current) draw();
+  }
+
+  /** Inside another page: without the title; that page is told the height, and may say {playgroundTheme: "dark"}. */
   function embed() {
     document.documentElement.classList.add("embedded");
+    addEventListener("message", ({ data }) => {
+      if (!["auto", "light", "dark"].includes(data?.playgroundTheme)) return;
+      theme = data.playgroundTheme;
+      showTheme();
+    });
     const tell = () => parent.postMessage({ playgroundHeight: document.querySelector("main").offsetHeight }, "*");
     new ResizeObserver(tell).observe(document.querySelector("main"));
   }
@@ -392,6 +406,7 @@ const Playground = (() => {
     chooseOperator("max");
     Object.entries({ size: 2, stride: 2, dilation: 1, padding: 0 }).forEach(([id, value]) => ($(id).value = value));
     $("table").value = DATA.numbers.map((row) => row.join(" ")).join("\n");
+    showTheme();
     listen();
     update();
     if (parent !== window) embed();

@@ -120,7 +120,8 @@ class CompiledPooling:
         self.forward = kernels.bind_forward(pooling, steps, self.values_like.steps)
         self.select: kernels.Launch | None = None
         function = _Selection if pooling.operator.selects else _Linear
-        self.differentiable = function.apply if pooling.result in FLOATS else None
+        has_gradient = pooling.result in FLOATS and kernels.gradient_refusal(pooling) is None
+        self.differentiable = function.apply if has_gradient else None
 
     def values(self, x: Tensor) -> Tensor:
         found = self.values_like(x)
@@ -269,7 +270,7 @@ class _Linear(Function):
 def _gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
     """`gradient`, which differentiates on, and takes batches of gradients, where that is wanted."""
     if (torch.is_grad_enabled() and grad.requires_grad) or is_transformed(grad):
-        return _applied(_Gradient, grad, offsets, pooling, layout)
+        return applied(_Gradient, grad, offsets, pooling, layout)
     return gradient(grad, offsets, pooling, layout)
 
 
@@ -303,12 +304,12 @@ class _Gradient(Function):
     def backward(ctx: Any, grad: Tensor) -> Any:
         (offsets,) = ctx.saved_tensors
         if offsets is None:
-            return _applied(_Pooled, grad, ctx.pooling), None, None, None
+            return applied(_Pooled, grad, ctx.pooling), None, None, None
         return gathered(grad, indices(offsets, ctx.pooling), ctx.pooling), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, grad: Tensor, *_: None) -> Tensor:
-        return _applied(_Gradient, grad, *ctx.saved_tensors, ctx.pooling, ctx.layout)
+        return applied(_Gradient, grad, *ctx.saved_tensors, ctx.pooling, ctx.layout)
 
     @staticmethod
     def vmap(
@@ -319,7 +320,7 @@ class _Gradient(Function):
             offsets = offsets.expand(size, *offsets.shape)
         outermost = None if layout is None else (0, *(each + 1 for each in layout))
         batch = _batch(pooling, size)
-        return _applied(_Gradient, grad.movedim(axis or 0, 0), offsets, batch, outermost), 0
+        return applied(_Gradient, grad.movedim(axis or 0, 0), offsets, batch, outermost), 0
 
 
 class _Pooled(Function):
@@ -340,12 +341,12 @@ class _Pooled(Function):
 
     @staticmethod
     def jvp(ctx: Any, x: Tensor, _: None) -> Tensor:
-        return _applied(_Pooled, x, ctx.pooling)
+        return applied(_Pooled, x, ctx.pooling)
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], x: Tensor, pooling: Pooling) -> tuple[Tensor, int]:
         x = x.movedim(in_dims[0] or 0, 0)
-        return _applied(_Pooled, x, _batch(pooling, x.shape[0])), 0
+        return applied(_Pooled, x, _batch(pooling, x.shape[0])), 0
 
 
 def _batch(pooling: Pooling, size: int) -> Pooling:
@@ -363,7 +364,7 @@ def _batches(pooling: Pooling) -> dict[int, Pooling]:
     return {}
 
 
-def _applied(function: Any, x: Tensor, *arguments: Any) -> Tensor:
+def applied(function: Any, x: Tensor, *arguments: Any) -> Tensor:
     """`function.apply`; also of `is_grads_batched`'s batches, whose vmap is older than functions' rules for it."""
     if not _is_batched(x):
         return function.apply(x, *arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -66,6 +66,9 @@ class Diverged(ArithmeticError):
 class Network(Protocol):
     """A network from images of shape (count, height, width, channels) to one output per class."""
 
+    model: Any
+    """The framework's own object."""
+
     libraries: tuple[str, ...]
     """What computes it, for the record of versions."""
 
@@ -99,6 +102,9 @@ class Network(Protocol):
         A strided convolution is made with stride 1, and the candidate pools what it gives.
         """
 
+    def replaced(self, layers: Mapping[str, Any]) -> Network:
+        """A copy in which these layers of its framework pool at the sites of these names."""
+
     def resized(self, site: Site, size: int, stride: int) -> Site:
         """The site with another window; one that overlaps is padded `same`."""
 
@@ -124,6 +130,12 @@ class Network(Protocol):
 
     def cost(self, images: np.ndarray) -> dict[str, float]:
         """Multiply-adds and activation bytes per image."""
+
+    def pooled_maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What enters and what leaves the first sliding pooling layer for one image, shapes (height, width, channels).
+
+        None where there is no such layer, or the framework does not say.
+        """
 
     def training_step(self, images: np.ndarray) -> Step | None:
         """A step of training on these images, without its optimiser; None where nothing is trainable.

@@ -323,6 +323,18 @@ class KerasNetwork:
             "activation_bytes": float(sum(prod(output.shape[1:]) * 4 for output in outputs)),
         }
 
+    def pooled_maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What enters and leaves the first sliding pooling layer, where the model is a graph that holds it itself."""
+        layers = self.model.layers if isinstance(self.model, GRAPHS) else []
+        for layer in layers:
+            site = site_of(layer, "")
+            if site is not None and site.kind == "sliding" and _is_called_once(layer):
+                both = keras.Model(self.model.inputs, [layer.input, layer.output])([image])
+                before, after = (keras.ops.convert_to_numpy(maps)[0] for maps in both)
+                is_first = getattr(layer, "data_format", None) == "channels_first"
+                return (np.moveaxis(before, 0, -1), np.moveaxis(after, 0, -1)) if is_first else (before, after)
+        return None
+
     def training_step(self, images: np.ndarray) -> Step | None:
         """A step of training by the backend, without its optimiser; None where nothing is trainable."""
         if not self.model.trainable_variables:

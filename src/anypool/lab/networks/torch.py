@@ -76,13 +76,21 @@ class StridedConvolution(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution."""
+        return self._made(x.shape[1])(x)
+
+    def _made(self, channels: int) -> nn.Conv2d:
         if self.convolution is None:
-            channels = x.shape[1]
             self.convolution = nn.Conv2d(channels, channels, *self.settings, bias=False)
             with torch.no_grad():
                 average = torch.eye(channels) / prod(self.convolution.kernel_size)
                 self.convolution.weight.copy_(average[:, :, None, None].expand_as(self.convolution.weight))
-        return self.convolution(x)
+        return self.convolution
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        weight = state.get(f"{prefix}convolution.weight")
+        if weight is not None:
+            self._made(len(weight))
+        super()._load_from_state_dict(state, prefix, *arguments)
 
 
 def site_of(module: nn.Module, path: str) -> Site | None:
@@ -257,6 +265,23 @@ class TorchNetwork:
             for hook in hooks:
                 hook.remove()
         return counts
+
+    def pooled_maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What enters and leaves the first sliding pooling module that is called."""
+        seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+        def see(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+            before, after = (maps[0].movedim(0, -1).numpy().copy() for maps in (inputs[0], output))
+            seen.append((before, after))
+
+        chosen = (*POOLINGS["sliding"], StridedConvolution)
+        hooks = [module.register_forward_hook(see) for module in self.model.modules() if isinstance(module, chosen)]
+        try:
+            self.predict(image, lambda: False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return seen[0] if seen else None
 
     def training_step(self, images: np.ndarray) -> Step | None:
         """A step of training on a copy, without its optimiser; None where nothing is trainable."""
