@@ -153,9 +153,13 @@ except ImportError as error:
 
 
 @pytest.mark.parametrize(
-    ("blocked", "source", "client"),
-    [("zarr", "a.zarr", None), ("rasterio", "a.tif", None), ("distributed", "a.zarr", "tcp://localhost:1")],
+    ("blocked", "source", "client", "install"),
+    [
+        ("zarr", "a.zarr", None, "anypool[pyramid]"),
+        ("rasterio", "a.tif", None, "rasterio"),
+        ("distributed", "a.zarr", "tcp://localhost:1", "anypool[cluster]"),
+    ],
 )
-def test_what_is_not_installed_is_named_with_what_to_install(blocked, source, client):
+def test_what_is_not_installed_is_named_with_what_to_install(blocked, source, client, install):
     done = run_python("-c", WITHOUT.format(blocked=blocked, source=source, destination="out.tif", client=client))
-    assert f'ap.pyramid needs {blocked}: pip install "anypool[pyramid]"' in done.stdout + done.stderr
+    assert f'ap.pyramid needs {blocked} here: pip install "{install}"' in done.stdout + done.stderr
