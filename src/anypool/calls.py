@@ -160,7 +160,7 @@ def max_unpool(
     if not adapter.checks_indices(x, indices):
         extremes = adapter.largest(indices)
         if extremes is not None and not 0 <= extremes[0] <= extremes[1] < math.prod(lengths):
-            raise definition.out_of_range(*extremes, lengths)
+            raise definition.out_of_range(extremes[0], extremes[1], lengths)
     others = math.prod(length for axis, length in enumerate(shape) if axis not in pooled)
     outputs = others * math.prod(lengths)
     if is_known(outputs) and outputs >= 2**60:

@@ -12,6 +12,7 @@ from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.arguments import FLOATS
 from anypool.cpu import kernels, unpooling
 from anypool.definition import out_of_range
+from anypool.masks import Settings, passed_on
 from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults
 from anypool.pooling import Pooling
@@ -52,6 +53,7 @@ class Namespace:
     isnan = staticmethod(np.isnan)
     log = staticmethod(np.log)
     log1p = staticmethod(np.log1p)
+    matmul = staticmethod(np.matmul)
     max = staticmethod(np.max)
     max_of_all = staticmethod(np.max)
     maximum = staticmethod(np.maximum)
@@ -160,7 +162,7 @@ def _halved(x: np.ndarray) -> np.ndarray:
 
 
 class Kernel(Implementation):
-    """The compiled kernels."""
+    """The compiled kernels; of elements that are beyond their arithmetic, the definition."""
 
     name = "kernel"
 
@@ -168,14 +170,19 @@ class Kernel(Implementation):
         return kernels.refusal(pooling)
 
     def run(self, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        if not pooling.return_indices:
-            return kernels.forward(x, pooling)
-        return self._run(x, pooling, None)
+        try:
+            return self._run(x, pooling, None)
+        except OverflowError:
+            return Definition(self.adapter).run(x, pooling, parameters)
 
     def run_into(self, out: Any, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         if not isinstance(out, np.ndarray) or not _is_writable_by_kernels(out):
             return super().run_into(out, x, pooling, parameters)
-        return self._run(x, pooling, out)  # kernels make the same checks
+        try:
+            return self._run(x, pooling, out)  # kernels make the same checks
+        except OverflowError:
+            self.adapter.write(out, Definition(self.adapter).run(x, pooling, parameters))
+            return out
 
     @staticmethod
     def _run(x: np.ndarray, pooling: Pooling, out: np.ndarray | None) -> Any:
@@ -232,6 +239,16 @@ class NumPy(Adapter):
 
     def namespace(self, x: Any) -> type[Namespace]:
         return Namespace
+
+    def masked(
+        self, x: np.ndarray, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: Settings, impl: str
+    ) -> Any:
+        if impl not in ("auto", "kernel") or kernels.masked_refusal(pooling) is not None:
+            return super().masked(x, where, pooling, parameters, settings, impl)
+        mask, omits = passed_on(self, x, where, pooling, settings)
+        if mask is None and not omits:
+            return super().masked(x, where, pooling, parameters, settings, impl)
+        return kernels.masked(x, pooling, mask, omits, settings.least(pooling), settings.filling(pooling))
 
     def choose(self, impl: str, x: np.ndarray, pooling: Pooling) -> Implementation:
         if impl == "auto" and kernels.refusal(pooling) is None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from anypool import definition, padding
+from anypool import definition, masks, padding
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.torch import aten, eager, library, ordering, unpooling
 from anypool.arguments import DTYPES
@@ -42,6 +42,7 @@ class Namespace:
     isfinite = staticmethod(torch.isfinite)
     log = staticmethod(torch.log)
     log1p = staticmethod(torch.log1p)
+    matmul = staticmethod(torch.matmul)
     max_of_all = staticmethod(torch.amax)
     sign = staticmethod(torch.sign)
     sqrt = staticmethod(torch.sqrt)
@@ -281,7 +282,8 @@ def _gradient_refusal(x: Tensor, pooling: Pooling) -> str | None:
 
 
 class Kernel(Implementation):
-    """The compiled kernels: at once, or as operators of a traced program."""
+    """The compiled kernels: at once, or as operators of a traced program; of elements that are beyond their arithmetic,
+    the definition."""
 
     name = "kernel"
 
@@ -297,7 +299,12 @@ class Kernel(Implementation):
         return eager.refusal(pooling) or _gradient_refusal(x, pooling)
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        return library.run(x, pooling) if _traced(x) else eager.run(x, pooling)
+        if _traced(x):
+            return library.run(x, pooling)
+        try:
+            return eager.run(x, pooling)
+        except OverflowError:
+            return SignedDefinition(self.adapter).run(x, pooling, parameters)
 
     def run_into(self, out: Any, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         adapter = self.adapter
@@ -305,7 +312,10 @@ class Kernel(Implementation):
         adapter.check_writable(out, x)
         apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
         if apart and out.is_contiguous() and not (out.is_neg() or pooling.return_indices or _traced(x)):
-            return eager.values_into(out, x, pooling)
+            try:
+                return eager.values_into(out, x, pooling)
+            except OverflowError:
+                pass  # the same way as below
         return super().run_into(out, x, pooling, parameters)
 
 
@@ -406,6 +416,17 @@ class Torch(Adapter):
 
     def namespace(self, x: Tensor) -> Namespace:
         return _namespace(x.device)
+
+    def masked(
+        self, x: Tensor, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: masks.Settings, impl: str
+    ) -> Any:
+        if impl in ("auto", "kernel") and is_plain(x) and not (x.requires_grad and torch.is_grad_enabled()):
+            mask, omits = masks.passed_on(self, x, where, pooling, settings)
+            plain = mask is None or (type(mask) is Tensor and mask.is_cpu)
+            if plain and (omits or mask is not None) and kernels.masked_refusal(pooling) is None:
+                least, filling = settings.least(pooling), settings.filling(pooling)
+                return eager.masked(x, pooling, mask, omits, least, filling)
+        return super().masked(x, where, pooling, parameters, settings, impl)
 
     def choose(self, impl: str, x: Tensor, pooling: Pooling) -> Implementation:
         if impl == "auto":

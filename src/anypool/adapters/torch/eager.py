@@ -83,6 +83,13 @@ def values_into(out: Tensor, x: Tensor, pooling: Pooling) -> Tensor:
     return out
 
 
+def masked(x: Tensor, pooling: Pooling, where: Tensor | None, omits_nan: bool, least: int, filling: float) -> Tensor:
+    """The values of the elements that count, as `kernels.masked` has them."""
+    out = OutputFactory(pooling.output_shape, order(x), getattr(torch, pooling.result))(x)
+    kernels.masked(array(x), pooling, None if where is None else array(where), omits_nan, least, filling, array(out))
+    return out
+
+
 class OutputFactory:
     """New tensors of one kind, their elements whatever they are; large ones in the memory of earlier outputs."""
 
