@@ -70,7 +70,7 @@ FLOORS = (
     ("cpu",),
     ("adapters",),
     ("functional.py",),
-    ("xarray.py",),
+    ("xarray",),
     ("acceleration.py",),
     ("torch", "keras", "playground", "pyramids"),
     ("lab",),
