@@ -95,7 +95,7 @@ def test_values_kept():
 
 
 def without_times(runs):
-    return [replace(run, epoch_seconds=[], measures={**run.measures, "ms_forward": 0}) for run in runs]
+    return [replace(run, epoch_seconds=[], seconds={}, measures={**run.measures, "ms_forward": 0}) for run in runs]
 
 
 def test_training_learns_and_repeats_itself():
