@@ -27,6 +27,8 @@ extensions = [
     "layer_pages",
     "notebooks",
     "operator_pages",
+    "playground_pages",
+    "pyramid_pages",
     "source_links",
 ]
 exclude_patterns = ["_ext"]

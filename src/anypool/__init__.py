@@ -1,5 +1,6 @@
 """anypool: pooling, every way to keep one number per window, on NumPy, PyTorch, JAX and Keras arrays."""
 
+from anypool.adapters.tasks import Task, Tasks, tasks
 from anypool.cpu.settings import (
     get_cpu_capability,
     get_memory_cache_limit,
@@ -20,8 +21,10 @@ from anypool.functional import (
 from anypool.operators import (
     OPERATORS,
     AdaPool,
+    AdaptivePolyphase,
     Average,
     AvgMax,
+    Blur,
     Count,
     Dilation,
     Erosion,
@@ -32,6 +35,7 @@ from anypool.operators import (
     LogSumExp,
     Lp,
     Max,
+    MaxBlur,
     Median,
     Min,
     Mixed,
@@ -44,16 +48,19 @@ from anypool.operators import (
     Range,
     Rank,
     Soft,
+    Spectral,
     Std,
     Sum,
     TopKMean,
     TrimmedMean,
     Variance,
+    Wavelet,
     operator_for,
     parameter,
     register_operator,
 )
 from anypool.pooling import clear_caches
+from anypool.pyramids import pyramid
 from anypool.windows import Adaptive, Global, Sliding, Window
 
 __version__ = "0.1.0"
@@ -62,8 +69,10 @@ __all__ = [
     "OPERATORS",
     "AdaPool",
     "Adaptive",
+    "AdaptivePolyphase",
     "Average",
     "AvgMax",
+    "Blur",
     "Count",
     "Dilation",
     "Erosion",
@@ -75,6 +84,7 @@ __all__ = [
     "LogSumExp",
     "Lp",
     "Max",
+    "MaxBlur",
     "Median",
     "Min",
     "Mixed",
@@ -88,11 +98,15 @@ __all__ = [
     "Rank",
     "Sliding",
     "Soft",
+    "Spectral",
     "Std",
     "Sum",
+    "Task",
+    "Tasks",
     "TopKMean",
     "TrimmedMean",
     "Variance",
+    "Wavelet",
     "Window",
     "adaptive_pool",
     "avg_pool",
@@ -107,8 +121,10 @@ __all__ = [
     "operator_for",
     "parameter",
     "pool",
+    "pyramid",
     "register_operator",
     "set_memory_cache_limit",
     "set_num_threads",
     "sum_pool",
+    "tasks",
 ]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anypool import masks
+from anypool import definition, masks
 from anypool.arguments import as_flag, is_known, per_axis
 from anypool.operators import Operator, operator_for
 from anypool.pooling import Pooling, check_dtype, decide, pooled_axes, shown
@@ -41,6 +41,8 @@ def split(operator: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def run(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any] = (), impl: str = "auto", out: Any = None) -> Any:
     """The values, or (values, indices), once all is decided."""
+    if pooling.window.pads_with_data and not pooling.operator.composed:
+        return _run_padded(adapter, x, pooling, arrays, impl, out)
     parameters: tuple[Any, ...] = ()
     if pooling.has_parameters:
         parameters = pooling.operator.values(adapter.parameters(x, pooling, arrays) if arrays else ())
@@ -48,6 +50,16 @@ def run(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any] = (), impl
     if out is None:
         return implementation.run(x, pooling, parameters)
     return implementation.run_into(out, x, pooling, parameters)
+
+
+def _run_padded(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any], impl: str, out: Any) -> Any:
+    """The same where what lies beyond the edge is data."""
+    with_padding, inner = adapter.padded(x, pooling)
+    result = run(adapter, with_padding, inner, arrays, impl, out)
+    if not pooling.return_indices:
+        return result
+    values, indices = result
+    return values, adapter.indices_in_array(indices, pooling)
 
 
 def global_pool(
@@ -100,8 +112,7 @@ def masked_pool(
     x = adapter.array(x)
     operator, arrays = split(operator_for(operator))
     pooling = decide(adapter, x, operator, window, axes, False, dtype)
-    if pooling.operator.counts_padding:
-        raise ValueError("count_include_pad=True counts what is no element, where= what is one: give one of the two")
+    masks.check(pooling, settings)
     xp, pooled = adapter.namespace(x), tuple(sorted(pooling.axes))
     if out is not None:
         kept = tuple(n for axis, n in enumerate(pooling.output_shape) if keepdims or axis not in pooled)
@@ -146,12 +157,10 @@ def max_unpool(
         raise ValueError(f"indices must have x's shape {shown(shape)}, got {shown(places)}")
     if "int" not in adapter.dtype(indices):
         raise TypeError(f"indices must be integers, got dtype {adapter.dtype(indices)}")
-    extremes = adapter.largest(indices)
-    if extremes is not None and not 0 <= extremes[0] <= extremes[1] < math.prod(lengths):
-        raise ValueError(
-            f"indices must lie within [0, {math.prod(lengths)}), the {' × '.join(map(str, lengths))} positions of the "
-            f"output, got values from {extremes[0]} to {extremes[1]}"
-        )
+    if not adapter.checks_indices(x, indices):
+        extremes = adapter.largest(indices)
+        if extremes is not None and not 0 <= extremes[0] <= extremes[1] < math.prod(lengths):
+            raise definition.out_of_range(extremes[0], extremes[1], lengths)
     others = math.prod(length for axis, length in enumerate(shape) if axis not in pooled)
     outputs = others * math.prod(lengths)
     if is_known(outputs) and outputs >= 2**60:

@@ -32,7 +32,7 @@ def pool(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
     """
     operator = pooling.operator
     x = xp.astype(x, pooling.accumulator)
-    parameters = _in_dtype(parameters, pooling.accumulator, xp)
+    parameters = in_dtype(parameters, pooling.accumulator, xp)
     if operator.is_lifted():
         values = lift_and_finish(x, pooling, parameters, lambda array, each: pool(array, each, (), xp), xp)
         return result_of(values, pooling, xp)
@@ -45,7 +45,7 @@ def pool(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
 
 def reduce_masked(x: Any, mask: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
     """The values, in the accumulator's dtype, of the elements where `mask`, of x's shape, is True; x is 0 elsewhere."""
-    parameters = _in_dtype(parameters, pooling.accumulator, xp)
+    parameters = in_dtype(parameters, pooling.accumulator, xp)
     return _reductions(xp.astype(x, pooling.accumulator), pooling, parameters, xp, mask)[0]
 
 
@@ -71,10 +71,23 @@ def lift_and_finish(
 
     With a mask, of the elements where it is True; `number` says how many every window has.
     """
+    reduced = lift_and_reduce(x, pooling, parameters, reduce, xp, mask)
+    number = count(pooling, xp) if number is None else xp.maximum(number, 1)
+    return finish(reduced, number, pooling, parameters, xp)
+
+
+def lift_and_reduce(
+    x: Any,
+    pooling: Pooling,
+    parameters: Sequence[Any],
+    reduce: Callable[[Any, Pooling], Any],
+    xp: Any,
+    mask: Any = None,
+) -> tuple[Any, ...]:
+    """The reductions of what an operator lifts x to, and behind them what goes to `finish` as it is."""
     operator, poolings = pooling.operator, lifted(pooling)
     dtype = operator.lift_dtype or pooling.accumulator
-    parameters = _in_dtype(parameters, dtype, xp)
-    arrays = operator.lift(xp.astype(x, dtype), *parameters, xp)
+    arrays = operator.lift(xp.astype(x, dtype), *in_dtype(parameters, dtype, xp), xp)
     if mask is not None:
         identities = (
             each.operator.identity(a, xp) if each.operator.selects else xp.zero(a)
@@ -82,11 +95,16 @@ def lift_and_finish(
         )
         masked = (xp.where(mask, a, identity) for a, identity in zip(arrays, identities, strict=False))
         arrays = (*masked, *arrays[len(poolings) :])
-        number = xp.maximum(number, 1)
     reduced = tuple(reduce(array, each) for array, each in zip(arrays, poolings, strict=False))
-    number = count(pooling, xp) if number is None else number
+    return (*reduced, *arrays[len(reduced) :])
+
+
+def finish(reduced: Sequence[Any], number: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
+    """The values, of the reductions and the number of elements of every window."""
+    operator = pooling.operator
+    dtype = operator.lift_dtype or pooling.accumulator
     number = xp.astype(number, dtype) if dtype in FLOATS else number
-    return operator.finish((*reduced, *arrays[len(reduced) :]), number, *parameters, xp)
+    return operator.finish(tuple(reduced), number, *in_dtype(parameters, dtype, xp), xp)
 
 
 def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
@@ -96,7 +114,8 @@ def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
     return xp.astype(values, pooling.result)
 
 
-def _in_dtype(parameters: Sequence[Any], dtype: str, xp: Any) -> tuple[Any, ...]:
+def in_dtype(parameters: Sequence[Any], dtype: str, xp: Any) -> tuple[Any, ...]:
+    """An operator's parameters, arrays in this dtype."""
     return tuple(
         value if isinstance(value, int | float) else xp.astype(xp.asarray(value), dtype) for value in parameters
     )
@@ -141,6 +160,14 @@ def unpool(x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int], xp
     return xp.moveaxis(xp.reshape(result, (*lead, *lengths)), last, tuple(axes))
 
 
+def out_of_range(least: int, greatest: int, lengths: Sequence[int]) -> ValueError:
+    """The refusal of indices from the least to the greatest."""
+    return ValueError(
+        f"indices must lie within [0, {math.prod(lengths)}), the {' × '.join(map(str, lengths))} positions of the "
+        f"output, got values from {least} to {greatest}"
+    )
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What is computed of a block of windows
 
@@ -178,7 +205,7 @@ class _Indexed:
         (plan,), xp = self.plans, self.xp
         windows, valid = _windows(arrays[0], self.operator, self.plans, ranges, xp)
         offset = self.operator.offset(windows, valid, xp)[..., None]
-        index = plan.positions(xp.asarray(_numbers(ranges[1], xp)), offset[..., 0]) * self.inner
+        index = plan.positions(xp.asarray(numbers(ranges[1], xp)), offset[..., 0]) * self.inner
         if len(arrays) > 1:
             within, _ = _windows(arrays[1], self.operator, self.plans, ranges, xp)
             index = index + xp.take_along_axis(within, offset)[..., 0]
@@ -313,7 +340,7 @@ class _Grid:
     """The elements of all windows along one axis, shape (elements, outputs): NumPy arrays where lengths are known."""
 
     def __init__(self, plan: AxisPlan, xp: Any) -> None:
-        i, j = _numbers((0, plan.outputs), xp)[None, :], _numbers((0, plan.kernel_size), xp)[:, None]
+        i, j = numbers((0, plan.outputs), xp)[None, :], numbers((0, plan.kernel_size), xp)[:, None]
         if not _in_numpy(plan.length, xp):
             i, j = xp.asarray(i), xp.asarray(j)
         self.shape = (plan.kernel_size, plan.outputs)
@@ -327,9 +354,9 @@ class _Grid:
             self.positions = xp.asarray(self.positions)
 
 
-def _numbers(numbers: Range, xp: Any) -> Any:
+def numbers(bounds: Range, xp: Any) -> Any:
     """The integers of a range: in NumPy where it is known, in the framework's own integers where not."""
-    start, stop = numbers
+    start, stop = bounds
     if _in_numpy(stop, xp):
         return np.arange(start, stop, dtype=np.int64)
     return xp.arange(stop)[start:] if is_known(start) and start else xp.arange(stop)

@@ -11,6 +11,7 @@ from anypool.arguments import as_flag, as_integer, is_known, per_axis, plain
 from anypool.plans import AdaptiveAxis, AxisPlan, Plan, SlidingAxis, WholeAxis
 
 PADDINGS = ("valid", "same", "same_lower")
+PADDING_MODES = ("exclude", "zeros", "reflect", "replicate", "circular")
 
 
 class Window:
@@ -27,6 +28,11 @@ class Window:
     def default_rank(self) -> int:
         """How many trailing axes are pooled where nobody says: one per entry of the size, two for an int."""
         return 2
+
+    @property
+    def pads_with_data(self) -> bool:
+        """Whether there are elements beyond the edge of an array."""
+        return False
 
     def axis_plan(self, entry: int, length: Any, axis: int | None = None) -> AxisPlan:
         """The windows along an axis of `length` elements by entry number `entry` of the window's arguments.
@@ -77,15 +83,20 @@ class Sliding(Window):
     Args:
         kernel_size: elements per window; an int, or one per axis.
         stride: distance between windows; an int, or one per axis; default: kernel_size.
-        padding: positions added around the array, which are never data; an int, one per axis, ((before, after), …)
-            per axis, or, in any case of letters, "valid" (none), "same" (⌈n/s⌉ outputs, the extra padding of an odd
-            number at the end) or "same_lower" (at the start).
+        padding: positions added around the array; an int, one per axis, ((before, after), …) per axis, or, in any case
+            of letters, "valid" (none), "same" (⌈n/s⌉ outputs, the extra padding of an odd number at the end) or
+            "same_lower" (at the start).
         dilation: distance between the elements of a window; an int, or one per axis.
         ceil_mode: round the number of outputs up, so that a last, partial window counts.
+        padding_mode: what lies in the padding: "exclude", nothing, so that windows at the border have fewer elements;
+            or elements like others: "zeros", "reflect" (mirrored at the last element, which is not repeated),
+            "replicate" (the last element) or "circular" (the array's other end), as in torch.nn.Conv2d. The part of a
+            window past the padding, which `ceil_mode` can make, never holds an element.
 
     Raises:
-        TypeError: an entry is no integer. ValueError: an entry is out of range, or entries are for different numbers
-        of axes.
+        TypeError: an entry is no integer. ValueError: an entry is out of range, entries are for different numbers of
+        axes, or an axis is too short for the padding mode: "reflect" needs less padding than it has elements,
+        "circular" no more, "replicate" one.
 
     >>> Sliding(2).output_shape((5, 7))
     (2, 3)
@@ -98,6 +109,7 @@ class Sliding(Window):
     padding: int | str | tuple[int, ...] | tuple[tuple[int, int], ...] = 0
     dilation: int | tuple[int, ...] = 1
     ceil_mode: bool = False
+    padding_mode: str = "exclude"
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the class is frozen; this is its construction
@@ -106,6 +118,10 @@ class Sliding(Window):
         set_field(self, "dilation", per_axis("dilation", self.dilation, 1))
         set_field(self, "padding", _padding(self.padding))
         set_field(self, "ceil_mode", as_flag("ceil_mode", self.ceil_mode))
+        if self.padding_mode not in PADDING_MODES:
+            raise ValueError(
+                f"padding_mode must be one of {', '.join(map(repr, PADDING_MODES))}, got {self.padding_mode!r}"
+            )
         ranks = self._ranks()
         if len(set(ranks.values())) > 1:
             said = ", ".join(f"{name}={getattr(self, name)}" for name in ranks)
@@ -132,7 +148,10 @@ class Sliding(Window):
             total = (outputs - 1) * stride + span - length
             if span < stride:  # then total, at least span − stride, may be below 0, and is 0
                 total *= _not_negative(total, stride + span)
-            before = (total + int(self.padding == "same_lower")) // 2
+            lower = int(self.padding == "same_lower")
+            # Divided is what is positive, however a program that is made of this rewrites it: ONNX rounds towards 0.
+            before = (total + lower) // 2 if span < stride else (total + lower + 2 * length) // 2 - length
+            self._check_mode(length, before, total - before, entry if axis is None else axis)
             return SlidingAxis(length, outputs, kernel, dilation, stride, before, total - before)
         axis = entry if axis is None else axis
         before, after = _pair(self.padding, entry)
@@ -142,9 +161,46 @@ class Sliding(Window):
                 f"kernel_size {kernel} with dilation {dilation} spans {span} positions, but axis {axis} has length "
                 f"{length} and padding ({before}, {after}): a window must fit"
             )
+        self._check_mode(length, before, after, axis)
         room += self.floor_padding(entry) - after
         outputs = (room + stride) // stride  # JAX proves of this form that it is no less than 0
         return SlidingAxis(length, outputs, kernel, dilation, stride, before, after)
+
+    @property
+    def pads_with_data(self) -> bool:
+        return self.padding_mode != "exclude" and self.padding != 0
+
+    def least_length(self, before: Any, after: Any) -> Any:
+        """How many elements an axis must have for so much padding."""
+        if self.padding_mode in ("exclude", "zeros"):
+            return 0
+        most = before if not is_known(after) or (is_known(before) and before > after) else after
+        return {"reflect": most + 1, "circular": most, "replicate": 1}[self.padding_mode]
+
+    def _check_mode(self, length: Any, before: Any, after: Any, axis: int) -> None:
+        """ValueError where an axis of known length has too few elements for the padding."""
+        if not is_known(length) or not (before or after) or length >= self.least_length(before, after):
+            return
+        rules = {"reflect": "less padding than elements", "circular": "no more padding than elements"}
+        raise ValueError(
+            f"padding_mode {self.padding_mode!r} needs {rules.get(self.padding_mode, 'an element')} along an axis, but "
+            f"axis {axis} has length {length} and padding ({before}, {after})"
+        )
+
+    def data_padding(self, entry: int, plan: AxisPlan) -> tuple[Any, Any]:
+        """How many elements lie before and after an axis with this plan, where padding is data: what windows reach."""
+        assert isinstance(plan, SlidingAxis)
+        if isinstance(self.padding, str):
+            return plan.pad_before, plan.pad_after
+        return plan.pad_before, min(plan.pad_after, self.floor_padding(entry))
+
+    def over_padded(self, rank: int) -> Sliding:
+        """The same windows over an array that has its padding already: what hangs over its end is excluded."""
+        overhang: tuple[int, ...] = ()
+        if self.ceil_mode and not isinstance(self.padding, str):
+            overhang = tuple(self.floor_padding(entry) - _pair(self.padding, entry)[1] for entry in range(rank))
+        padding = tuple((0, max(after, 0)) for after in overhang) if any(after > 0 for after in overhang) else 0
+        return Sliding(self.kernel_size, self.stride, padding, self.dilation)
 
     @property
     def leaves_lengths_open(self) -> bool:

@@ -132,3 +132,35 @@ def test_unpooling_puts_values_back(kind, rank, tmp_path):
 def test_bad_arguments_are_refused_in_words(words, make):
     with pytest.raises((TypeError, ValueError), match=words):
         make()
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_what_lies_beyond_the_edge(mode, tmp_path):
+    """In layers, in functional models of functions, and from a file."""
+    inputs = keras.Input((None, None, 3))
+    pooled = layers.Pooling2D("gem:p=2.5", 3, 2, 2, padding_mode=mode, learnable=False)(inputs)
+    same = ap.pool(inputs, "median", ap.Sliding(3, 2, "same", padding_mode=mode), (1, 2))
+    model = keras.Model(inputs, [pooled, same])
+    assert pooled.shape == same.shape == (None, None, None, 3)
+    model.save(tmp_path / "model.keras")
+    for network in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        values = network(X)
+        for got, operator, padding in zip(values, ("gem:p=2.5", "median"), (2, "same"), strict=True):
+            expected = ap.pool(X, operator, ap.Sliding(3, 2, padding, padding_mode=mode), (1, 2))
+            np.testing.assert_allclose(numpy(got), expected, rtol=1e-5)
+    config = model.layers[1].get_config()
+    assert config["padding_mode"] == mode
+    assert layers.Pooling2D.from_config(config).window == model.layers[1].window
+
+
+def test_blurs(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    blurred, maxima = layers.BlurPooling2D()(inputs), layers.MaxBlurPooling2D(3, 2, "same", filter_size=4)(inputs)
+    model = keras.Model(inputs, [blurred, maxima])
+    model.save(tmp_path / "model.keras")
+    for network in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        got = network(X)
+        around = ap.Sliding(3, 2, 1, padding_mode="reflect")
+        np.testing.assert_allclose(numpy(got[0]), ap.pool(X, "blur", around, (1, 2)), rtol=1e-5)
+        expected = ap.pool(X, ap.MaxBlur(4), ap.Sliding(3, 2, "same"), (1, 2))
+        np.testing.assert_allclose(numpy(got[1]), expected, rtol=1e-5)

@@ -13,6 +13,13 @@ from anypool.lab.networks.base import Diverged, History, Site
 from anypool.lab.runs import AS_GIVEN, TRAINED, PoolingLayer, Run, RunKey
 from anypool.lab.subjects import SwappedNetwork
 
+SETTINGS = {
+    "model": "course", "data": "digits", "split": "by hand", "digest": "0123456789abcdef01", "train_images": 1440,
+    "test_images": 357, "input_shape": [8, 8, 1], "classes": 10, "background": 0.0, "epochs": 3, "batch_size": 32,
+    "learning_rate": 0.001, "max_shift": 2, "draws": 8, "backend": "jax 1.2",
+}  # fmt: skip
+"""Of a comparison of the course network on the digits."""
+
 LAYERS = [PoolingLayer("Pooling2D", 2048, 512, 27050), PoolingLayer("Pooling2D", 512, 128, 17802)]
 
 

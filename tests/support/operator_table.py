@@ -105,8 +105,12 @@ ROWS = {
     "count": Row(ap.Count(), f.count(), exact=True, counts=True, needs_element=False),
     "dilation:structure=0.5": Row(ap.Dilation(0.5), f.dilation(0.5)),
     "erosion:structure=0.5": Row(ap.Erosion(0.5), f.erosion(0.5)),
+    "blur": Row(ap.Blur(), f.blur()),
 }
 """By their names in texts, as in `anypool.pool(x, "quantile:q=0.3", …)`."""
+
+COMPOSED = ("maxblur", "aps", "spectral", "wavelet")
+"""Those that are no reduction of single windows, by name: tests/core/test_antialiasing.py has their reference."""
 
 OPERATORS = tuple(ROWS)
 CORE = ("max", "min", "average", "sum", "lp")

@@ -6,6 +6,8 @@ for each setting; sums are exactly rounded, infinities are taken as limits.
 
 import math
 
+from reference import positional
+
 
 def total(numbers):
     return math.fsum(numbers) if all(map(math.isfinite, numbers)) else sum(numbers)
@@ -310,3 +312,25 @@ def dilation(h):
 
 def erosion(h):
     return lambda elements: min(elements) - h, lambda elements: shares(elements, {first_least(elements): 1.0})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# By place in the window
+
+
+def blur():
+    """Binomial weights of places in the window, over those of the elements there are."""
+
+    def weights(places, sizes):
+        found = [math.prod(math.comb(k - 1, j) for j, k in zip(place, sizes, strict=True)) for place in places]
+        return [weight / sum(found) for weight in found]
+
+    @positional
+    def value(elements, places, sizes):
+        return total([w * e for w, e in zip(weights(places, sizes), elements, strict=True)])
+
+    @positional
+    def slopes(elements, places, sizes):
+        return weights(places, sizes)
+
+    return value, slopes

@@ -260,7 +260,7 @@ def _print_summary(to: Console, comparison: Comparison) -> None:
 
 
 def _print_stages(to: Console, title: str, stages: Sequence[str], rows: Sequence[Row]) -> None:
-    from anypool.lab.report import with_spread
+    from anypool.lab.tables import with_spread
 
     found = {(row.pool, row.stage): with_spread(row.accuracy) for row in rows}
     pools = dict.fromkeys(row.pool for row in rows)
@@ -269,8 +269,8 @@ def _print_stages(to: Console, title: str, stages: Sequence[str], rows: Sequence
 
 
 def _print_rows(to: Console, title: str, rows: Sequence[Row], images: int) -> None:
-    from anypool.lab.report import percent, seconds, with_spread
     from anypool.lab.summary import accuracy_interval, verdicts
+    from anypool.lab.tables import percent, seconds, with_spread
 
     columns: dict[str, list[str]] = {"pooling": [row.pool for row in rows]}
     intervals = [accuracy_interval(row.accuracy, images) for row in rows]

@@ -92,10 +92,11 @@ class SlidingPooling(Pooling):
         pool_size: elements per window; an int, or one per spatial axis.
         strides: distance between windows; an int, or one per spatial axis; default: pool_size.
         padding: "valid", "same" (the extra padding of an odd number at the end), "same_lower" (at the start); or
-            positions, which are never data: an int, one per spatial axis, or ((before, after), …) per spatial axis.
+            positions: an int, one per spatial axis, or ((before, after), …) per spatial axis.
         data_format: "channels_last" (batch, …, channels) or "channels_first" (batch, channels, …); default: Keras's.
         dilation: distance between the elements of a window; an int, or one per spatial axis.
         ceil_mode: round the number of outputs up, so that a last, partial window counts.
+        padding_mode: what lies in the padding: "exclude" (nothing), "zeros", "reflect", "replicate" or "circular".
 
     Raises:
         TypeError: an entry is no integer. ValueError: an entry is out of range, or there is not one per spatial axis.
@@ -111,6 +112,7 @@ class SlidingPooling(Pooling):
         *,
         dilation: int | Sequence[int] = 1,
         ceil_mode: bool = False,
+        padding_mode: str = "exclude",
         **options: Any,
     ) -> None:
         super().__init__(data_format, name=name, **options)
@@ -119,7 +121,8 @@ class SlidingPooling(Pooling):
         self.padding = plain(padding)
         self.dilation = self._per_axis("dilation", dilation)
         self.ceil_mode = as_flag("ceil_mode", ceil_mode)
-        self.window = Sliding(self.pool_size, self.strides, self.padding, self.dilation, ceil_mode)
+        self.padding_mode = padding_mode
+        self.window = Sliding(self.pool_size, self.strides, self.padding, self.dilation, ceil_mode, padding_mode)
 
     def get_config(self) -> dict[str, Any]:
         """Keras's configuration; what Keras does not have appears where it is not the default."""
@@ -134,6 +137,8 @@ class SlidingPooling(Pooling):
             config["dilation"] = self.dilation
         if self.ceil_mode:
             config["ceil_mode"] = True
+        if self.padding_mode != "exclude":
+            config["padding_mode"] = self.padding_mode
         return config
 
     def _per_axis(self, name: str, value: Any) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import keras
 from anypool.arguments import as_flag
 from anypool.functional import global_pool, pool
 from anypool.keras.bases import AdaptivePooling, GlobalPooling, Pooling, SlidingPooling, by_rank, loadable
-from anypool.operators import Operator, Parameter, operator_for
+from anypool.operators import Blur, MaxBlur, Operator, Parameter, operator_for
 from anypool.saving import from_config, to_config
 
 
@@ -117,7 +117,7 @@ class AnySlidingPooling(OperatorPooling, SlidingPooling):
 
     Args:
         operator: an operator or its text, as in "gem:p=3".
-        pool_size, strides, padding, data_format, dilation, ceil_mode: as in MaxPooling2D.
+        pool_size, strides, padding, data_format, dilation, ceil_mode, padding_mode: as in MaxPooling2D.
         learnable: whether the operator's parameters are learned, or the names of those that are.
         per_channel: learn one for each channel.
         axis: the pooled axes, for others than the spatial ones, as the channels.
@@ -152,8 +152,75 @@ class AnyGlobalPooling(OperatorPooling, GlobalPooling):
         return global_pool(inputs, self._current(), self.axes, self.keepdims)
 
 
+class BlurPooling(AnySlidingPooling):
+    """A binomial filter at a stride: the base of BlurPooling1D, BlurPooling2D and BlurPooling3D. See `anypool.Blur`.
+
+    Args:
+        pool_size: the filter's size k: 2 is [1, 1]/2, 3 is [1, 2, 1]/4, … strides: distance between outputs.
+        padding: as in MaxPooling2D; default: ⌊(k−1)/2⌋ before and ⌈(k−1)/2⌉ after, for ⌈n/s⌉ outputs.
+        data_format, padding_mode: as in MaxPooling2D.
+    """
+
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 3,
+        strides: int | Sequence[int] = 2,
+        padding: Any = None,
+        data_format: str | None = None,
+        *,
+        padding_mode: str = "reflect",
+        **options: Any,
+    ) -> None:
+        if padding is None:
+            padding = tuple(((size - 1) // 2, size // 2) for size in self._per_axis("pool_size", pool_size))
+        arguments = pool_size, strides, padding, data_format
+        super().__init__(Blur(), *arguments, padding_mode=padding_mode, **options)
+
+    def _operator_config(self) -> dict[str, Any]:
+        return {"padding_mode": self.padding_mode}
+
+
+class MaxBlurPooling(AnySlidingPooling):
+    """Maxima at stride 1, then a binomial filter at a stride: the base of MaxBlurPooling1D, MaxBlurPooling2D and
+    MaxBlurPooling3D. See `anypool.MaxBlur`.
+
+    Args:
+        pool_size, strides, padding, data_format, dilation, padding_mode: of the maxima, as in MaxPooling2D.
+        filter_size: as in `anypool.MaxBlur`.
+    """
+
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 2,
+        strides: int | Sequence[int] | None = None,
+        padding: Any = "valid",
+        data_format: str | None = None,
+        *,
+        filter_size: int = 3,
+        **options: Any,
+    ) -> None:
+        operator = MaxBlur(filter_size)
+        super().__init__(operator, pool_size, strides, padding, data_format, **options)
+        self.filter_size = operator.filter_size
+
+    def _operator_config(self) -> dict[str, Any]:
+        return {"filter_size": self.filter_size}
+
+
 Pooling1D, Pooling2D, Pooling3D = by_rank(
     "Pooling", AnySlidingPooling, "Any operator over windows of {inputs}.", __name__
+)
+BlurPooling1D, BlurPooling2D, BlurPooling3D = by_rank(
+    "BlurPooling",
+    BlurPooling,
+    "A binomial filter over {inputs}, subsampled, so that nothing aliases (Zhang 2019).",
+    __name__,
+)
+MaxBlurPooling1D, MaxBlurPooling2D, MaxBlurPooling3D = by_rank(
+    "MaxBlurPooling",
+    MaxBlurPooling,
+    "The greatest elements of windows of {inputs}, blurred and subsampled (Zhang 2019).",
+    __name__,
 )
 AdaptivePooling1D, AdaptivePooling2D, AdaptivePooling3D = by_rank(
     "AdaptivePooling", AnyAdaptivePooling, "Any operator over adaptive windows of {inputs}.", __name__

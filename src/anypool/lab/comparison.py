@@ -19,6 +19,7 @@ from .networks.base import BATCH_SIZE
 from .poolings import DEFAULT, candidates
 from .results import Results, ResultsError, read_settings, records
 from .runs import POLARITIES, Failure, Run, RunKey
+from .shown import FOLDER
 from .subjects import Job, Plan, Subject, find_subject
 
 if TYPE_CHECKING:
@@ -246,6 +247,16 @@ class Comparison:
                     self._keep_reason(jobs[job], outcome.reason, callback)
 
     def _keep(self, run: Run, callback: Callback) -> None:
+        """Write a run's pictures, then the run, which is there only when all of it is.
+
+        Raises:
+            ResultsError: something cannot be written.
+        """
+        if run.shown is not None and self.results.path is not None:
+            try:
+                run.shown.save(self.results.path.parent / FOLDER)
+            except OSError as error:
+                raise ResultsError(f"{error.filename} cannot be written: {error.strerror}") from error
         self.results.add(run)
         callback.on_run_end(run)
 

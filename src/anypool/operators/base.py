@@ -1,14 +1,15 @@
 """What an operator is: one class that holds its formula, what of it can be learned, and what it is called.
 
-An operator is written in one of two ways, in functions of an array namespace `xp` (NumPy's names on every framework,
+An operator is written in one of three ways, in functions of an array namespace `xp` (NumPy's names on every framework,
 see `anypool.adapters.Adapter`) and of its parameters:
 
 - `lift` makes of x the arrays to be reduced, `reductions` names how each is reduced over every window ("max", "min" or
   "sum", by whoever does that fastest), and `finish` makes the value of the reductions and the number of elements;
 - `reduce` makes the value of windows laid out along a last axis, with a mask of their valid elements, which has no axes
-  where all are valid.
+  where all are valid;
+- `compose` makes the values of the whole array, of other poolings, where they are not those of single windows.
 
-With both, `reduce` is the definition and lifting an acceleration of it.
+With the first two, `reduce` is the definition and lifting an acceleration of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from anypool.arguments import FLOATS, as_number, is_known, wide
+from anypool.plans import Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,22 @@ def parameter(
     return field(default=default, metadata=bounds)
 
 
+Place = tuple[int, int, float]
+"""(first, last, t): (1 − t)·x₍first₎ + t·x₍last₎ of a sorted window, counted from 0."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Which compiled kernel computes an operator, and with what numbers."""
+
+    name: str
+    """As the compiled module calls it."""
+    place: Callable[[int], Place] | None = None
+    """Of an order statistic: what it is of windows of n elements."""
+    numbers: tuple[float, float] = (0.0, 0.0)
+    """Parameters."""
+
+
 ARRAY = ...
 """Stands for an array in an operator whose arrays were taken out (`Operator.split`)."""
 
@@ -123,8 +141,8 @@ class Operator:
 
     info: ClassVar[Info]
 
-    reductions: ClassVar[tuple[str, ...]] = ()
-    """How what `lift` gives is reduced: "max", "min" or "sum" for each array."""
+    reductions: ClassVar[tuple[Any, ...]] = ()
+    """How what `lift` gives is reduced: "max", "min" or "sum" for each array, or an operator that is 0 of nothing."""
 
     lift_dtype: ClassVar[str | None] = None
     """The dtype to lift in, where the accumulator's would lose too much; None for the accumulator's."""
@@ -164,6 +182,14 @@ class Operator:
         reduce(windows, valid, *parameters, xp)."""
         raise NotImplementedError
 
+    def compose(
+        self, x: Any, window: Any, plan: Plan, axes: tuple[int, ...], pool: Any, *parameters_and_xp: Any
+    ) -> Any:
+        """The values of an array, for operators that are composed: `window` and `plan` say where the outputs are, and
+        pool(x, operator, window, axes) pools, over the same axes where it is not told. Called as compose(x, window,
+        plan, axes, pool, *parameters, xp)."""
+        raise NotImplementedError
+
     def offset(self, windows: Any, valid: Any, xp: Any) -> Any:
         """The place of the selected element in every window, for operators that select: shape (…, k) to (…)."""
         raise NotImplementedError
@@ -173,6 +199,20 @@ class Operator:
         return xp.nan_like(windows)
 
     # What is known of it
+
+    @property
+    def composed(self) -> bool:
+        """Whether it is no reduction of single windows, but of other poolings, or of the array as a whole."""
+        return type(self).compose is not Operator.compose
+
+    def compiled(self) -> Compiled | None:
+        """The kernel that computes it with these parameters, if there is one. A subclass may compute something else, so
+        this is not inherited: `own_kernel` asks the class itself."""
+        return None
+
+    def own_kernel(self) -> Compiled | None:
+        """`compiled`, if this very class says it."""
+        return self.compiled() if "compiled" in vars(type(self)) else None
 
     @property
     def counts_padding(self) -> bool:
@@ -201,6 +241,14 @@ class Operator:
             if isinstance(value, tuple) and len(value) != size:
                 return f"{each.name} must have one entry per element of the window ({size}), got {len(value)}"
         return None
+
+    def plan_refusal(self, window: Any, plan: Plan) -> str | None:
+        """Why an operator that is composed has no values in these windows; None if it has."""
+        return None
+
+    def whole_axes(self, axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+        """The axes along which an operator that is composed must see all of an array."""
+        return axes
 
     def lift_refusal(self, dtype: str, accumulator: str) -> str | None:
         """Why lifting elements of `dtype` in `lift_dtype` would not be exact enough where results are to be as exact as

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from anypool import operators
-from anypool.arguments import as_flag, as_integer, plain
+from anypool.arguments import as_flag, as_integer, per_axis, plain
 from anypool.operators import ARRAY, Operator, Parameter, operator_for
 from anypool.torch import pooling
 from anypool.torch.bases import by_rank
@@ -108,7 +108,7 @@ class AnySlidingPool(OperatorPool):
 
     Args:
         operator: an operator or its text, as in "gem:p=3".
-        kernel_size, stride, padding, dilation, ceil_mode: as in `anypool.Sliding`.
+        kernel_size, stride, padding, dilation, ceil_mode, padding_mode: as in `anypool.Sliding`.
         learnable: whether the operator's parameters are learned, or the names of those that are.
         channels: one parameter for each of so many channels; default: one for all.
         dim: the pooled axes; default: the last ones.
@@ -125,9 +125,11 @@ class AnySlidingPool(OperatorPool):
         padding: Any = 0,
         dilation: int | Sequence[int] = 1,
         ceil_mode: bool = False,
+        *,
+        padding_mode: str = "exclude",
         **options: Any,
     ) -> None:
-        window = Sliding(kernel_size, stride, padding, dilation, ceil_mode)  # type: ignore[arg-type]
+        window = Sliding(kernel_size, stride, padding, dilation, ceil_mode, padding_mode)  # type: ignore[arg-type]
         super().__init__(operator, window, **options)
 
 
@@ -170,7 +172,8 @@ class MedianPool(AnySlidingPool):
     """Medians over sliding windows: the base of MedianPool1d, MedianPool2d and MedianPool3d.
 
     Args:
-        kernel_size, stride, padding, dilation, ceil_mode: as in `anypool.Sliding`. mid: as in `anypool.Median`.
+        kernel_size, stride, padding, dilation, ceil_mode, padding_mode: as in `anypool.Sliding`. mid: as in
+            `anypool.Median`.
     """
 
     def __init__(
@@ -181,9 +184,58 @@ class MedianPool(AnySlidingPool):
         dilation: int | Sequence[int] = 1,
         ceil_mode: bool = False,
         *,
+        padding_mode: str = "exclude",
         mid: str = "lower",
     ) -> None:
-        super().__init__(operators.Median(mid), kernel_size, stride, padding, dilation, ceil_mode)
+        operator = operators.Median(mid)
+        super().__init__(operator, kernel_size, stride, padding, dilation, ceil_mode, padding_mode=padding_mode)
+
+
+class BlurPool(AnySlidingPool):
+    """A binomial filter at a stride: the base of BlurPool1d, BlurPool2d and BlurPool3d. See `anypool.Blur`.
+
+    Args:
+        kernel_size: the filter's size k: 2 is [1, 1]/2, 3 is [1, 2, 1]/4, … stride: distance between outputs.
+        padding: as in `anypool.Sliding`; default: ⌊(k−1)/2⌋ before and ⌈(k−1)/2⌉ after, for ⌈n/s⌉ outputs.
+        padding_mode: as in `anypool.Sliding`.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int] = 3,
+        stride: int | Sequence[int] = 2,
+        padding: Any = None,
+        *,
+        padding_mode: str = "reflect",
+    ) -> None:
+        if padding is None:
+            checked = per_axis("kernel_size", kernel_size, 1)
+            sizes = checked if isinstance(checked, tuple) else (checked,) * self.rank
+            padding = tuple(((size - 1) // 2, size // 2) for size in sizes)
+        super().__init__(operators.Blur(), kernel_size, stride, padding, padding_mode=padding_mode)
+
+
+class MaxBlurPool(AnySlidingPool):
+    """Maxima at stride 1, then a binomial filter at a stride: the base of MaxBlurPool1d, MaxBlurPool2d and
+    MaxBlurPool3d. See `anypool.MaxBlur`.
+
+    Args:
+        kernel_size, stride, padding, dilation: of the maxima, as in `torch.nn.MaxPool2d`. filter_size: as in
+            `anypool.MaxBlur`. padding_mode: as in `anypool.Sliding`.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: Any = 0,
+        dilation: int | Sequence[int] = 1,
+        *,
+        filter_size: int = 3,
+        padding_mode: str = "exclude",
+    ) -> None:
+        operator = operators.MaxBlur(filter_size)
+        super().__init__(operator, kernel_size, stride, padding, dilation, padding_mode=padding_mode)
 
 
 class GeM(AnyGlobalPool):
@@ -209,6 +261,15 @@ AdaptivePool1d, AdaptivePool2d, AdaptivePool3d = by_rank(
 )
 GlobalPool1d, GlobalPool2d, GlobalPool3d = by_rank(
     "GlobalPool", AnyGlobalPool, "Any operator over all of {axes}.", __name__
+)
+BlurPool1d, BlurPool2d, BlurPool3d = by_rank(
+    "BlurPool", BlurPool, "{axes}, blurred and subsampled, so that nothing aliases (Zhang 2019).", __name__
+)
+MaxBlurPool1d, MaxBlurPool2d, MaxBlurPool3d = by_rank(
+    "MaxBlurPool",
+    MaxBlurPool,
+    "The greatest elements of windows of {axes}, blurred and subsampled (Zhang 2019).",
+    __name__,
 )
 MedianPool1d, MedianPool2d, MedianPool3d = by_rank(
     "MedianPool", MedianPool, "The median of every window of {axes}.", __name__

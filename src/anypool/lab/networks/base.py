@@ -15,6 +15,7 @@ from ..runs import PoolingLayer
 
 if TYPE_CHECKING:
     from ..poolings import Candidate
+    from .steps.base import Step
 
 BATCH_SIZE = 32
 PREDICTED_AT_ONCE = 128
@@ -136,6 +137,18 @@ class Network(Protocol):
 
     def cost(self, images: np.ndarray) -> dict[str, float]:
         """Multiply-adds and activation bytes per image."""
+
+    def pooled_maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What enters and what leaves the first sliding pooling layer for one image, shapes (height, width, channels).
+
+        None where there is no such layer, or the framework does not say.
+        """
+
+    def training_step(self, images: np.ndarray) -> Step | None:
+        """A step of training on these images, without its optimiser; None where nothing is trainable.
+
+        It runs on a copy where running it would change the network.
+        """
 
 
 def is_there(site: Site, candidate: Candidate) -> bool:

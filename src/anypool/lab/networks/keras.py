@@ -37,6 +37,7 @@ from .base import (
 
 if TYPE_CHECKING:
     from ..poolings import Candidate
+    from .steps.base import Step
 
 GRAPHS = (keras.Sequential, keras.Function)
 """Models whose layers Keras can call anew."""
@@ -172,7 +173,7 @@ class KerasNetwork:
     def _batch_norms(self) -> list[Any]:
         return [layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
-    def copied(self) -> Network:
+    def copied(self) -> KerasNetwork:
         """A copy; nothing is shared."""
         return self._copy(_Swap({}))
 
@@ -339,6 +340,58 @@ class KerasNetwork:
             "multiply_adds": float(sum(_multiply_adds(layer) for layer in layers)),
             "activation_bytes": float(sum(prod(output.shape[1:]) * 4 for output in outputs)),
         }
+
+    def pooled_maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What enters and leaves the first sliding pooling layer, where the model is a graph that holds it itself."""
+        layers = self.model.layers if isinstance(self.model, GRAPHS) else []
+        for layer in layers:
+            site = site_of(layer, "")
+            if site is not None and site.kind == "sliding" and _is_called_once(layer):
+                both = keras.Model(self.model.inputs, [layer.input, layer.output])([image])
+                before, after = (keras.ops.convert_to_numpy(maps)[0] for maps in both)
+                is_first = getattr(layer, "data_format", None) == "channels_first"
+                return (np.moveaxis(before, 0, -1), np.moveaxis(after, 0, -1)) if is_first else (before, after)
+        return None
+
+    def training_step(self, images: np.ndarray) -> Step | None:
+        """A step of training by the backend, without its optimiser; None where nothing is trainable."""
+        if not self.model.trainable_variables:
+            return None
+        return _STEPS[self.backend](self, images)
+
+
+def _jax_step(network: KerasNetwork, images: np.ndarray) -> Step:
+    from .steps.jax import jax_step
+
+    model = network.model
+    state = [variable.value for variable in model.non_trainable_variables]
+
+    def apply(weights: Any, x: Any) -> Any:
+        return model.stateless_call(weights, state, x, training=True)[0]
+
+    return jax_step(apply, [variable.value for variable in model.trainable_variables], images)
+
+
+def _tensorflow_step(network: KerasNetwork, images: np.ndarray) -> Step:
+    from .steps.tensorflow import tensorflow_step
+
+    model = network.copied().model
+    weights = [variable.value for variable in model.trainable_variables]
+    return tensorflow_step(lambda x: model(x, training=True), weights, images)
+
+
+def _torch_step(network: KerasNetwork, images: np.ndarray) -> Step:
+    from .steps.torch import torch_step
+
+    model, x = network.copied().model, keras.ops.convert_to_tensor(images)
+    return torch_step(lambda: model(x, training=True), [x, *(variable.value for variable in model.variables)])
+
+
+_STEPS: dict[str, Callable[[KerasNetwork, np.ndarray], Step]] = {
+    "jax": _jax_step,
+    "tensorflow": _tensorflow_step,
+    "torch": _torch_step,
+}
 
 
 def _leaves(model: Any) -> Iterator[Any]:

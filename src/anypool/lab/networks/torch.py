@@ -40,6 +40,7 @@ from .base import (
 
 if TYPE_CHECKING:
     from ..poolings import Candidate
+    from .steps.base import Step
 
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -287,6 +288,32 @@ class TorchNetwork:
             for hook in hooks:
                 hook.remove()
         return counts
+
+    def pooled_maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What enters and leaves the first sliding pooling module that is called."""
+        seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+        def see(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+            before, after = (maps[0].movedim(0, -1).numpy().copy() for maps in (inputs[0], output))
+            seen.append((before, after))
+
+        chosen = (*POOLINGS["sliding"], StridedConvolution)
+        hooks = [module.register_forward_hook(see) for module in self.model.modules() if isinstance(module, chosen)]
+        try:
+            self.predict(image, lambda: False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return seen[0] if seen else None
+
+    def training_step(self, images: np.ndarray) -> Step | None:
+        """A step of training on a copy, without its optimiser; None where nothing is trainable."""
+        from .steps.torch import torch_step
+
+        model, x = self._copied_model().train(), _tensor(images)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            return None
+        return torch_step(lambda: model(x), [x, *model.parameters(), *model.buffers()])
 
 
 def _dense(convolution: nn.Conv2d) -> nn.Conv2d:

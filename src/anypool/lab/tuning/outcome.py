@@ -152,8 +152,8 @@ class Tuning:
 
     # Files
 
-    def write(self) -> None:
-        """Write tuning.json, and the best model with its configuration and code where there is one.
+    def write(self, page: bool = True) -> None:
+        """Write tuning.json and its page, and the best model with its configuration and code where there is one.
 
         Each file is there whole or not at all. Without a directory nothing is written.
 
@@ -170,6 +170,10 @@ class Tuning:
             write_whole(folder / "best.json", _json(self._best_entry()))
             write_whole(folder / "best.py", self.code.encode())
         write_whole(folder / "tuning.json", _json(self.entry()))
+        if page and self.best is not None:
+            from ..report import write_search_report
+
+            write_search_report(folder)
 
     def entry(self) -> dict[str, Any]:
         """The search as tuning.json holds it."""
