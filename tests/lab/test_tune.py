@@ -30,9 +30,8 @@ IMAGES = made_up_images()
 
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch):
-    """Networks that no framework computes; the best one has no model to be saved."""
+    """Networks that no framework computes."""
     monkeypatch.setattr(search, "find_subject", lambda *arguments: made_up_subject())
-    monkeypatch.setattr("anypool.lab.tuning.outcome.Tuning._save_model", lambda self, folder: None)
 
 
 class Recorder(TuneCallback):
@@ -174,7 +173,9 @@ def test_it_goes_on_where_it_was_stopped(tmp_path):
     written = json.loads((tmp_path / "tuning.json").read_text())
     assert len(written["trials"]) == 6
     assert written["best"]["number"] == second.best.number
-    assert sorted(os.listdir(tmp_path)) == [".tuning.json.lock", "best.json", "best.py", "trials.db", "tuning.json"]
+    assert sorted(os.listdir(tmp_path)) == [
+        ".tuning.json.lock", "best.json", "best.keras", "best.py", "trials.db", "tuning.json",
+    ]  # fmt: skip
 
 
 def test_a_trial_that_is_stopped_in_its_middle_is_tried_again(tmp_path):
@@ -279,7 +280,7 @@ SEARCHER = """
 import sys
 from labruns import made_up_images, made_up_subject
 from anypool.lab import TuneCallback
-from anypool.lab.tuning import outcome, search
+from anypool.lab.tuning import search
 
 class Saying(TuneCallback):
     def on_begin(self, *_):
@@ -289,7 +290,6 @@ class Saying(TuneCallback):
     def on_wait(self, out):
         print("waits", flush=True)
 
-outcome.Tuning._save_model = lambda self, folder: None
 search.find_subject = lambda *arguments: made_up_subject(float(sys.argv[3]))
 if __name__ == "__main__":
     found = search.tune("made up", made_up_images(), sys.argv[5].split(","), epochs=2, trials=int(sys.argv[2]),
@@ -435,8 +435,8 @@ def test_the_command_says_the_front_the_best_and_its_code(command):
     )
     assert out.count("\ntrial ") == 6
     assert "No trial beats these in all aims" in out
-    assert "The best model is anypool-tuning/best.keras" in out or "best.pt" in out
-    assert "swap_pooling(" in out or "model = " in out
+    assert "The best model is anypool-tuning/best.keras" in out
+    assert 'load_state_dict(torch.load("anypool-tuning/best.keras", weights_only=True))' in out
 
 
 def test_the_command_says_what_fails_with_its_code(command):

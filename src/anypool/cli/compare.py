@@ -13,6 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from anypool.lab.callbacks import Callback
+from anypool.lab.clock import overhead
 from anypool.lab.cluster import ClusterError
 from anypool.lab.comparison import prepare
 from anypool.lab.data import Dataset, load
@@ -228,6 +229,10 @@ def _finish(to: Console, comparison: Comparison) -> None:
     """Write the report, print the table, and say what is where and what failed."""
     if comparison.runs:
         _print_summary(to, comparison)
+        share = overhead(comparison.runs)
+        if share is not None:
+            spent = sum(run.seconds.get("total", 0.0) for run in comparison.runs)
+            to.print(f"The runs took {spent:,.0f} s, {1 - share:.0%} of it training and predicting", highlight=False)
         said = f"The report is {comparison.write_report()}, the runs are in {comparison.results.path}"
         to.print(said, soft_wrap=True, highlight=False, markup=False)
     if comparison.failures:

@@ -225,8 +225,7 @@ def _finish(to: Console, found: Tuning) -> None:
         _print_best(to, found)
         folder = search.folder
         assert folder is not None
-        suffix = ".pt" if search.task.subject.framework == "torch" else ".keras"
-        say(f"The best model is {folder / f'best{suffix}'}; {folder / 'best.json'} says what it has, and")
+        say(f"The best model is {found.model_file}; {folder / 'best.json'} says what it has, and")
         say(f"{folder / 'best.py'} builds it:\n")
         say(found.code)
     if found.failures:

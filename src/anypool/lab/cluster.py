@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .callbacks import Callback, Stopped
+from .clock import timed
 from .runs import POLARITIES, Run, RunKey
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def work(parcel: Parcel, job: Job, keys: Sequence[RunKey]) -> Outcome:
             if job.polarity != POLARITIES[0]:
                 data = data.inverted()
             remote.say("begin", keys[0])
-            runs += [run for run in subject.measure(job, data, plan, remote) if run.key in keys]
+            runs += [run for run in timed(subject.measure(job, data, plan, remote)) if run.key in keys]
         except Exception as error:
             return Outcome(tuple(runs), one_line(error) or type(error).__name__)
     return Outcome(tuple(runs))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import data as datasets
 from .callbacks import Callback, Stopped, check_stop
+from .clock import timed
 from .data import Dataset
 from .examples import Examples
 from .files import check_writable
@@ -274,7 +275,7 @@ class Comparison:
                 data[job.polarity] = self.data.inverted()
             callback.on_run_begin(keys[0])
             try:
-                for run in self.subject.measure(job, data[job.polarity], self.plan, callback):
+                for run in timed(self.subject.measure(job, data[job.polarity], self.plan, callback)):
                     if run.key in keys:
                         self._keep(run, callback)
             except (Stopped, ResultsError):

@@ -289,7 +289,7 @@ class News:
         if not fresh:
             return
         found = Tuning.of(self.search, self.study)
-        found.write()
+        found.write(page=False)
         by_number = {trial.number: trial for trial in found.trials}
         for trial in fresh:
             self.told.add(trial.number)
