@@ -22,11 +22,11 @@ ROOMS = {
     "lab": ("lab", "cli"),
     "cluster": ("lab", "pyramids"),
     "torch": ("torch", "adapters/torch"),
-    "keras": ("keras", "adapters/keras.py"),
-    "dask": ("adapters/dask.py",),
+    "keras": ("keras", "adapters/keras"),
+    "dask": ("adapters/dask",),
     "pyramid": ("pyramids", "cli"),
     "raster": ("pyramids", "cli"),
-    "xarray": ("xarray.py",),
+    "xarray": ("xarray",),
 }
 """For whom users install each extra; bench, docs and test are for the repository."""
 
@@ -64,12 +64,17 @@ def modules_of(distribution):
     return found or OTHER_NAMES.get(distribution, {distribution.replace("-", "_")})
 
 
+def files(room):
+    """The files of a room, which is a module or a folder."""
+    module = PACKAGE / f"{room}.py"
+    return [module] if module.is_file() else sorted((PACKAGE / room).rglob("*.py"))
+
+
 def imported(*rooms):
     """The packages of others that the files of these rooms import, anywhere."""
     names = set()
     for room in rooms:
-        place = PACKAGE / room
-        for path in [place] if place.suffix else sorted(place.rglob("*.py")):
+        for path in files(room):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Import):
                     names |= {alias.name.split(".")[0] for alias in node.names}
@@ -81,10 +86,8 @@ def imported(*rooms):
 @pytest.mark.parametrize("extra", ROOMS)
 def test_an_extra_brings_nothing_that_its_rooms_do_not_import(extra):
     used = imported(*ROOMS[extra])
-    paths = [
-        path for room in ROOMS[extra] for path in ([PACKAGE / room] if "." in room else (PACKAGE / room).rglob("*.py"))
-    ]
-    text = "".join(path.read_text() for path in paths)  # some are imported by name, as `importlib.import_module(name)`
+    # Some are imported by name, as `importlib.import_module(name)`.
+    text = "".join(path.read_text() for room in ROOMS[extra] for path in files(room))
     unused = {
         name
         for name in requirements(extra)
@@ -93,14 +96,15 @@ def test_an_extra_brings_nothing_that_its_rooms_do_not_import(extra):
     assert unused == set()
 
 
-@pytest.mark.parametrize("room", sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")}))
+@pytest.mark.parametrize(
+    "room", sorted({path.name.removesuffix(".py") for path in PACKAGE.iterdir()} - {"__pycache__"})
+)
 def test_a_room_imports_only_what_its_extras_bring(room):
-    place = room.removesuffix("/")
-    extras = [extra for extra, rooms in ROOMS.items() if any(each.split("/")[0] == place for each in rooms)]
-    allowed = {"numpy"} | BROUGHT.get(place, set())
+    extras = [extra for extra, rooms in ROOMS.items() if any(each.split("/")[0] == room for each in rooms)]
+    allowed = {"numpy"} | BROUGHT.get(room, set())
     for extra in extras:
         allowed |= set().union(*map(modules_of, requirements(extra)))
-    assert imported(place) <= allowed
+    assert imported(room) <= allowed
 
 
 def test_what_is_said_to_be_installed_can_be():

@@ -109,7 +109,7 @@ ROWS = {
 }
 """By their names in texts, as in `anypool.pool(x, "quantile:q=0.3", …)`."""
 
-COMPOSED = ("maxblur",)
+COMPOSED = ("maxblur", "aps", "spectral", "wavelet")
 """Those that are no reduction of single windows, by name: tests/core/test_antialiasing.py has their reference."""
 
 OPERATORS = tuple(ROWS)

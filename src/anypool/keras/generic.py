@@ -199,8 +199,9 @@ class MaxBlurPooling(AnySlidingPooling):
         filter_size: int = 3,
         **options: Any,
     ) -> None:
-        super().__init__(MaxBlur(filter_size), pool_size, strides, padding, data_format, **options)
-        self.filter_size = self.operator.filter_size
+        operator = MaxBlur(filter_size)
+        super().__init__(operator, pool_size, strides, padding, data_format, **options)
+        self.filter_size = operator.filter_size
 
     def _operator_config(self) -> dict[str, Any]:
         return {"filter_size": self.filter_size}

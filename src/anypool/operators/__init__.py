@@ -14,6 +14,7 @@ from anypool.operators.registry import (
     register_operator,
     serialize,
 )
+from anypool.operators.resample import AdaptivePolyphase, Spectral, Wavelet
 from anypool.operators.smooth import Blur, MaxBlur
 from anypool.operators.soft import AdaPool, LogSumExp, Soft
 from anypool.operators.statistics import Count, Mode, Range, Std, Variance
@@ -23,6 +24,7 @@ __all__ = [
     "ARRAY",
     "OPERATORS",
     "AdaPool",
+    "AdaptivePolyphase",
     "Average",
     "AvgMax",
     "Blur",
@@ -50,11 +52,13 @@ __all__ = [
     "Range",
     "Rank",
     "Soft",
+    "Spectral",
     "Std",
     "Sum",
     "TopKMean",
     "TrimmedMean",
     "Variance",
+    "Wavelet",
     "deserialize",
     "operator_class",
     "operator_for",

@@ -111,6 +111,8 @@ class Compiled:
     """As the compiled module calls it."""
     place: Callable[[int], Place] | None = None
     """Of an order statistic: what it is of windows of n elements."""
+    numbers: tuple[float, float] = (0.0, 0.0)
+    """Parameters."""
 
 
 ARRAY = ...
@@ -153,9 +155,6 @@ class Operator:
 
     random: ClassVar[bool] = False
     """Whether it draws random numbers."""
-
-    composed: ClassVar[bool] = False
-    """Whether it is no reduction of single windows, but of other poolings, or of the array as a whole (`compose`)."""
 
     def __post_init__(self) -> None:
         for each in self.parameters():
@@ -201,9 +200,14 @@ class Operator:
 
     # What is known of it
 
+    @property
+    def composed(self) -> bool:
+        """Whether it is no reduction of single windows, but of other poolings, or of the array as a whole."""
+        return type(self).compose is not Operator.compose
+
     def compiled(self) -> Compiled | None:
-        """The kernel that computes it, if there is one. A subclass may compute something else, so this is not
-        inherited: `own_kernel` asks the class itself."""
+        """The kernel that computes it with these parameters, if there is one. A subclass may compute something else, so
+        this is not inherited: `own_kernel` asks the class itself."""
         return None
 
     def own_kernel(self) -> Compiled | None:

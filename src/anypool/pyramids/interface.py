@@ -29,7 +29,7 @@ class Pyramid:
     location: str
     operator: str
     levels: tuple[Level, ...]
-    """What was made: number, factors and shape of each."""
+    """The levels after level 0, with number, factors and shape of each."""
     notes: tuple[str, ...]
     """What was decided otherwise than asked, and why."""
     blocks: int

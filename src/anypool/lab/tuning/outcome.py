@@ -45,8 +45,6 @@ class Trial:
     seconds: float
     reason: str | None = None
     """Why it failed."""
-    same_as: int | None = None
-    """The number of an earlier trial that chose the same, whose values it has."""
 
     def entry(self) -> dict[str, Any]:
         """The trial as tuning.json holds it."""
@@ -64,12 +62,9 @@ class Trial:
             state=state,
             choices=tuple(Choice(**entry) for entry in said.get(store.CHOICES, ())),
             values=dict(zip(aims, frozen.values, strict=True)) if state == DONE else {},
-            curve=list(said.get(store.CURVE) or ()),
-            multiply_adds=said.get(store.MULTIPLY_ADDS),
-            parameters=said.get(store.PARAMETERS),
+            **{"curve": [], "multiply_adds": None, "parameters": None, **said.get(store.LEARNED, {})},
             seconds=frozen.duration.total_seconds() if frozen.duration else 0.0,
             reason=store.reason_of(frozen) if state == FAILED else None,
-            same_as=said.get(store.SAME_AS),
         )
 
 
@@ -100,9 +95,8 @@ class Tuning:
         if best is None:
             return cls(search, trials, [])
         chosen = by_number[best.number]
-        distinct = {by_number[one.number].choices: one.number for one in reversed(study.best_trials)}
-        others = sorted(number for number in distinct.values() if by_number[number].choices != chosen.choices)
-        return cls(search, trials, [chosen.number, *others], chosen)
+        others = (one.number for one in study.best_trials if one.number in by_number and one.number != best.number)
+        return cls(search, trials, [chosen.number, *sorted(others)], chosen)
 
     @property
     def failures(self) -> list[Trial]:
@@ -158,7 +152,7 @@ class Tuning:
     # Files
 
     def write(self) -> None:
-        """Write tuning.json, and the best model with its configuration and code where there is one.
+        """Write tuning.json and its page, and the best model with its configuration and code where there is one.
 
         Each file is there whole or not at all. Without a directory nothing is written.
 
@@ -175,6 +169,10 @@ class Tuning:
             write_whole(folder / "best.json", _json(self._best_entry()))
             write_whole(folder / "best.py", self.code.encode())
         write_whole(folder / "tuning.json", _json(self.entry()))
+        if self.best is not None:
+            from ..report import write_search_report
+
+            write_search_report(folder)
 
     def entry(self) -> dict[str, Any]:
         """The search as tuning.json holds it."""
