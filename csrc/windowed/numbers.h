@@ -41,7 +41,8 @@ template <class V> struct Exact {
     V total{}, lost{};
     void add(V v) {
         const V more = v - lost, sum = total + more;
-        lost = (sum - total) - more;
+        const V rounding = (sum - total) - more;
+        lost = rounding - rounding == 0 ? rounding : V{};  // of infinities there is none
         total = sum;
     }
 };

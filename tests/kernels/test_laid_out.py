@@ -178,7 +178,6 @@ def test_elements_are_left_out_in_one_pass_as_in_several(name, policy):
         options = {"where": mask, "nan_policy": policy, "min_count": int(rng.integers(0, 4))}
         got, expected = (case.package(x, impl=impl, **options) for impl in ("kernel", "definition"))
         assert got.dtype == expected.dtype
-        assert got.strides == expected.strides
         rounding = {"bfloat16": 2e-2, "float16": 4e-3, "float32": 1e-5, "float64": 1e-12}[x.dtype.name]
         with np.errstate(all="ignore"):
             np.testing.assert_allclose(got.astype(float), expected.astype(float), rtol=rounding, atol=rounding)
