@@ -45,11 +45,13 @@ from anypool.operators import (
     Parameter,
     PowerMean,
     Quantile,
+    RandomMixed,
     Range,
     Rank,
     Soft,
     Spectral,
     Std,
+    Stochastic,
     Sum,
     TopKMean,
     TrimmedMean,
@@ -61,7 +63,7 @@ from anypool.operators import (
 )
 from anypool.pooling import clear_caches
 from anypool.pyramids import pyramid
-from anypool.windows import Adaptive, Global, Sliding, Window
+from anypool.windows import Adaptive, Fractional, Global, Sliding, Window
 
 __version__ = "0.1.0"
 
@@ -76,6 +78,7 @@ __all__ = [
     "Count",
     "Dilation",
     "Erosion",
+    "Fractional",
     "GeM",
     "GeometricMean",
     "Global",
@@ -94,12 +97,14 @@ __all__ = [
     "Parameter",
     "PowerMean",
     "Quantile",
+    "RandomMixed",
     "Range",
     "Rank",
     "Sliding",
     "Soft",
     "Spectral",
     "Std",
+    "Stochastic",
     "Sum",
     "Task",
     "Tasks",

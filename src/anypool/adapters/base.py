@@ -164,6 +164,13 @@ class Adapter:
                     f"{each.name} of {type(operator).__name__} must have one entry per element of the window ({size}) "
                     f"along its last axis, got shape {shown(shape)}"
                 )
+            if each.per_window:
+                if not _broadcasts(shape, pooling.output_shape):
+                    raise ValueError(
+                        f"{each.name} of {type(operator).__name__} must broadcast to the output, of shape "
+                        f"{shown(pooling.output_shape)}, got shape {shown(shape)}"
+                    )
+                continue
             beside = shape[:-1] if each.per_element else shape
             if not _broadcasts(beside, lengths):
                 raise ValueError(

@@ -85,6 +85,8 @@ class Dask(Adapter):
         return Namespace
 
     def parameters(self, x: da.Array, pooling: Pooling, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        if pooling.operator.random and arrays:
+            raise TypeError(f"{type(pooling.operator).__name__} draws nothing for dask arrays: leave u away")
         lazy = [array for array in arrays if isinstance(array, da.Array)]
         if lazy:
             raise TypeError(f"a parameter of {type(pooling.operator).__name__} must be loaded: use p.compute()")

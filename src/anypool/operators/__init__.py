@@ -1,6 +1,7 @@
 """What: the operators, one class each."""
 
-from anypool.operators.base import ARRAY, Defaults, Info, Operator, Parameter, parameter
+from anypool.operators.base import ARRAY, Defaults, Info, Operator, Parameter, is_fixed, parameter
+from anypool.operators.chance import RandomMixed, Stochastic
 from anypool.operators.extremes import Max, Min
 from anypool.operators.mixtures import AvgMax, Mixed
 from anypool.operators.morphology import Dilation, Erosion
@@ -49,17 +50,20 @@ __all__ = [
     "Parameter",
     "PowerMean",
     "Quantile",
+    "RandomMixed",
     "Range",
     "Rank",
     "Soft",
     "Spectral",
     "Std",
+    "Stochastic",
     "Sum",
     "TopKMean",
     "TrimmedMean",
     "Variance",
     "Wavelet",
     "deserialize",
+    "is_fixed",
     "operator_class",
     "operator_for",
     "parameter",

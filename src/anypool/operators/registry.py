@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from anypool.operators.base import Operator
+from anypool.operators.chance import RandomMixed, Stochastic
 from anypool.operators.extremes import Max, Min
 from anypool.operators.mixtures import AvgMax, Mixed
 from anypool.operators.morphology import Dilation, Erosion
@@ -50,6 +51,7 @@ BUILT_IN: tuple[type[Operator], ...] = (
     *(LogSumExp, Soft, AdaPool, Mixed, AvgMax),
     *(Variance, Std, Range, Mode, Count),
     *(Dilation, Erosion),
+    *(Stochastic, RandomMixed),
     *(Blur, MaxBlur, AdaptivePolyphase, Spectral, Wavelet),
 )
 for _kind in BUILT_IN:
