@@ -28,6 +28,7 @@ extensions = [
     "notebooks",
     "operator_pages",
     "playground_pages",
+    "pyramid_pages",
     "source_links",
 ]
 exclude_patterns = ["_ext"]

@@ -158,6 +158,14 @@ def unpool(x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int], xp
     return xp.moveaxis(xp.reshape(result, (*lead, *lengths)), last, tuple(axes))
 
 
+def out_of_range(least: int, greatest: int, lengths: Sequence[int]) -> ValueError:
+    """The refusal of indices from the least to the greatest."""
+    return ValueError(
+        f"indices must lie within [0, {math.prod(lengths)}), the {' × '.join(map(str, lengths))} positions of the "
+        f"output, got values from {least} to {greatest}"
+    )
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What is computed of a block of windows
 

@@ -95,7 +95,7 @@ def test_values_kept():
 
 
 def without_times(runs):
-    return [replace(run, epoch_seconds=[], measures=timeless(run.measures)) for run in runs]
+    return [replace(run, epoch_seconds=[], seconds={}, measures=timeless(run.measures)) for run in runs]
 
 
 def timeless(measures):
@@ -200,3 +200,19 @@ def test_data_that_cannot_be_downloaded(tmp_path):
     assert complaint.startswith("anypool: data 'fashion_mnist' is downloaded by keras.datasets on first use")
     assert complaint.endswith("connect to the network, or give 'digits' or an .npz file")
     assert not (tmp_path / "out").exists()
+
+
+def test_maps_around_the_first_pooling_of_keras():
+    import keras
+
+    from anypool.lab.models import course_network, resnet_small
+    from anypool.lab.networks.keras import KerasNetwork
+
+    image = np.random.default_rng(0).random((1, 8, 8, 1), dtype=np.float32)
+    for model in (course_network("max", (8, 8, 1), 3), resnet_small("max", (8, 8, 1), 3)):
+        before, after = KerasNetwork(model).pooled_maps(image)
+        assert before.shape[:2] == (8, 8)
+        blocks = before.reshape(4, 2, 4, 2, -1)
+        np.testing.assert_array_equal(after, blocks.max(axis=(1, 3)))
+    flat = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(2)])
+    assert KerasNetwork(flat).pooled_maps(image) is None

@@ -1,5 +1,7 @@
 """The report in a browser: it draws, sorts and answers, asks nobody for anything, and fits a phone."""
 
+import json
+
 import numpy as np
 import pytest
 from labruns import SETTINGS, made_up_run
@@ -153,3 +155,24 @@ def test_the_playground_works_within_the_page(opened):
     stage.wait_for()
     assert "Output" in stage.inner_text()
     assert (opened.errors, opened.requests) == ([], [])
+
+
+def test_page_of_what_anypool_tune_left(tmp_path):
+    from anypool.lab.report import write_search_report
+
+    choice = {"pool": "gem:p=2.5", "size": 3, "stride": 2}
+    trials = [
+        {"number": 0, "choices": [choice, {"pool": "max"}], "values": {"accuracy": 0.9, "saved_bytes": 5808.0}},
+        {"number": 1, "choices": [choice], "values": {"accuracy": 0.8, "saved_bytes": 9000.0}},
+        {"number": 2, "choices": [choice], "values": {}},
+    ]
+    settings = {"data": "digits", "aims": ["accuracy", "saved_bytes"]}
+    content = {"format": 1, "settings": settings, "trials": trials}
+    (tmp_path / "tuning.json").write_text(json.dumps(content))
+    page = write_search_report(tmp_path).read_text()
+    assert "3 trials, of which 2 came to their end. In test accuracy and saved for backward, bytes together no" in page
+    assert "0: gem:p=2.5 3/2, max</th><td" in page
+    assert ">90.0 %</td>" in page
+    assert ">5,808</td>" in page
+    with pytest.raises(ValueError, match=r"tuning\.json, but there is none"):
+        write_search_report(tmp_path / "nothing")

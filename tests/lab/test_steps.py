@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 import anypool as ap
-from anypool.lab.measures.training import measure_training
+from anypool.lab.measures.training import STEP, measure_training
 from anypool.lab.networks.torch import TorchNetwork
 
 COUNT = 16
@@ -70,6 +70,21 @@ def test_a_network_stays_as_it_is(images):
     measure_training(network, images)
     assert network.digest() == before
     assert all(parameter.grad is None for parameter in network.model.parameters())
+
+
+def test_a_search_may_aim_at_them(images):
+    from anypool.lab.data import from_arrays
+    from anypool.lab.subjects import Plan
+    from anypool.lab.tuning.aims import known_aims
+    from anypool.lab.tuning.trials import Task
+
+    labels = np.arange(COUNT) % OUT
+    data = from_arrays({"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}, "noise", "by hand")
+    task = Task(None, data, Plan(1, 1, 1), None, ("saved_bytes",), 0)
+    network = torch_network(nn.AvgPool2d(2))
+    assert set(STEP) < set(known_aims())
+    assert task.measure(network, data, ["saved_bytes"], lambda: False) == {"saved_bytes": 4 * CONVOLVED + 4 * POOLED}
+    assert set(task.measure(network, data, None, lambda: False)) > set(STEP)
 
 
 def test_nothing_to_train_is_nothing_to_measure(images):

@@ -266,6 +266,10 @@ class Adapter:
         """Zeros with x at the flat positions `indices` within the axes."""
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
 
+    def checks_indices(self, x: Any, indices: Any) -> bool:
+        """Whether `unpool` itself refuses indices that are out of range, by `definition.out_of_range`."""
+        return False
+
     def is_traced(self, x: Any) -> bool:
         """Whether x stands for values that come when a program runs, so that nothing can be checked of them."""
         return False

@@ -111,12 +111,15 @@ FADED: Spec = {"condition": {"param": "hover", "value": 1}, "value": 0.15}
 # Of a comparison
 
 
-def trade_off(rows: Sequence[Row], palette: Palette, images: int) -> Spec:
-    """Accuracy against shift consistency, the size of a point being what is saved for backward, where it is known."""
+def trade_off(rows: Sequence[Row], palette: Palette, images: int, label_all: bool = False) -> Spec:
+    """Accuracy against shift consistency, the size of a point being what is saved for backward, where it is known.
+
+    Poolings in words are those on the Pareto front; with `label_all`, all, for a picture that does not answer.
+    """
     data = [_standing(row, images) for row in rows if "consistency" in row.measures]
     leading = front(data, {"accuracy": "higher", "consistency": "higher"})
     for one in data:
-        one["label"] = one["pool"] if one in leading else ""
+        one["label"] = one["pool"] if label_all or one in leading else ""
     sized = all("saved" in one for one in data)
     size = {**_quantity("saved", "bytes saved for backward, per image"), "scale": {"range": [60, 500]}}
     tips = [_name_tip("pool", "pooling"), *_accuracy_tips(), _tip("consistency", "shift consistency", SHARE)]

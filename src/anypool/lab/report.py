@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,6 +22,7 @@ from . import charts, pictures
 from .charts import Aim, Palette, Spec
 from .examples import Examples
 from .files import write_whole
+from .measures import MEASURES
 from .models import parameters_without_pooling
 from .poolings import operators_of
 from .results import to_csv
@@ -28,6 +30,8 @@ from .runs import AS_GIVEN, FINE_TUNED, INVERTED, RECALIBRATED, SWAPPED, TRAINED
 from .shown import FOLDER, Shown
 from .summary import Row, claims, summarise, verdicts
 from .tables import Cell, Line, Table, measure_tables, percent, readable, savings, summary_table
+from .tuning.outcome import read_settings
+from .tuning.space import Choice
 from .verdict import Card, cards, sentences
 
 WINDOW = ap.Sliding(2)
@@ -148,6 +152,39 @@ def render(
         runs=len(runs),
         environments=environments(runs),
     )
+
+
+def write_search_report(folder: Path) -> Path:
+    """Write report.html on the search whose tuning.json is in this directory; gives the path of the page.
+
+    Raises:
+        ValueError: there is none, it is damaged, or no trial came to its end. OSError: a file cannot be written.
+    """
+    if read_settings(folder) is None:
+        raise ValueError(f"out must be a directory with a tuning.json, but there is none in {folder}")
+    page = render_search(json.loads((folder / "tuning.json").read_bytes()))
+    write_whole(folder / "report.html", page.encode())
+    return folder / "report.html"
+
+
+def render_search(content: Mapping[str, Any]) -> str:
+    """The page on a search, from what its tuning.json holds.
+
+    Raises:
+        ValueError: no trial came to its end.
+    """
+    aims: dict[str, Aim] = {name: MEASURES[name].better or "higher" for name in content["settings"]["aims"]}
+    points = [
+        {"label": f"{trial['number']}: {', '.join(str(Choice(**one)) for one in trial['choices'])}", **trial["values"]}
+        for trial in content["trials"]
+        if trial["values"]
+    ]
+    if not points:
+        raise ValueError("a search must have at least one trial that came to its end, to be shown")
+    count = len(charts.front(points, aims))
+    lead = f"{len(content['trials'])} trials, of which {len(points)} came to their end"
+    lead += f". In {' and '.join(charts.heading(name) for name in aims)} together no other beats {count} of them."
+    return render_front(f"Poolings searched on {content['settings']['data']}", lead, points, aims)
 
 
 def render_front(title: str, lead: str, points: Sequence[Mapping[str, Any]], aims: Mapping[str, Aim]) -> str:

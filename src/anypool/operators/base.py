@@ -124,6 +124,8 @@ class Compiled:
     """As the compiled module calls it."""
     place: Callable[[int], Place] | None = None
     """Of an order statistic: what it is of windows of n elements."""
+    numbers: tuple[float, float] = (0.0, 0.0)
+    """Parameters."""
 
 
 ARRAY = ...
@@ -219,8 +221,8 @@ class Operator:
         return type(self).compose is not Operator.compose
 
     def compiled(self) -> Compiled | None:
-        """The kernel that computes it, if there is one. A subclass may compute something else, so this is not
-        inherited: `own_kernel` asks the class itself."""
+        """The kernel that computes it with these parameters, if there is one. A subclass may compute something else, so
+        this is not inherited: `own_kernel` asks the class itself."""
         return None
 
     def own_kernel(self) -> Compiled | None:

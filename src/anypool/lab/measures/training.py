@@ -10,6 +10,8 @@ import numpy as np
 from ..networks.base import BATCH_SIZE, Network, spread_over
 
 TIMES = 5
+STEP = ("ms_training_forward", "ms_training_backward", "saved_bytes", "peak_bytes")
+"""The measures of a step, by name."""
 
 
 def measure_training(network: Network, images: np.ndarray) -> dict[str, float]:
@@ -22,13 +24,13 @@ def measure_training(network: Network, images: np.ndarray) -> dict[str, float]:
     if step is None:
         return {}
     forward, both = least_seconds(step.forward), least_seconds(step.both)
-    found = {
-        "ms_training_forward": 1000 * forward / len(batch),
-        "ms_training_backward": 1000 * max(0.0, both - forward) / len(batch),
-        "saved_bytes": step.saved_bytes / len(batch),
-        "peak_bytes": step.peak_bytes,
-    }
-    return {name: float(value) for name, value in found.items() if value is not None}
+    values = (
+        1000 * forward / len(batch),
+        1000 * max(0.0, both - forward) / len(batch),
+        step.saved_bytes / len(batch),
+        step.peak_bytes,
+    )
+    return {name: float(value) for name, value in zip(STEP, values, strict=True) if value is not None}
 
 
 def least_seconds(run: Callable[[], object]) -> float:

@@ -8,6 +8,7 @@ from statistics import median
 
 from ..data import Dataset
 from ..measures.network import measure_network
+from ..measures.training import STEP, measure_training
 from ..networks.base import History, Network, ShouldStop
 from ..subjects import Plan, Subject
 from . import candidates
@@ -44,7 +45,11 @@ class Task:
     ) -> dict[str, float]:
         """These measures of a network, or all."""
         plan = self.plan
-        return measure_network(network, data, plan.max_shift, plan.draws, plan.moved_images, should_stop, only)
+        found = measure_network(network, data, plan.max_shift, plan.draws, plan.moved_images, should_stop, only)
+        if only is not None and not set(only) & set(STEP):
+            return found
+        step = measure_training(network, data.x_train)
+        return found | {name: value for name, value in step.items() if only is None or name in only}
 
 
 @dataclass(frozen=True)
