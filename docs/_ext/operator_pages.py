@@ -147,11 +147,15 @@ def draw(folder: Path) -> None:
 
 
 def _pooled(name: str) -> np.ndarray:
-    """The photograph, or sixteen shades of it for operators that take labels alone."""
-    try:
-        return np.asarray(ap.pool(photograph(), name, ap.Sliding(CELL)))
-    except TypeError:
-        return np.asarray(ap.pool((photograph() * 15).round().astype("uint8"), name, ap.Sliding(CELL)))
+    """The photograph, or sixteen shades of it for operators that take labels alone; in tiles of two where those are the
+    windows that an operator takes."""
+    shades = (photograph() * 15).round().astype("uint8")
+    for picture, size in ((photograph(), CELL), (shades, CELL), (photograph(), 2)):
+        try:
+            return np.asarray(ap.pool(picture, name, ap.Sliding(size)))
+        except (TypeError, ValueError):
+            continue
+    raise ValueError(f"{name} takes none of the windows that pictures are drawn with")
 
 
 def _write(path: Path, values: np.ndarray) -> None:

@@ -30,7 +30,7 @@ class AdaptivePolyphase(Operator):
 
     Raises:
         ValueError: the window is no sliding one, has a padding mode other than "circular", or does not give length /
-        stride outputs along every axis.
+        stride outputs along every axis, unless all strides are 1: then this is the dense pooling.
 
     >>> import anypool as ap
     >>> x = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 5.0]
@@ -64,7 +64,7 @@ class AdaptivePolyphase(Operator):
     def plan_refusal(self, window: Window, plan: Plan) -> str | None:
         if not isinstance(window, Sliding) or window.ceil_mode or window.padding_mode not in ("exclude", "circular"):
             return "it takes sliding windows of arrays that go on circularly, without ceil_mode"
-        for along in plan:
+        for along in plan if _strides(plan) else ():
             assert isinstance(along, SlidingAxis)
             if is_known(along.length) and (along.outputs * along.stride != along.length or not along.length):
                 return (
@@ -76,6 +76,8 @@ class AdaptivePolyphase(Operator):
         return None
 
     def compose(self, x: Any, window: Any, plan: Plan, axes: tuple[int, ...], pool: Pool, xp: Any) -> Any:
+        if not _strides(plan):
+            return pool(x, self.of, window)
         strides, padding = [], []
         for along in plan:
             assert isinstance(along, SlidingAxis)
@@ -94,6 +96,11 @@ class AdaptivePolyphase(Operator):
         first = xp.min(xp.where(scores == greatest, xp.arange(number), number - 1), axis=-1, keepdims=True)
         kept = xp.take_along_axis(phases, xp.broadcast_to(first, (*xp.shape(phases)[:-1], 1)))[..., 0]
         return xp.moveaxis(kept, tuple(range(-len(axes), 0)), axes)
+
+
+def _strides(plan: Plan) -> bool:
+    """Whether there is more than one phase."""
+    return any(isinstance(along, SlidingAxis) and along.stride > 1 for along in plan)
 
 
 def _phases(dense: Any, axes: Any, outputs: Any, strides: Any, xp: Any) -> tuple[Any, list[int]]:
