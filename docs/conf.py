@@ -29,6 +29,7 @@ extensions = [
     "notebooks",
     "operator_pages",
     "playground_pages",
+    "pyramid_pages",
     "source_links",
 ]
 exclude_patterns = ["_ext"]

@@ -99,7 +99,7 @@ template <class Word> class Pattern {
         int64_t place = from - passed * period;
         cells += passed * elements * cell;
         for (int64_t i = 0; i < n; i += L) {
-            const V v = permute(load<V>(cells + base[place]), load<V>(index.data() + place * L)) &
+            const V v = __builtin_shuffle(load<V>(cells + base[place]), load<V>(index.data() + place * L)) &
                         load<V>(mask.data() + place * L);
             if (over || i + L <= n) store(to + i, v);
             else store(to + i, v, n - i);

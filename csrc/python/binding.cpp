@@ -10,19 +10,19 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
-#include <map>
-#include <numeric>
 #include <string>
 #include <vector>
 
 #include "core/layout.h"
-#include "core/networks.h"
 #include "core/windows.h"
 #include "forward/positions.h"
+#include "python/axes.h"
+#include "python/places.h"
 #include "python/view.h"
 #include "runtime/interrupts.h"
 #include "runtime/isa.h"
 #include "runtime/threads.h"
+#include "unpool/unpool.h"
 
 using namespace anypool;
 
@@ -30,41 +30,8 @@ namespace {
 
 const Kernels *kernels = nullptr;
 
-// An axis and the memory that it points to.
-struct AxisSpec {
-    Axis axis;
-    std::vector<Window> table;
-    std::vector<int64_t> counts;
-    std::vector<double> scales;
-};
-
-// The windows that each position lies in, as the windows of an axis of outputs.
-AxisSpec transposed(const AxisSpec &from) {
-    const Axis &a = from.axis;
-    AxisSpec to;
-    to.axis = a;
-    to.axis.length = a.outputs;
-    to.axis.outputs = a.length;
-    to.axis.counts = nullptr;
-    if (a.kind == Windows::sliding && a.dilation == 1) {
-        if (a.stride == 1) to.axis.pad_before = a.kernel_size - 1 - a.pad_before;
-        else to.axis.kind = Windows::transposed;
-        return to;
-    }
-    to.axis.kind = Windows::table;
-    to.axis.dilation = a.kind == Windows::sliding ? a.dilation / std::gcd(a.stride, a.dilation) : 1;
-    to.table.assign(a.length, {0, 0, 0});
-    for (int64_t i = 0; i < a.outputs; i++) {
-        const Window w = plain::window(a, i);
-        for (int64_t j = 0; j < w.count; j++) {
-            Window &holding = to.table[w.begin + j * a.dilation];
-            if (holding.count++ == 0) holding.begin = i;
-            else if (i != holding.begin + (holding.count - 1) * to.axis.dilation)
-                fail(PyExc_ValueError, "there is no kernel for the gradient of windows that do not ascend");
-        }
-    }
-    to.axis.table = to.table.data();
-    return to;
+bool has_elements(const std::vector<int64_t> &shape) {
+    return std::find(shape.begin(), shape.end(), 0) == shape.end();
 }
 
 // A kernel and its arguments, but for where the arrays lie. They point into the pooling that made it.
@@ -78,13 +45,15 @@ struct Launch {
         Problem p = problem;
         p.x.data = const_cast<char *>(x), p.out.data = out, p.offsets.data = offsets;
         p.threads = threads();
-        bool enough;
+        bool enough, gives_up = false;
+        p.gives_up = &gives_up;
         {
             nb::gil_scoped_release release;
             enough = kernel(p);
         }
         if (PyErr_Occurred()) throw nb::python_error();
         if (!enough) fail(PyExc_MemoryError, "no memory for the rows that a kernel keeps");
+        if (gives_up) fail(PyExc_OverflowError, "there are elements that the kernel's arithmetic is not made for");
     }
 };
 
@@ -95,13 +64,15 @@ class Kernel {
   public:
     Kernel(const std::string &operation, const std::string &dtype, const std::string &accumulator,
            const std::string &result, std::vector<int64_t> shape, std::vector<int64_t> output_shape,
-           std::vector<int64_t> pooled, nb::list axes, int64_t divisor, nb::object places)
+           std::vector<int64_t> pooled, nb::list axes, int64_t divisor, nb::object places,
+           std::pair<double, double> numbers)
         : type_(named(dtype)),
           result_(named(result)),
           shape_(std::move(shape)),
           output_(std::move(output_shape)),
           pooled_(std::move(pooled)),
-          places_(read_places(places)) {
+          places_(read_places(places)),
+          numbers_(numbers) {
         operation_ = operation_named(operation);
         accumulator_ = named(accumulator).type;
         divisor_ = divisor;
@@ -119,7 +90,7 @@ class Kernel {
         window_ = int64_t(weight);
         offset_bytes_ = window_ <= 256 ? 1 : window_ <= 65536 ? 2 : window_ <= largest_window ? 4 : 0;
         if (operation_ == Operation::average && !divisor_) divisor_ = common_divisor();
-        if (operation_ == Operation::order) find_networks();
+        if (operation_ == Operation::order) networks_ = find_networks(axes_, places_, window_);
         for (size_t i = 0; i < shape_.size(); i++) {
             bool is_pooled = false;
             for (int64_t a : pooled_) is_pooled |= a == int64_t(i);
@@ -132,6 +103,38 @@ class Kernel {
     nb::object forward_with_offsets(nb::handle x, nb::object out, nb::object offsets) {
         auto [values, places] = run(x, out, offsets, true);
         return nb::make_tuple(values, places);
+    }
+    // Of the elements that `where`, of x's shape, lets count, and with `omits_nan` of those that are no NaN: windows
+    // with fewer than `least` of them get `filling`. A divisor other than 0 divides averages.
+    nb::object forward_masked(nb::handle x_object, nb::object where, nb::object out, bool omits_nan, int64_t divisor,
+                              double least, double filling) {
+        if (!(selects() || is_linear()) || !is_floating(type_.type) || !is_floating(result_.type))
+            throw nb::value_error("there is no such kernel for masks");
+        const View x = view("x", x_object);
+        check("x", x, shape_, type_.name, false);
+        View mask;
+        if (!where.is_none()) {
+            mask = view("where", where);
+            check("where", mask, shape_, "bool", false);
+        }
+        if (out.is_none()) {
+            if (!PyArray_Check(x_object.ptr())) fail(PyExc_TypeError, "out must be given where x is not a NumPy array");
+            out = numpy_array(result_, output_, strides_in_order(output_, memory_order(x.shape, x.strides)));
+        }
+        const View to = view("out", out, true);
+        check("out", to, output_, result_.name, true);
+        check_disjoint("out", to, result_.bytes, "x", x, type_.bytes);
+        if (!where.is_none()) check_disjoint("out", to, result_.bytes, "where", mask, 1);
+        Problem p = problem(type_, result_, false);
+        p.divisor = divisor;
+        p.omits_nan = omits_nan || where.is_none();
+        p.numbers[0] = least, p.numbers[1] = filling;
+        Axis axes[most_pooled];
+        for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
+        arrange(p, shape_, pooled_, axes, memory_order(shape_, x.strides),
+                {{&p.x, &x.strides}, {&p.out, &to.strides}, {&p.offsets, where.is_none() ? &to.strides : &mask.strides}});
+        Launch{p, kernels->masked, has_elements(shape_)}.at(x.data, to.data, mask.data);
+        return out;
     }
     nb::object backward(nb::handle grad, nb::object offsets, nb::object out) {
         const bool selects = this->selects();
@@ -205,51 +208,10 @@ class Kernel {
 
   private:
     static Operation operation_named(const std::string &name) {
-        static const char *names[] = {"max", "min", "sum", "average", "order", "mode"};
+        static const char *names[] = {"max", "min", "sum", "average", "order", "mode", "variance", "power", "norm", "gem", "logsumexp", "soft"};
         for (int i = 0; i < int(std::size(names)); i++)
             if (name == names[i]) return Operation(i);
         throw nb::value_error("unknown operation");
-    }
-
-    // Rows (first, last, t), one for each number of elements from 0 on; None where the operation has no places.
-    static std::vector<Place> read_places(nb::handle object) {
-        std::vector<Place> places;
-        if (object.is_none()) return places;
-        const auto rows = nb::cast<nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig>>(object);
-        for (size_t i = 0; i < rows.shape(0); i++)
-            places.push_back({int64_t(rows(i, 0)), int64_t(rows(i, 1)), rows(i, 2)});
-        return places;
-    }
-
-    // The networks of windows whole along one axis, whichever is the last in memory, and maybe cut along the others.
-    void find_networks() {
-        if (int64_t(places_.size()) != window_ + 1) throw nb::value_error("there must be one place per number of elements");
-        for (int64_t n = 1; n <= window_; n++)
-            if (places_[n].first < 0 || places_[n].first > places_[n].last || places_[n].last >= n)
-                throw nb::value_error("places must lie within the window");
-        networks_.assign(2 * (longest_network + 1), nullptr);
-        const auto bit = [](int64_t place) { return uint64_t(1) << place; };
-        for (size_t whole = 0; whole < axes_.size(); whole++) {
-            std::vector<int64_t> sizes{axes_[whole].axis.kernel_size};
-            for (size_t k = 0; k < axes_.size(); k++) {
-                const size_t known = sizes.size();
-                for (int64_t n = 1; k != whole && n < axes_[k].axis.kernel_size; n++)
-                    for (size_t i = 0; i < known; i++)
-                        if (sizes[i] * n <= longest_network) sizes.push_back(sizes[i] * n);
-                for (size_t i = 0; k != whole && i < known; i++) sizes[i] *= axes_[k].axis.kernel_size;
-            }
-            for (int64_t n : sizes) {
-                if (n < 1 || n > longest_network) continue;
-                networks_[2 * n] = &network_of(int(n), bit(places_[n].first) | bit(places_[n].last));
-                networks_[2 * n + 1] = &network_of(int(n), n == 64 ? ~uint64_t(0) : bit(n) - 1);
-            }
-        }
-    }
-    // Made once; there are few that anyone asks for.
-    static const Network &network_of(int n, uint64_t wanted) {
-        static auto &known = *new std::map<std::pair<int, uint64_t>, Network>;
-        const auto found = known.find({n, wanted});
-        return found != known.end() ? found->second : known[{n, wanted}] = network(n, wanted);
     }
 
     static std::vector<int64_t> numbers(nb::handle object) {
@@ -345,7 +307,8 @@ class Kernel {
     }
     bool (*forward_kernel() const)(const Problem &) {
         if (selects()) return kernels->extreme;
-        return operation_ == Operation::order || operation_ == Operation::mode ? kernels->order : kernels->total;
+        if (operation_ == Operation::order || operation_ == Operation::mode) return kernels->order;
+        return is_linear() ? kernels->total : kernels->moments;
     }
     Launch backward_launch(const Strides &grad, const Strides *offsets, const Strides &out) {
         Problem p = problem(result_, type_, offsets);
@@ -373,12 +336,10 @@ class Kernel {
         p.window = window_;
         p.places = places_.data();
         p.networks = networks_.data();
+        p.numbers[0] = numbers_.first, p.numbers[1] = numbers_.second;
         return p;
     }
 
-    static bool has_elements(const std::vector<int64_t> &shape) {
-        return std::find(shape.begin(), shape.end(), 0) == shape.end();
-    }
     bool selects() const { return operation_ == Operation::max || operation_ == Operation::min; }
     bool is_linear() const { return operation_ == Operation::sum || operation_ == Operation::average; }
     void check_has_offsets() const {
@@ -423,7 +384,38 @@ class Kernel {
     std::vector<AxisSpec> axes_, transposed_;
     std::vector<Place> places_;
     std::vector<const Network *> networks_;
+    std::pair<double, double> numbers_;
 };
+
+// Unpooling, or its gradient, between arrays of rows × sources × inner and of rows × outputs × inner elements; whether
+// all indices were in range.
+bool run_unpooling(Unpooled (*kernel)(const Unpooling &), nb::handle given, nb::handle indices, nb::handle out,
+                   bool is_gradient) {
+    const View from = view("x", given), at = view("indices", indices), to = view("out", out, true);
+    if (from.shape.size() != 3 || to.shape.size() != 3 || at.shape.size() != 3)
+        fail(PyExc_ValueError, "unpooling takes arrays of three axes");
+    const NamedType &type = named(from.dtype);
+    const View &sources = is_gradient ? to : from, &outputs = is_gradient ? from : to;
+    check("indices", at, sources.shape, "int64", false);
+    check("out", to, {at.shape[0], is_gradient ? at.shape[1] : to.shape[1], at.shape[2]}, type.name, true);
+    if (outputs.shape[0] != at.shape[0] || outputs.shape[2] != at.shape[2])
+        fail(PyExc_ValueError, "outputs must have as many rows as indices, got " + text(outputs.shape));
+    for (const View *v : {&from, &at, &to})
+        if (has_elements(v->shape) && v->strides != strides_in_order(v->shape, {0, 1, 2}))
+            fail(PyExc_ValueError, "unpooling takes arrays that are contiguous");
+    check_disjoint("out", to, type.bytes, "x", from, type.bytes);
+    check_disjoint("out", to, type.bytes, "indices", at, 8);
+    const Unpooling problem{at.shape[0], at.shape[1],  outputs.shape[1], at.shape[2], type.bytes,
+                            (const int64_t *)at.data, from.data,         to.data,     threads()};
+    Unpooled result;
+    {
+        nb::gil_scoped_release release;
+        result = kernel(problem);
+    }
+    if (PyErr_Occurred()) throw nb::python_error();
+    if (result == Unpooled::no_memory) fail(PyExc_MemoryError, "no memory for what an unpooling keeps");
+    return result == Unpooled::done;
+}
 
 // Whether a signal's handler raised, such as Ctrl-C's; handlers run in the main thread alone.
 bool signal_raised() {
@@ -458,6 +450,16 @@ NB_MODULE(_kernels, m) {
     m.def("get_memory_cache_limit", [] { return cache_limit(); });
     m.def("set_memory_cache_limit", [](size_t bytes) { set_cache_limit(bytes); }, nb::arg("bytes"));
     m.def("memory_cache_bytes", [] { return cached_bytes(); });
+    m.def(
+        "unpool",
+        [](nb::handle x, nb::handle indices, nb::handle out) { return run_unpooling(unpool, x, indices, out, false); },
+        nb::arg("x"), nb::arg("indices"), nb::arg("out"));
+    m.def(
+        "unpool_gradient",
+        [](nb::handle grad, nb::handle indices, nb::handle out) {
+            return run_unpooling(unpool_gradient, grad, indices, out, true);
+        },
+        nb::arg("grad"), nb::arg("indices"), nb::arg("out"));
     nb::class_<Launch>(m, "Launch")
         .def(
             "__call__",
@@ -469,13 +471,15 @@ NB_MODULE(_kernels, m) {
         .def(
             nb::init<const std::string &, const std::string &, const std::string &, const std::string &,
                      std::vector<int64_t>, std::vector<int64_t>, std::vector<int64_t>, nb::list, int64_t,
-                     nb::object>(),
+                     nb::object, std::pair<double, double>>(),
             nb::arg("operation"), nb::arg("dtype"), nb::arg("accumulator"), nb::arg("result"), nb::arg("shape"),
             nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"),
-            nb::arg("places").none())
+            nb::arg("places").none(), nb::arg("numbers"))
         .def("forward", &Kernel::forward, nb::arg("x"), nb::arg("out").none() = nb::none())
         .def("forward_with_offsets", &Kernel::forward_with_offsets, nb::arg("x"), nb::arg("out").none() = nb::none(),
              nb::arg("offsets_out").none() = nb::none())
+        .def("forward_masked", &Kernel::forward_masked, nb::arg("x"), nb::arg("where").none(), nb::arg("out").none(),
+             nb::arg("omits_nan"), nb::arg("divisor"), nb::arg("least"), nb::arg("filling"))
         .def("backward", &Kernel::backward, nb::arg("grad"), nb::arg("offsets").none() = nb::none(),
              nb::arg("out").none() = nb::none())
         .def("bind_forward", &Kernel::bind_forward, nb::keep_alive<0, 1>(), nb::arg("x"), nb::arg("out"),

@@ -13,8 +13,10 @@ namespace anypool {
     bool run_total(const Problem &);    \
     bool run_gradient(const Problem &); \
     bool run_order(const Problem &);    \
+    bool run_moments(const Problem &);  \
+    bool run_masked(const Problem &);   \
     }
-#define KERNELS(isa) {#isa, isa::run_extreme, isa::run_total, isa::run_gradient, isa::run_order}
+#define KERNELS(isa) {#isa, isa::run_extreme, isa::run_total, isa::run_gradient, isa::run_order, isa::run_moments, isa::run_masked}
 
 // The best first; null ends the list.
 #ifdef ANYPOOL_v4

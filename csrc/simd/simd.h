@@ -111,16 +111,14 @@ template <class V> inline V odd(V a, V b) { return shuffle_odd(a, b, IndicesOf<V
 template <class V> inline V zip_low(V a, V b) { return shuffle_zip(a, b, 0, IndicesOf<V>{}); }
 template <class V> inline V zip_high(V a, V b) { return shuffle_zip(a, b, 0L, IndicesOf<V>{}); }
 
-// Lane i: v[index[i]], for 0 ≤ index[i] < lanes. Clang has no operation for it.
-template <class V> inline V permute(V v, V index) {
+// Lane i: v[index[i]], for 0 ≤ index[i] < lanes: GCC's __builtin_shuffle, which Clang lacks.
 #if defined(__clang__)
+template <class V> inline V __builtin_shuffle(V v, V index) {
     V result;
     for (int i = 0; i < int(sizeof(V) / sizeof(v[0])); i++) result[i] = v[index[i]];
     return result;
-#else
-    return __builtin_shuffle(v, index);
-#endif
 }
+#endif
 
 // 0, 1, 2, …
 template <class V, int... I> inline V count(std::integer_sequence<int, I...>) { return V{I...}; }

@@ -66,16 +66,16 @@ template <class F> auto by_type(Type type, F f) {
 // does not count.
 template <class K, class E> constexpr bool fits_keys = sizeof(E) == sizeof(K) || (sizeof(E) == 1 && sizeof(K) == 2);
 
-template <class K> Encoding<K> keys_of(Type type) {
-    bool (*run)(Type, const char *, int64_t, K *) = [](Type type, const char *from, int64_t n, K *to) {
-        return by_type(type, [&]<class E>(E top, SignedOf<E> infinity) {
+template <class K> Encoding<K> keys_of(const Problem &p) {
+    bool (*run)(const Problem &, const char *, int64_t, K *) = [](const Problem &p, const char *from, int64_t n, K *to) {
+        return by_type(p.type, [&]<class E>(E top, SignedOf<E> infinity) {
             if constexpr (fits_keys<K, E>) return to_keys<K, E>(from, n, to, top, infinity);
             else return false;
         });
     };
-    return by_type(type, [&]<class E>(E top, SignedOf<E> infinity) {
+    return by_type(p.type, [&]<class E>(E top, SignedOf<E> infinity) {
         const bool flips = sizeof(E) == sizeof(K) && !infinity;
-        return Encoding<K>{flips ? nullptr : run, type, sizeof(E), flips ? UnsignedOf<K>(top) : UnsignedOf<K>(0)};
+        return Encoding<K>{flips ? nullptr : run, &p, sizeof(E), flips ? UnsignedOf<K>(top) : UnsignedOf<K>(0)};
     });
 }
 

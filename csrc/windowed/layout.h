@@ -4,16 +4,16 @@
 // j of outputs o, o + 1, … lies side by side in one of them. The elements behind the last axis stay side by side, so that
 // a lane is a pair of output and inner element. Where windows are in a table, each of their elements has a plane.
 #pragma once
-#include "core/windows.h"
+#include "forward/forward.h"
 #include "reduce/scratch.h"
 #include "simd/gaps.h"
 
 namespace anypool::ANYPOOL_ISA {
 
-// How elements of an array become lanes, a line at a time; says whether it met any that are special (NaN).
+// How elements of an array become lanes, a line at a time; says whether it met any that are special, as NaN.
 template <class L> struct Encoding {
-    bool (*run)(Type, const char *from, int64_t n, L *to);  // null: they are lanes already
-    Type type;
+    bool (*run)(const Problem &, const char *from, int64_t n, L *to) = nullptr;  // null: they are lanes already
+    const Problem *problem = nullptr;
     int64_t bytes = sizeof(L);   // of an element
     UnsignedOf<L> flip = 0;      // bits to be changed of elements that are lanes but for these
 };
@@ -25,18 +25,19 @@ __attribute__((cold)) inline Problem with_three_axes(const Problem &given, int64
     for (int a = most_pooled - 1; a >= 0; a--) {
         const bool is_own = a >= missing;
         p.axes[a] = is_own ? p.axes[a - missing] : Axis{};
-        for (Array *array : {&p.x, &p.out}) array->axis[a] = is_own ? array->axis[a - missing] : 0;
+        for (Array *array : {&p.x, &p.out, &p.offsets}) array->axis[a] = is_own ? array->axis[a - missing] : 0;
     }
     p.rank = most_pooled;
     int most = -1;
     for (int d = 0; d < p.outer_rank; d++)
         if (most < 0 || p.outer_shape[d] > p.outer_shape[most]) most = d;
     if (p.inner > 1 || most < 0 || 2 * p.axes[2].outputs > vector || p.outer_shape[most] == 1) return p;
-    p.inner = p.outer_shape[most], p.x.inner = p.x.outer[most], p.out.inner = p.out.outer[most];
+    p.inner = p.outer_shape[most];
+    for (Array *array : {&p.x, &p.out, &p.offsets}) array->inner = array->outer[most];
     p.outer_rank--;
     for (int d = most; d < p.outer_rank; d++) {
         p.outer_shape[d] = p.outer_shape[d + 1];
-        for (Array *array : {&p.x, &p.out}) array->outer[d] = array->outer[d + 1];
+        for (Array *array : {&p.x, &p.out, &p.offsets}) array->outer[d] = array->outer[d + 1];
     }
     return p;
 }
@@ -59,24 +60,34 @@ template <class L> struct Windowed {
     const int64_t *offsets;  // of the elements of a row
     int64_t along;           // how many those are
     const Int *first, *past;  // those that a lane has, where the edge cuts some off
+    int64_t beside;           // from where an element lies to what else is packed of it
 
     int64_t size() const { return row_count * along; }
-    // f(lanes, number) for every element of the windows from lane `at` on.
-    template <class F> __attribute__((always_inline)) void each(int64_t at, F f) const {
+
+    // f(where the lanes of an element lie, number) for every element of the windows from lane `at` on.
+    template <class F> __attribute__((always_inline)) void each_place(int64_t at, F f) const {
         for (int64_t r = 0, e = 0; r < row_count; r++)
-            for (int64_t j = 0; j < along; j++, e++) f(load<V>(rows[r] + offsets[j] + at), e);
+            for (int64_t j = 0; j < along; j++, e++) f(rows[r] + offsets[j] + at, e);
     }
-    // f(lanes, number) where all of them are elements, g(lanes, which of them are, number) where some are missing.
-    template <class F, class G> __attribute__((always_inline)) void each_valid(int64_t at, F f, G g) const {
+    // The same where all lanes have the element, g(where, which of them have it, number) where some are missing.
+    template <class F, class G> __attribute__((always_inline)) void each_valid_place(int64_t at, F f, G g) const {
         const Mask from = load<Mask>(first + at), to = load<Mask>(past + at);
         for (int64_t j = 0; j < along; j++) {
             const Mask valid = (from <= Int(j)) & (to > Int(j));
             const int64_t there = offsets[j] + at;
             if (holds_everywhere(valid))
-                for (int64_t r = 0; r < row_count; r++) f(load<V>(rows[r] + there), r * along + j);
+                for (int64_t r = 0; r < row_count; r++) f(rows[r] + there, r * along + j);
             else
-                for (int64_t r = 0; r < row_count; r++) g(load<V>(rows[r] + there), valid, r * along + j);
+                for (int64_t r = 0; r < row_count; r++) g(rows[r] + there, valid, r * along + j);
         }
+    }
+    // The same of the lanes themselves.
+    template <class F> __attribute__((always_inline)) void each(int64_t at, F f) const {
+        each_place(at, [&](const L *place, int64_t e) { f(load<V>(place), e); });
+    }
+    template <class F, class G> __attribute__((always_inline)) void each_valid(int64_t at, F f, G g) const {
+        each_valid_place(at, [&](const L *place, int64_t e) { f(load<V>(place), e); },
+                         [&](const L *place, Mask valid, int64_t e) { g(load<V>(place), valid, e); });
     }
     // f(lanes that have so many elements, how many) for every number there may be.
     template <class F> __attribute__((always_inline)) void each_count(int64_t at, F f) const {
@@ -85,14 +96,21 @@ template <class L> struct Windowed {
     }
 };
 
+// What is packed: the elements of an array as lanes, and a lane where there is none.
+template <class L> struct Packing {
+    const Array *from = nullptr;
+    Encoding<L> encoding;
+    L missing;
+};
+
 template <class L> class Layout {
     static constexpr int N = lanes<L>;
     using Int = SignedOf<L>;
     static constexpr int64_t slack = 2 * N, room = 192 << 10;
 
     const Problem &p;
-    const Encoding<L> encoding;
-    const L missing;
+    const Packing<L> own, second;  // the second has no array where there is one thing to pack
+    Packing<L> now;                // which of them is being packed
     int64_t size[most_pooled], inner_size;              // of a tile
     int64_t number[most_pooled], inner_number;          // of tiles
     int64_t positions[2], places, planes, pitch, raw_n;  // most rows of a tile, positions in a plane, planes, lanes of one
@@ -114,10 +132,10 @@ template <class L> class Layout {
   public:
     bool special = false;  // whether the encoding met any such element
 
-    __attribute__((cold)) Layout(const Problem &p, Encoding<L> encoding, L missing)
-        : p(p), encoding(encoding), missing(missing) {
+    __attribute__((cold)) Layout(const Problem &p, Packing<L> own, Packing<L> second)
+        : p(p), own(own), second(second), now(own) {
         for (int a = 0; a < most_pooled; a++) size[a] = larger(p.axes[a].outputs, 1);
-        inner_size = p.inner;
+        inner_size = larger(p.inner, 1);
         const Axis &last = p.axes[2];
         if (last.kind == Windows::table)
             for (int64_t i = 0; i < last.outputs; i++) all_whole &= last.table[i].count == last.kernel_size;
@@ -158,8 +176,8 @@ template <class L> class Layout {
     }
 
     void plan(Arena &arena) {
-        packed = arena.template take<L>(positions[0] * positions[1] * planes * pitch + slack);
-        raw = arena.template take<char>(raw_n * encoding.bytes);
+        packed = arena.template take<L>((second.from ? 2 : 1) * apart() + slack);
+        raw = arena.template take<char>(raw_n * larger(own.encoding.bytes, second.encoding.bytes));
         rows = arena.template take<const L *>(most_rows());
         offsets = arena.template take<int64_t>(p.axes[2].kernel_size);
         remainders = arena.template take<int64_t>(planes);
@@ -167,18 +185,16 @@ template <class L> class Layout {
         past = arena.template take<Int>(most_lanes() + slack);
     }
 
-    // Packs what a tile reads. `x`: where its place of the outer axes lies.
-    void pack_tile(const Tile &given, const char *x) {
+    // Packs what a tile reads.
+    void pack_tile(const Tile &given) {
         tile = given;
         lane_count = (tile.outputs[2].end - tile.outputs[2].begin) * (tile.inner.end - tile.inner.begin);
         special = false;
         find_planes();
         find_edges();
         for (int a = 0; a < 2; a++) at[a] = reads(p.axes[a], tile.outputs[a].begin, tile.outputs[a].end);
-        L *row = packed;
-        for (int64_t i = at[0].begin; i < at[0].end; i++)
-            for (int64_t k = at[1].begin; k < at[1].end; k++, row += planes * pitch)
-                pack_row(x + (i * p.x.axis[0] + k * p.x.axis[1] + tile.inner.begin * p.x.inner) * encoding.bytes, row);
+        pack_array(own, packed);
+        if (second.from) pack_array(second, packed + apart());
     }
 
     // The windows of outputs (i, k).
@@ -190,7 +206,7 @@ template <class L> class Layout {
             for (int64_t b = 0; b < across.count; b++)
                 rows[n++] = packed + ((down.begin + a * p.axes[0].dilation - at[0].begin) * width + across.begin +
                                       b * p.axes[1].dilation - at[1].begin) * planes * pitch;
-        return {rows, n, offsets, p.axes[2].kernel_size, first, past};
+        return {rows, n, offsets, p.axes[2].kernel_size, first, past, apart()};
     }
     int64_t count() const { return lane_count; }
     // Whether the windows from a lane on are whole along the last axis, all N of them.
@@ -198,7 +214,17 @@ template <class L> class Layout {
 
   private:
     static void halve(int64_t &n) { n = ceil_div(n, 2); }
-    int64_t bytes() const { return positions[0] * positions[1] * planes * pitch * int64_t(sizeof(L)); }
+    int64_t apart() const { return positions[0] * positions[1] * planes * pitch; }
+    int64_t bytes() const { return (second.from ? 2 : 1) * apart() * int64_t(sizeof(L)); }
+
+    void pack_array(const Packing<L> &packing, L *row) {
+        now = packing;
+        const Array &from = *now.from;
+        const int64_t start = outer_offset(p, from, tile.outer) + tile.inner.begin * from.inner;
+        for (int64_t i = at[0].begin; i < at[0].end; i++)
+            for (int64_t k = at[1].begin; k < at[1].end; k++, row += planes * pitch)
+                pack_row(from.data + (start + i * from.axis[0] + k * from.axis[1]) * now.encoding.bytes, row);
+    }
 
     __attribute__((cold)) void measure() {
         for (int a = 0; a < most_pooled; a++) number[a] = ceil_div(p.axes[a].outputs, size[a]);
@@ -276,7 +302,7 @@ template <class L> class Layout {
         }
         const int64_t start = lo * last.stride - last.pad_before;
         const int64_t n = hi - lo + (last.kernel_size - 1) * last.dilation / last.stride;
-        if (last.stride == 2 && plane_count == 2 && inner == 1 && p.x.axis[2] == 1) return pack_pairs(x, start, n, row);
+        if (last.stride == 2 && plane_count == 2 && inner == 1 && now.from->axis[2] == 1) return pack_pairs(x, start, n, row);
         for (int64_t plane = 0; plane < plane_count; plane++) {
             const int64_t from = start + remainders[plane];
             const int64_t begin = smaller(n, larger(0, ceil_div(-from, last.stride)));
@@ -289,36 +315,36 @@ template <class L> class Layout {
     }
 
     void fill(L *to, int64_t n) const {
-        for (int64_t i = 0; i < n; i++) to[i] = missing;
+        for (int64_t i = 0; i < n; i++) to[i] = now.missing;
     }
 
     void encode(const char *from, int64_t n, L *to) {
-        if (encoding.run) special |= encoding.run(encoding.type, from, n, to);
-        else if (encoding.flip)
+        if (now.encoding.run) special |= now.encoding.run(*now.encoding.problem, from, n, to);
+        else if (now.encoding.flip)
             each_vector(n, N, [&](int64_t i, int64_t m) {
                 using B = Vec<UnsignedOf<L>, N>;
                 const auto *x = (const UnsignedOf<L> *)from + i;
-                store_lanes((UnsignedOf<L> *)to + i, (m == N ? load<B>(x) : load<B>(x, m)) ^ encoding.flip, m);
+                store_lanes((UnsignedOf<L> *)to + i, (m == N ? load<B>(x) : load<B>(x, m)) ^ now.encoding.flip, m);
             });
         else __builtin_memcpy(to, from, n * sizeof(L));
     }
 
     // Positions from, from + step, … of a row, n of them, with the inner elements of each.
     void pack_places(const char *x, int64_t from, int64_t step, int64_t n, L *to) {
-        const int64_t inner = tile.inner.end - tile.inner.begin, apart = step * p.x.axis[2];
-        x += from * p.x.axis[2] * encoding.bytes;
-        if (inner > 1 ? p.x.inner == 1 && (n == 1 || apart == inner) : n == 1 || apart == 1)
+        const int64_t inner = tile.inner.end - tile.inner.begin, apart = step * now.from->axis[2];
+        x += from * now.from->axis[2] * now.encoding.bytes;
+        if (inner > 1 ? now.from->inner == 1 && (n == 1 || apart == inner) : n == 1 || apart == 1)
             return encode(x, n * inner, to);
-        if (inner >= N && p.x.inner == 1) {
-            for (int64_t i = 0; i < n; i++) encode(x + i * apart * encoding.bytes, inner, to + i * inner);
+        if (inner >= N && now.from->inner == 1) {
+            for (int64_t i = 0; i < n; i++) encode(x + i * apart * now.encoding.bytes, inner, to + i * inner);
             return;
         }
-        by_size(encoding.bytes, [&]<class E>(E) { gather((const E *)x, apart, n, inner, (E *)raw); });
+        by_size(now.encoding.bytes, [&]<class E>(E) { gather((const E *)x, apart, n, inner, (E *)raw); });
         encode(raw, n * inner, to);
     }
     template <class E>
     __attribute__((noinline)) void gather(const E *x, int64_t apart, int64_t n, int64_t inner, E *to) const {
-        const int64_t inside = p.x.inner;
+        const int64_t inside = now.from->inner;
         if (n < inner || inner == 1)
             for (int64_t i = 0; i < n; i++) copy_line(x + i * apart, inside, to + i * inner, 1, inner);
         else
@@ -334,18 +360,18 @@ template <class L> class Layout {
         auto single = [&](int64_t i) {
             for (int which = 0; which < 2; which++) {
                 const int64_t at = start + 2 * i + which;
-                if (at < 0 || at >= length) planes[which][i] = missing;
-                else encode(x + at * encoding.bytes, 1, planes[which] + i);
+                if (at < 0 || at >= length) planes[which][i] = now.missing;
+                else encode(x + at * now.encoding.bytes, 1, planes[which] + i);
             }
         };
         for (int64_t i = 0; i < begin; i++) single(i);
         for (int64_t i = end; i < n; i++) single(i);
         if (end == begin) return;
-        by_size(encoding.bytes, [&]<class E>(E) {
+        by_size(now.encoding.bytes, [&]<class E>(E) {
             E *halves[2] = {(E *)raw, (E *)raw + (end - begin)};
-            if (!encoding.run) halves[0] = (E *)planes[0] + begin, halves[1] = (E *)planes[1] + begin;
-            split((const E *)x + start + 2 * begin, end - begin, E(encoding.flip), halves[0], halves[1]);
-            for (int which = 0; encoding.run && which < 2; which++)
+            if (!now.encoding.run) halves[0] = (E *)planes[0] + begin, halves[1] = (E *)planes[1] + begin;
+            split((const E *)x + start + 2 * begin, end - begin, E(now.encoding.flip), halves[0], halves[1]);
+            for (int which = 0; now.encoding.run && which < 2; which++)
                 encode((const char *)halves[which], end - begin, planes[which] + begin);
         });
     }

@@ -290,10 +290,10 @@ template <template <class> class Op> bool run(const Problem &p) {
     for (int a = 0; a < p.rank; a++) size *= p.axes[a].kernel_size;
     const int64_t bytes = size_of(p.type), most = p.operation == Operation::mode ? 127 : 255;
     // Lanes count elements, signed numbers those along an axis.
-    if (bytes == 1 && size <= most && p.axes[p.rank - 1].kernel_size <= 127) return WindowedRun<Op<int8_t>>(p, keys_of<int8_t>(p.type), greatest<int8_t>).run();
-    if (bytes <= 2) return WindowedRun<Op<int16_t>>(p, keys_of<int16_t>(p.type), greatest<int16_t>).run();
-    if (bytes == 4) return WindowedRun<Op<int32_t>>(p, keys_of<int32_t>(p.type), greatest<int32_t>).run();
-    return WindowedRun<Op<int64_t>>(p, keys_of<int64_t>(p.type), greatest<int64_t>).run();
+    if (bytes == 1 && size <= most && p.axes[p.rank - 1].kernel_size <= 127) return WindowedRun<Op<int8_t>>(p, keys_of<int8_t>(p), greatest<int8_t>).run();
+    if (bytes <= 2) return WindowedRun<Op<int16_t>>(p, keys_of<int16_t>(p), greatest<int16_t>).run();
+    if (bytes == 4) return WindowedRun<Op<int32_t>>(p, keys_of<int32_t>(p), greatest<int32_t>).run();
+    return WindowedRun<Op<int64_t>>(p, keys_of<int64_t>(p), greatest<int64_t>).run();
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // Windows that are laid out whole: tile after tile, row after row, whatever is computed of each.
 #pragma once
-#include "forward/forward.h"
 #include "windowed/layout.h"
 
 namespace anypool::ANYPOOL_ISA {
@@ -17,9 +16,11 @@ template <class Op> class WindowedRun {
     const int64_t outer, bytes;  // of a result
 
   public:
-    WindowedRun(const Problem &given, Encoding<L> encoding, L missing)
-        : p(with_three_axes(given, N)), layout(p, encoding, missing), op(p), outer(layout.outer()),
-          bytes(size_of(p.result)) {}
+    // `second`: how what else is packed of every element is made of it, or of its mask where there is one.
+    WindowedRun(const Problem &given, Encoding<L> encoding, L missing, Encoding<L> second = {})
+        : p(with_three_axes(given, N)),
+          layout(p, {&p.x, encoding, missing}, {!second.problem ? nullptr : p.offsets.data ? &p.offsets : &p.x, second, 0}),
+          op(p), outer(layout.outer()), bytes(size_of(p.result)) {}
 
     bool run() const {
         const int64_t units = outer * layout.tiles();
@@ -41,7 +42,7 @@ template <class Op> class WindowedRun {
         });
         if (!enough) return false;
         const Tile tile = mine.tile_of(unit);
-        mine.pack_tile(tile, p.x.data + outer_offset(p, p.x, tile.outer) * element_bytes());
+        mine.pack_tile(tile);
         op.start(mine);
         const int64_t out = outer_offset(p, p.out, tile.outer) + tile.outputs[2].begin * p.out.axis[2] +
                             tile.inner.begin * p.out.inner;
@@ -50,7 +51,6 @@ template <class Op> class WindowedRun {
                 row(mine, op, tile, mine.windows(i, k), out + i * p.out.axis[0] + k * p.out.axis[1], line);
         return true;
     }
-    int64_t element_bytes() const { return size_of(p.type); }
 
     void row(const Layout<L> &mine, Op &op, const Tile &tile, const Windowed<L> &windows, int64_t out,
              char *line) const {

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anypool import masks
+from anypool import definition, masks
 from anypool.arguments import as_flag, is_known, per_axis
 from anypool.operators import Operator, operator_for
 from anypool.pooling import Pooling, check_dtype, decide, pooled_axes, shown
@@ -157,12 +157,10 @@ def max_unpool(
         raise ValueError(f"indices must have x's shape {shown(shape)}, got {shown(places)}")
     if "int" not in adapter.dtype(indices):
         raise TypeError(f"indices must be integers, got dtype {adapter.dtype(indices)}")
-    extremes = adapter.largest(indices)
-    if extremes is not None and not 0 <= extremes[0] <= extremes[1] < math.prod(lengths):
-        raise ValueError(
-            f"indices must lie within [0, {math.prod(lengths)}), the {' × '.join(map(str, lengths))} positions of the "
-            f"output, got values from {extremes[0]} to {extremes[1]}"
-        )
+    if not adapter.checks_indices(x, indices):
+        extremes = adapter.largest(indices)
+        if extremes is not None and not 0 <= extremes[0] <= extremes[1] < math.prod(lengths):
+            raise definition.out_of_range(extremes[0], extremes[1], lengths)
     others = math.prod(length for axis, length in enumerate(shape) if axis not in pooled)
     outputs = others * math.prod(lengths)
     if is_known(outputs) and outputs >= 2**60:

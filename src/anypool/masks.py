@@ -95,6 +95,15 @@ def check(pooling: Pooling, settings: Settings) -> None:
     settings.filling(pooling)
 
 
+def passed_on(adapter: Any, x: Any, where: Any, pooling: Pooling, settings: Settings) -> tuple[Any, bool]:
+    """The mask, of x's shape, and whether NaN are left out: for whoever does both in one pass. None where all count."""
+    if settings.nan_policy == "raise":
+        mask_of(adapter, x, where, pooling, settings)  # raises
+    mask = None if where is None else checked(adapter, where, x, pooling)
+    xp = adapter.namespace(x)
+    return None if mask is None else xp.broadcast_to(mask, xp.shape(x)), settings.nan_policy == "omit"
+
+
 def run(
     adapter: Any, x: Any, mask: Any, pooling: Pooling, parameters: Sequence[Any], settings: Settings, impl: str
 ) -> Any:

@@ -5,8 +5,11 @@ import random
 import numpy as np
 import pytest
 import reference
-from harness import comparable
-from kernel_cases import DTYPES, as_dtype, elements, laid_out, random_call
+from adapters import NumPy
+from harness import check as check_case
+from harness import comparable, fitting_case, random_array
+from harness import laid_out as any_layout
+from kernel_cases import DTYPES, as_dtype, elements, laid_out, pooling_of, random_call
 from operator_table import ROWS
 
 import anypool as ap
@@ -91,3 +94,103 @@ def test_larger_arrays_are_those_of_the_definition(name, geometry):
         np.testing.assert_allclose(
             got, expected, rtol=1e-2 if dtype == "bfloat16" else 1e-3 if dtype == "float16" else 1e-6
         )
+
+
+MOMENTS = (
+    "variance",
+    "std",
+    "lp",
+    "gem",
+    "power_mean:p=1.5",
+    "power_mean:p=-2",
+    "geometric_mean",
+    "harmonic_mean",
+    "logsumexp",
+    "logsumexp:r=-10",
+    "soft",
+    "soft:beta=-2,gradient=straight_through",
+)
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_moments_are_those_of_the_reference(name):
+    rng, run = np.random.default_rng(len(name)), 0
+    while run < 40:
+        case, shape = fitting_case(rng, operator=name)
+        dtypes = ("float16", "bfloat16", "float32", *(("float64", "uint8") if name in ("variance", "std") else ()))
+        x = random_array(rng, shape, str(rng.choice(dtypes)), specials=rng.random() < 0.3)
+        pooling = pooling_of(x, case.package_operator(), case.package_window(), case.axes)
+        if kernels.refusal(pooling) is None:
+            check_case(case, any_layout(rng, x), NumPy(), impl="kernel")
+            run += 1
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("name", MOMENTS)
+def test_moments_of_larger_arrays_are_those_of_the_definition(name, geometry):
+    shape, axes, window = GEOMETRIES[geometry]
+    x = np.abs(np.random.default_rng(0).normal(size=shape)).astype(np.float32)
+    expected = ap.pool(x.astype(np.float64), name, window, axes, impl="definition")
+    np.testing.assert_allclose(ap.pool(x, name, window, axes, impl="kernel"), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_what_is_beyond_the_arithmetic_of_a_kernel_is_the_definitions():
+    x = np.full((4, 64), 1000.0, np.float32)
+    x[2, 7], x[3, 9] = np.nan, -np.inf
+    out = np.empty((2, 32), np.float32)
+    for name in ("logsumexp", "soft"):
+        expected = ap.pool(x, name, ap.Sliding(2), (0, 1), impl="definition")
+        np.testing.assert_array_equal(ap.pool(x, name, ap.Sliding(2), (0, 1), impl="kernel"), expected)
+        np.testing.assert_array_equal(ap.pool(x, name, ap.Sliding(2), (0, 1), out=out), expected)
+
+
+def test_a_subclass_is_not_taken_for_its_base():
+    class Shifted(ap.Median):
+        def reduce(self, windows, valid, xp):
+            return super().reduce(windows, valid, xp) + 1
+
+    x = np.arange(16.0).reshape(4, 4)
+    np.testing.assert_array_equal(
+        ap.pool(x, Shifted(), ap.Sliding(2), (0, 1)), ap.pool(x, ap.Median(), ap.Sliding(2), (0, 1)) + 1
+    )
+    with pytest.raises(ValueError, match="no kernel for"):
+        ap.pool(x, Shifted(), ap.Sliding(2), (0, 1), impl="kernel")
+
+
+MASKED = ("max", "min", "sum", "average")
+
+
+@pytest.mark.parametrize("policy", ["propagate", "omit"])
+@pytest.mark.parametrize("name", MASKED)
+def test_elements_are_left_out_in_one_pass_as_in_several(name, policy):
+    rng, run = np.random.default_rng(len(name)), 0
+    while run < 25:
+        case, shape = fitting_case(rng, operator=name)
+        x = random_array(rng, shape, str(rng.choice(FLOATS)), specials=rng.random() < 0.5)
+        x = any_layout(rng, x)
+        x = x.astype(x.dtype.newbyteorder("="))
+        mask = rng.random([1 if rng.random() < 0.2 else n for n in shape]) < 0.6
+        mask = None if policy == "omit" and rng.random() < 0.5 else mask
+        if case.count_include_pad or kernels.masked_refusal(
+            pooling_of(x, case.package_operator(), case.package_window(), case.axes)
+        ):
+            continue
+        options = {"where": mask, "nan_policy": policy, "min_count": int(rng.integers(0, 4))}
+        got, expected = (case.package(x, impl=impl, **options) for impl in ("kernel", "definition"))
+        assert got.dtype == expected.dtype
+        rounding = {"bfloat16": 2e-2, "float16": 4e-3, "float32": 1e-5, "float64": 1e-12}[x.dtype.name]
+        with np.errstate(all="ignore"):
+            np.testing.assert_allclose(got.astype(float), expected.astype(float), rtol=rounding, atol=rounding)
+        run += 1
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("name", MASKED)
+def test_elements_are_left_out_of_larger_arrays(name, geometry):
+    shape, axes, window = GEOMETRIES[geometry]
+    rng = np.random.default_rng(0)
+    x, mask = rng.normal(size=shape).astype(np.float32), rng.random(shape) < 0.7
+    x[rng.random(shape) < 0.2] = np.nan
+    for options in ({"nan_policy": "omit"}, {"where": mask}, {"where": mask, "nan_policy": "omit"}):
+        got, expected = (ap.pool(x, name, window, axes, impl=impl, **options) for impl in ("kernel", "definition"))
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)

@@ -3,6 +3,8 @@
 test_swap.py runs this in a process with JAX as Keras's backend, and with torch.
 """
 
+import pickle
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -13,12 +15,14 @@ from torch import nn
 
 import anypool as ap
 import anypool.torch
-from anypool.lab import compare, from_arrays
+from anypool.lab import TuneCallback, compare, from_arrays, tune
 from anypool.lab.networks.base import probabilities
 from anypool.lab.networks.find import find_network
 from anypool.lab.networks.keras import KerasNetwork, StridedConvolution
 from anypool.lab.networks.torch import TorchNetwork
 from anypool.lab.poolings import candidate
+from anypool.lab.subjects import find_subject
+from anypool.lab.tuning.space import Choice
 
 
 def never():
@@ -447,3 +451,63 @@ def test_named_layers_take_the_place_of_poolings(kind):
     everywhere = network.swapped([(site, candidate("min")) for site in network.sites()])
     expected = everywhere.predict(images, never)
     np.testing.assert_array_equal(network.replaced(layers).predict(images, never), expected)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tuned, and sent to other processes
+
+
+@saving
+@both
+def test_tuning_ends_with_a_model_and_the_lines_that_build_it(kind, tmp_path, monkeypatch):
+    """The lines, run where the files are, give the same outputs, for every kind of site."""
+    monkeypatch.chdir(tmp_path)
+    model = keras_model() if kind == "keras" else torch_model()
+    found = tune(model, data(), ["gem", "strided", "min"], trials=1, out="out")
+    assert {choice.pool for choice in found.best.choices} == {"original"}
+    best = [Choice("strided", 2, 2), Choice("gem:p=2", 3, 1), Choice("min", 1, 1), Choice("gem:p=2")]
+    by_kind = {"global": best[3], "adaptive": best[3]}
+    sites = found.search.task.space.sites
+    chosen = [by_kind.get(site.kind, choice) for site, choice in zip(sites, best, strict=True)]
+    found.best = replace(found.best, choices=tuple(chosen))
+    found.build_best(TuneCallback())
+    found.write()
+    scope = {"model": model}
+    exec((tmp_path / "out" / "best.py").read_text(), scope)
+    images = data().x_test
+    wrapped = KerasNetwork(scope["model"]) if kind == "keras" else TorchNetwork(scope["model"])
+    np.testing.assert_allclose(wrapped.predict(images, never), found.network.predict(images, never), rtol=1e-5)
+    assert found.model_file.name == {"keras": "best.weights.h5", "torch": "best.pt"}[kind]  # a layer of its own pools
+    assert found.model_file.exists()
+
+
+@saving
+def test_tuning_a_network_of_ours_ends_with_lines_that_build_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = tune("course", data(), ["max", "lp"], trials=1, epochs=1, out="out", strides=[2])
+    assert [choice.pool for choice in found.best.choices] == ["max", "max"]
+    scope = {}
+    exec((tmp_path / "out" / "best.py").read_text(), scope)
+    assert KerasNetwork(scope["model"]).digest() == found.network.digest()
+    assert find_network("out/best.keras").digest() == found.network.digest()
+    assert found.measures["accuracy"] <= 1
+
+
+@saving
+@both
+def test_networks_are_sent_to_other_processes(kind):
+    subject: Any = find_subject(keras_model() if kind == "keras" else torch_model())
+    sent = pickle.loads(pickle.dumps(subject))
+    images = data().x_test
+    np.testing.assert_array_equal(sent.network.predict(images, never), subject.network.predict(images, never))
+    assert [site.name for site in sent.sites] == [site.name for site in subject.sites]
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_strided_convolutions_of_torch_pad_as_a_pooling_does(side):
+    """Their first weights are those of an average, of which zeros beyond the edges are elements."""
+    x = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    layer = candidate("strided").torch_module("sliding", kernel_size=3, stride=2, padding="same")
+    window = ap.Sliding(3, stride=2, padding="same")
+    expected = ap.pool(x, ap.Sum(), window) / 9
+    torch.testing.assert_close(layer(x).detach(), expected)

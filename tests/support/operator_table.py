@@ -105,11 +105,13 @@ ROWS = {
     "count": Row(ap.Count(), f.count(), exact=True, counts=True, needs_element=False),
     "dilation:structure=0.5": Row(ap.Dilation(0.5), f.dilation(0.5)),
     "erosion:structure=0.5": Row(ap.Erosion(0.5), f.erosion(0.5)),
+    "stochastic": Row(ap.Stochastic(), f.stochastic(), error=16, steep=256),
+    "random_mixed": Row(ap.RandomMixed(), f.mixed(0.5)),
     "blur": Row(ap.Blur(), f.blur()),
 }
 """By their names in texts, as in `anypool.pool(x, "quantile:q=0.3", …)`."""
 
-COMPOSED = ("maxblur",)
+COMPOSED = ("maxblur", "aps", "spectral", "wavelet")
 """Those that are no reduction of single windows, by name: tests/core/test_antialiasing.py has their reference."""
 
 OPERATORS = tuple(ROWS)

@@ -112,12 +112,12 @@ def pool(
 ):
     """`operator` over every window of x: "max", "min", "average", "sum", "lp", or a function of a window's elements.
 
-    A function is given Python's integers or floats, and NaN wins before it; one that is `positional` also the elements'
-    places in the window along every axis, and the sizes of the widest window. Max and min have the dtype of x. Averages,
-    p-norms and functions are float64, sums float64 or, of integers, as numpy.sum's; or `dtype`, averages rounded half
-    to even where it is an integer's. Indices are flat positions within the pooled axes, row-major in the order of
-    `axes`. For functions `where`, of x's shape, deletes elements, and a window with less than `least` is NaN.
-    Without keepdims the pooled axes are dropped (they must have one window).
+    A function is given Python's integers or floats, and NaN wins before it; one that is `positional` also the places
+    of the elements in the window along every axis, and the sizes of the widest window. Max and min have the dtype of
+    x. Averages, p-norms and functions are float64, sums float64 or, of integers, as numpy.sum's; or `dtype`, averages
+    rounded half to even where it is an integer's. Indices are flat positions within the pooled axes, row-major in the
+    order of `axes`. For functions `where`, of x's shape, deletes elements, and a window with less than `least` is
+    NaN. Without keepdims the pooled axes are dropped (they must have one window).
     """
     x = np.asarray(x)
     axes = tuple(axis % x.ndim for axis in axes)

@@ -334,3 +334,19 @@ def blur():
         return weights(places, sizes)
 
     return value, slopes
+
+
+def stochastic():
+    """The mean with weights in proportion to the elements above 0."""
+
+    def value(elements):
+        above = [e for e in elements if e > 0]
+        if math.inf in above:
+            return math.inf
+        return total([e * (e / max(above)) for e in above]) / total([e / max(above) for e in above]) if above else 0.0
+
+    def slopes(elements):
+        whole = total([e for e in elements if e > 0])
+        return [(2 * e - value(elements)) / whole if e > 0 else 0.0 for e in elements]
+
+    return value, slopes

@@ -101,8 +101,8 @@ class Adapter:
 
     The namespace (`namespace(x)`) holds what operators and the definition call. With NumPy's names and meanings: abs,
     any, arange, asarray, astype (to a dtype's name), broadcast_to, concat, exp, expand_dims, expm1, isfinite, isnan,
-    log, log1p, max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take, transpose,
-    where.
+    log, log1p, matmul, max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take,
+    transpose, where.
     Beside them: sort and take_along_axis (along the last axis), stop_gradient, is_floating, astype_like (in the dtype
     of another array), index_ones_like (ones, in the integers of indices), highest, lowest and nan_like (numbers, in
     the dtype of an array), zero and zeros (likewise), max_of_all (the greatest element of all axes), and scatter_last
@@ -164,6 +164,13 @@ class Adapter:
                     f"{each.name} of {type(operator).__name__} must have one entry per element of the window ({size}) "
                     f"along its last axis, got shape {shown(shape)}"
                 )
+            if each.per_window:
+                if not _broadcasts(shape, pooling.output_shape):
+                    raise ValueError(
+                        f"{each.name} of {type(operator).__name__} must broadcast to the output, of shape "
+                        f"{shown(pooling.output_shape)}, got shape {shown(shape)}"
+                    )
+                continue
             beside = shape[:-1] if each.per_element else shape
             if not _broadcasts(beside, lengths):
                 raise ValueError(
@@ -253,6 +260,10 @@ class Adapter:
     def unpool(self, x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int]) -> Any:
         """Zeros with x at the flat positions `indices` within the axes."""
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
+
+    def checks_indices(self, x: Any, indices: Any) -> bool:
+        """Whether `unpool` itself refuses indices that are out of range, by `definition.out_of_range`."""
+        return False
 
     def is_traced(self, x: Any) -> bool:
         """Whether x stands for values that come when a program runs, so that nothing can be checked of them."""

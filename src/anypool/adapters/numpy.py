@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.arguments import FLOATS
-from anypool.cpu import kernels
+from anypool.cpu import kernels, unpooling
+from anypool.definition import out_of_range
+from anypool.masks import Settings, passed_on
 from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults
 from anypool.pooling import Pooling
@@ -50,6 +53,7 @@ class Namespace:
     isnan = staticmethod(np.isnan)
     log = staticmethod(np.log)
     log1p = staticmethod(np.log1p)
+    matmul = staticmethod(np.matmul)
     max = staticmethod(np.max)
     max_of_all = staticmethod(np.max)
     maximum = staticmethod(np.maximum)
@@ -158,7 +162,7 @@ def _halved(x: np.ndarray) -> np.ndarray:
 
 
 class Kernel(Implementation):
-    """The compiled kernels."""
+    """The compiled kernels; of elements that are beyond their arithmetic, the definition."""
 
     name = "kernel"
 
@@ -166,14 +170,19 @@ class Kernel(Implementation):
         return kernels.refusal(pooling)
 
     def run(self, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        if not pooling.return_indices:
-            return kernels.forward(x, pooling)
-        return self._run(x, pooling, None)
+        try:
+            return self._run(x, pooling, None)
+        except OverflowError:
+            return Definition(self.adapter).run(x, pooling, parameters)
 
     def run_into(self, out: Any, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         if not isinstance(out, np.ndarray) or not _is_writable_by_kernels(out):
             return super().run_into(out, x, pooling, parameters)
-        return self._run(x, pooling, out)  # kernels make the same checks
+        try:
+            return self._run(x, pooling, out)  # kernels make the same checks
+        except OverflowError:
+            self.adapter.write(out, Definition(self.adapter).run(x, pooling, parameters))
+            return out
 
     @staticmethod
     def _run(x: np.ndarray, pooling: Pooling, out: np.ndarray | None) -> Any:
@@ -231,6 +240,16 @@ class NumPy(Adapter):
     def namespace(self, x: Any) -> type[Namespace]:
         return Namespace
 
+    def masked(
+        self, x: np.ndarray, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: Settings, impl: str
+    ) -> Any:
+        if impl not in ("auto", "kernel") or kernels.masked_refusal(pooling) is not None:
+            return super().masked(x, where, pooling, parameters, settings, impl)
+        mask, omits = passed_on(self, x, where, pooling, settings)
+        if mask is None and not omits:
+            return super().masked(x, where, pooling, parameters, settings, impl)
+        return kernels.masked(x, pooling, mask, omits, settings.least(pooling), settings.filling(pooling))
+
     def choose(self, impl: str, x: np.ndarray, pooling: Pooling) -> Implementation:
         if impl == "auto" and kernels.refusal(pooling) is None:
             return self.kernel  # what the loop would find, in a third of its time
@@ -255,6 +274,24 @@ class NumPy(Adapter):
 
     def write(self, out: np.ndarray, values: np.ndarray) -> None:
         np.copyto(out, values)
+
+    def unpool(self, x: np.ndarray, indices: np.ndarray, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
+        if not self.checks_indices(x, indices):
+            return super().unpool(x, indices, axes, lengths)
+        order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+        permutation, rows = unpooling.arrangement(order, axes)
+        places = np.transpose(indices, permutation)
+        outer, inner = places.shape[:rows], places.shape[rows + len(axes) :]
+        dense = math.prod(outer), math.prod(x.shape[axis] for axis in axes), math.prod(inner)
+        bits = np.ascontiguousarray(np.transpose(x, permutation).reshape(dense)).view(f"u{x.itemsize}")
+        result = np.empty((dense[0], math.prod(lengths), dense[2]), bits.dtype)
+        if not unpooling.forward(bits, np.ascontiguousarray(places.reshape(dense), np.int64), result):
+            raise out_of_range(int(indices.min()), int(indices.max()), lengths)
+        back = sorted(range(x.ndim), key=permutation.__getitem__)
+        return result.view(x.dtype).reshape(*outer, *lengths, *inner).transpose(back)
+
+    def checks_indices(self, x: np.ndarray, indices: np.ndarray) -> bool:
+        return kernels.available() and x.itemsize in unpooling.ELEMENT_BYTES
 
     def largest(self, indices: Any) -> tuple[int, int] | None:
         return (int(indices.min()), int(indices.max())) if indices.size else None

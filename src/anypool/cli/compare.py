@@ -13,6 +13,8 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from anypool.lab.callbacks import Callback
+from anypool.lab.clock import overhead
+from anypool.lab.cluster import ClusterError
 from anypool.lab.comparison import prepare
 from anypool.lab.data import Dataset, load
 from anypool.lab.poolings import split_names
@@ -65,6 +67,12 @@ def compare(
     out: Annotated[
         str, typer.Option(metavar="DIR", help="The directory for results.json, results.csv and report.html.")
     ] = "anypool-report",
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="A Dask scheduler that makes the runs.", show_default="they are made here"
+        ),
+    ] = None,
 ) -> None:
     """Say what each pooling gains and costs, in a network of ours that is trained or in one of yours.
 
@@ -95,12 +103,13 @@ def compare(
                 recalibrate=recalibrate,
                 weights=weights,
                 out=out,
+                cluster=cluster,
             )
         try:
             with Telling(console(), interruption) as telling:
                 comparison.run(telling)
             _finish(telling.console, comparison)
-        except ResultsError as error:
+        except (ResultsError, ClusterError) as error:
             raise Failed(f"{error}; {_kept(comparison)}") from error
     if comparison.stopped:
         raise typer.Exit(interruption.exit_code)
@@ -220,6 +229,10 @@ def _finish(to: Console, comparison: Comparison) -> None:
     """Write the report, print the table, and say what is where and what failed."""
     if comparison.runs:
         _print_summary(to, comparison)
+        share = overhead(comparison.runs)
+        if share is not None:
+            spent = sum(run.seconds.get("total", 0.0) for run in comparison.runs)
+            to.print(f"The runs took {spent:,.0f} s, {1 - share:.0%} of it training and predicting", highlight=False)
         said = f"The report is {comparison.write_report()}, the runs are in {comparison.results.path}"
         to.print(said, soft_wrap=True, highlight=False, markup=False)
     if comparison.failures:

@@ -178,9 +178,8 @@ class Telling(TuneCallback):
         self.progress.update(self.task, advance=1)
         chosen = ", ".join(map(str, trial.choices))
         values = "  ".join(said(aim, value) for aim, value in trial.values.items())
-        like = f"as trial {trial.same_as}" if trial.same_as is not None else ""
         after = f"after {count(len(trial.curve), 'epoch')}" if trial.state == "stopped early" else ""
-        what = f"failed: {trial.reason}" if trial.reason else "  ".join(filter(None, (values, like)))
+        what = f"failed: {trial.reason}" if trial.reason else values
         best = "  best so far" if tuning.best is not None and tuning.best.number == trial.number else ""
         state = f"{trial.state} {after}" if after else what
         self._say(f"trial {trial.number}  {chosen}  {state}{best}")
@@ -226,12 +225,13 @@ def _finish(to: Console, found: Tuning) -> None:
         _print_best(to, found)
         folder = search.folder
         assert folder is not None
-        suffix = ".pt" if search.task.subject.framework == "torch" else ".keras"
-        say(f"The best model is {folder / f'best{suffix}'}; {folder / 'best.json'} says what it has, and")
+        say(f"The best model is {found.model_file}; {folder / 'best.json'} says what it has, and")
         say(f"{folder / 'best.py'} builds it:\n")
         say(found.code)
     if found.failures:
         say(f"{len(found.failures)} of {count(len(found.trials), 'trial')} failed")
+    if not found.stopped and len(found.trials) < search.trials:
+        say(f"There is nothing else to try: {count(len(found.trials), 'trial')} tried all")
     if found.stopped:
         kept = f"{len(found.trials)} of {count(search.trials, 'trial')} are kept in {_place(search)}"
         say(f"Stopped: {kept}; the same command continues")

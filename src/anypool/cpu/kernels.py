@@ -25,8 +25,11 @@ from anypool.pooling import Pooling, counted, fixed_divisor, once_per_pooling
 MOST_AXES = 3
 DIFFERENTIABLE = ("max", "min", "sum", "average")
 """The kernels that have a gradient; max and min by the offsets of their elements."""
-LARGEST_LAID_OUT = {"order": 2**15 - 1, "mode": 2**12}
-"""Of how many elements the windows may be that a kernel sorts or searches."""
+POWERS = ("power", "norm", "gem", "logsumexp", "soft")
+"""The kernels that compute in float64 what is rounded to less."""
+LARGEST_MASKED = 2**19
+LARGEST_LAID_OUT = {"order": 2**15 - 1, "mode": 2**12, "variance": 2**20, **dict.fromkeys(POWERS, 2**19)}
+"""Of how many elements the windows may be that a kernel looks at whole."""
 LARGEST_WINDOW = 2**31
 """Of how many elements one can be told by its offset."""
 
@@ -49,7 +52,7 @@ def refusal(pooling: Pooling) -> str | None:
             _say_why_not()
         return why_not_built
     if kernel is None:
-        return f"there is no kernel for {type(pooling.operator).__name__}"
+        return f"there is no kernel for {pooling.operator}"
     if len(pooling.axes) > MOST_AXES:
         return f"kernels pool at most {MOST_AXES} axes, not {len(pooling.axes)}"
     if len(pooling.shape) > 64:
@@ -71,14 +74,17 @@ def _laid_out_refusal(pooling: Pooling, name: str) -> str | None:
         return "this kernel needs an element in every window"
     if not pooling.operator.keeps_dtype and pooling.result not in FLOATS:
         return f"this kernel gives floats, not {pooling.result}"
+    if name in POWERS and pooling.accumulator != "float32":
+        return f"this kernel computes what is as exact as float32, not {pooling.accumulator}"
     return None
 
 
+@once_per_pooling
 def gradient_refusal(pooling: Pooling) -> str | None:
     """Why the kernels, which can run this pooling, have no gradient of it; None where they have."""
     kernel = pooling.operator.own_kernel()
     if kernel is not None and kernel.name not in DIFFERENTIABLE:
-        return f"there is no kernel for the gradient of {type(pooling.operator).__name__}"
+        return f"there is no kernel for the gradient of {pooling.operator}"
     return offsets_refusal(pooling)
 
 
@@ -92,8 +98,33 @@ def offsets_refusal(pooling: Pooling) -> str | None:
 
 
 def forward(x: Any, pooling: Pooling, out: Any = None) -> Any:
-    """The values, in `out` if given, else in a NumPy array in the memory order of x."""
+    """The values, in `out` if given, else in a NumPy array in the memory order of x.
+
+    OverflowError where elements are beyond the kernel's arithmetic, as infinite exponents are: the definition has it.
+    """
     return _kernel(pooling).forward(x, out)
+
+
+@once_per_pooling
+def masked_refusal(pooling: Pooling) -> str | None:
+    """Why no kernel leaves elements out of this pooling; None if one does."""
+    kernel = pooling.operator.own_kernel()
+    if kernel is None or kernel.name not in DIFFERENTIABLE:
+        return f"there is no kernel for {pooling.operator} that leaves elements out"
+    if pooling.dtype not in FLOATS or pooling.result not in FLOATS:
+        return f"there is no such kernel from {pooling.dtype} to {pooling.result}"
+    if pooling.window_size > LARGEST_MASKED:
+        return f"such kernels take windows of up to {LARGEST_MASKED} elements, not {pooling.window_size}"
+    return refusal(pooling)
+
+
+def masked(
+    x: Any, pooling: Pooling, where: Any, omits_nan: bool, least: int, filling: float, out: Any = None
+) -> np.ndarray:
+    """The values of the elements where the booleans `where`, of x's shape, are True, if given, and with `omits_nan` of
+    those that are no NaN; `filling` where a window has fewer than `least`."""
+    divisor = getattr(pooling.operator, "divisor_override", None) or 0
+    return _kernel(pooling).forward_masked(x, where, out, omits_nan, divisor, least, filling)
 
 
 def forward_with_offsets(x: Any, pooling: Pooling, out: Any = None, offsets_out: Any = None) -> tuple[Any, Any]:
@@ -161,6 +192,7 @@ def _kernel(pooling: Pooling) -> Any:
         [_axis(plan, _numbers(counted(plan, operator)) if counts else _NONE) for plan in pooling.plan],
         divisor,
         kernel.place and _places(kernel.place, int(pooling.window_size)),
+        kernel.numbers,
     )
 
 

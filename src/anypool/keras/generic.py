@@ -42,20 +42,23 @@ class OperatorPooling(Pooling):
         learnable: bool | Sequence[str] = True,
         per_channel: bool = False,
         axis: int | Sequence[int] | None = None,
+        seed: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
+        self.seed = seed
         given = operator_for(from_config(operator) if isinstance(operator, dict) else operator)
         if given.split()[1]:
             raise TypeError(f"parameters of {given.info.name} must start from numbers in a layer, got an array")
         self.operator = given
         self.learnable = learnable if isinstance(learnable, bool) else tuple(learnable)
-        names = [each.name for each in given.parameters()]
+        names = [each.name for each in given.learnable()]
         unknown = [] if isinstance(learnable, bool) else [name for name in learnable if name not in names]
         if unknown:
             known = ", ".join(names) or "none"
             raise ValueError(f"learnable must name parameters of {given.info.name} ({known}), got {unknown[0]!r}")
         self.per_channel = as_flag("per_channel", per_channel)
+        self.seed_generator = keras.random.SeedGenerator(seed) if given.random else None
         self.axis = axis
         if axis is not None:
             self.axes = (axis,) if isinstance(axis, int) else tuple(axis)
@@ -65,7 +68,7 @@ class OperatorPooling(Pooling):
         self.built = False
 
     def _learned(self) -> list[Parameter]:
-        parameters = self.operator.parameters()
+        parameters = self.operator.learnable()
         if isinstance(self.learnable, bool):
             return list(parameters) if self.learnable else []
         return [each for each in parameters if each.name in self.learnable]
@@ -88,9 +91,12 @@ class OperatorPooling(Pooling):
         }
         self.built = True
 
-    def _current(self) -> Operator:
-        """The operator with the weights as they are, in shapes that broadcast against the input."""
+    def _current(self, inputs: Any, training: bool | None) -> Operator:
+        """The operator with the weights as they are, in shapes that broadcast against the input, and with numbers drawn
+        where it trains."""
         values = {}
+        if training and self.operator.random:
+            values = {each.name: self._draw(inputs) for each in self.operator.parameters() if each.per_window}
         for name, weight in self._parameters_by_name.items():
             value = keras.ops.convert_to_tensor(weight)
             if self.per_channel and self.data_format == "channels_first":
@@ -98,8 +104,18 @@ class OperatorPooling(Pooling):
             values[name] = value
         return replace(self.operator, **values) if values else self.operator
 
+    def _draw(self, inputs: Any) -> Any:
+        """A number in [0, 1) for every window."""
+        shape = list(keras.ops.shape(inputs))
+        axes = self._positive_axes(len(shape))
+        for axis, plan in zip(axes, self.window.plan([shape[axis] for axis in axes], axes), strict=True):
+            shape[axis] = plan.outputs
+        return keras.random.uniform(tuple(shape), seed=self.seed_generator)
+
     def _operator_config(self) -> dict[str, Any]:
         config: dict[str, Any] = {"operator": to_config(self.operator)}
+        if self.seed is not None:
+            config["seed"] = self.seed
         if self.learnable is not True:
             config["learnable"] = self.learnable
         if self.per_channel:
@@ -121,13 +137,14 @@ class AnySlidingPooling(OperatorPooling, SlidingPooling):
         learnable: whether the operator's parameters are learned, or the names of those that are.
         per_channel: learn one for each channel.
         axis: the pooled axes, for others than the spatial ones, as the channels.
+        seed: of the numbers that random operators draw while the model trains.
 
     Raises:
         TypeError, ValueError: as `anypool.operator_for` and MaxPooling2D, or the operator has no such parameter.
     """
 
-    def call(self, inputs: Any) -> Any:
-        return pool(inputs, self._current(), self.window, self.axes)
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return pool(inputs, self._current(inputs, training), self.window, self.axes)
 
 
 class AnyAdaptivePooling(OperatorPooling, AdaptivePooling):
@@ -137,8 +154,8 @@ class AnyAdaptivePooling(OperatorPooling, AdaptivePooling):
         operator, learnable, per_channel, axis: as in Pooling2D. output_size, data_format: as in AdaptiveMaxPooling2D.
     """
 
-    def call(self, inputs: Any) -> Any:
-        return pool(inputs, self._current(), self.window, self.axes)
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return pool(inputs, self._current(inputs, training), self.window, self.axes)
 
 
 class AnyGlobalPooling(OperatorPooling, GlobalPooling):
@@ -148,8 +165,8 @@ class AnyGlobalPooling(OperatorPooling, GlobalPooling):
         operator, learnable, per_channel, axis: as in Pooling2D. data_format, keepdims: as in GlobalMaxPooling2D.
     """
 
-    def call(self, inputs: Any) -> Any:
-        return global_pool(inputs, self._current(), self.axes, self.keepdims)
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return global_pool(inputs, self._current(inputs, training), self.axes, self.keepdims)
 
 
 class BlurPooling(AnySlidingPooling):
@@ -199,8 +216,9 @@ class MaxBlurPooling(AnySlidingPooling):
         filter_size: int = 3,
         **options: Any,
     ) -> None:
-        super().__init__(MaxBlur(filter_size), pool_size, strides, padding, data_format, **options)
-        self.filter_size = self.operator.filter_size
+        operator = MaxBlur(filter_size)
+        super().__init__(operator, pool_size, strides, padding, data_format, **options)
+        self.filter_size = operator.filter_size
 
     def _operator_config(self) -> dict[str, Any]:
         return {"filter_size": self.filter_size}

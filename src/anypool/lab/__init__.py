@@ -11,6 +11,7 @@
 - `comparison`: `compare`, a run per pooling, seed and stage. `callbacks`: what is told on the way.
 - `tuning`: `tune`, a search for the pooling of every site of a network.
 - `runs`: what a run is. `results`: results.json, where runs are kept as they end. `environment`: versions, machine.
+- `cluster`: runs on a Dask cluster. `clock`: how much of a run is computing.
 - `summary`: means, spreads, and whether differences exceed them.
 - `report`: the page that says what was measured, of templates in page/. `verdict`, `tables`, `charts`: its words, tables
   and Vega-Lite charts. `examples`, `shown`: images, feature maps and flips it shows. `pictures`: images, pooled and

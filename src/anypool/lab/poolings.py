@@ -81,9 +81,9 @@ def candidate(name: str) -> Candidate:
         return Candidate(name, None, ("sliding", "strided"))
     start, _, rest = name.partition(":")
     try:
-        if rest and start not in ap.OPERATORS and _is_place(name):
-            return Candidate(name, _imported(name))
-        return Candidate(name, ap.operator_for(name))
+        place = rest and start not in ap.OPERATORS and _is_place(name)
+        operator = _imported(name) if place else ap.operator_for(name)
+        return Candidate(name, operator, *([("sliding", "strided")] if operator.composed else []))
     except (ValueError, TypeError) as error:
         if rest:
             raise ValueError(f"pool must name operators, but {name!r} is none: {error}") from error

@@ -65,6 +65,8 @@ class Run:
     """Accuracy after each epoch."""
     epoch_seconds: list[float] = field(default_factory=list)
     """Training alone; the first includes compilation."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long it took: `total`, and `computing`, those of them in which the network trained and predicted."""
     environment: dict[str, str] = field(default_factory=dict)
     """Versions and machine."""
     unknown: dict[str, Any] = field(default_factory=dict)
@@ -97,7 +99,7 @@ class Run:
         return run
 
     def _check(self) -> None:
-        numbers = [*self.measures.values(), *self.curve, *self.epoch_seconds]
+        numbers = [*self.measures.values(), *self.curve, *self.epoch_seconds, *self.seconds.values()]
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
             raise ValueError(f"the run {tuple(self.key)} has a measure that is no number")
         if type(self.seed) is not int or type(self.pool) is not str or type(self.stage) is not str:

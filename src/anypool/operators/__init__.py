@@ -1,6 +1,7 @@
 """What: the operators, one class each."""
 
-from anypool.operators.base import ARRAY, Defaults, Info, Operator, Parameter, parameter
+from anypool.operators.base import ARRAY, Defaults, Info, Operator, Parameter, is_fixed, parameter
+from anypool.operators.chance import RandomMixed, Stochastic
 from anypool.operators.extremes import Max, Min
 from anypool.operators.mixtures import AvgMax, Mixed
 from anypool.operators.morphology import Dilation, Erosion
@@ -14,6 +15,7 @@ from anypool.operators.registry import (
     register_operator,
     serialize,
 )
+from anypool.operators.resample import AdaptivePolyphase, Spectral, Wavelet
 from anypool.operators.smooth import Blur, MaxBlur
 from anypool.operators.soft import AdaPool, LogSumExp, Soft
 from anypool.operators.statistics import Count, Mode, Range, Std, Variance
@@ -23,6 +25,7 @@ __all__ = [
     "ARRAY",
     "OPERATORS",
     "AdaPool",
+    "AdaptivePolyphase",
     "Average",
     "AvgMax",
     "Blur",
@@ -47,15 +50,20 @@ __all__ = [
     "Parameter",
     "PowerMean",
     "Quantile",
+    "RandomMixed",
     "Range",
     "Rank",
     "Soft",
+    "Spectral",
     "Std",
+    "Stochastic",
     "Sum",
     "TopKMean",
     "TrimmedMean",
     "Variance",
+    "Wavelet",
     "deserialize",
+    "is_fixed",
     "operator_class",
     "operator_for",
     "parameter",

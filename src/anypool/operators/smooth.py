@@ -112,7 +112,8 @@ class MaxBlur(Operator):
 
     y = Σ wⱼ·m(s·o + j − ⌊(k−1)/2⌋), with m the maxima of windows one position apart, and the weights of `Blur`; beyond
     their edge the maxima are reflected, or go on as the window's padding_mode says. Shifts of x change y far less than
-    a maximum at stride s. There are as many outputs as of `Max`. Gradient: the filter's weights, at every maximum's first element.
+    a maximum at stride s. There are as many outputs as of `Max`. Gradient: the filter's weights, at every maximum's
+    first element.
     Source: Zhang 2019, arXiv 1904.11486.
 
     Args:
@@ -130,7 +131,6 @@ class MaxBlur(Operator):
     filter_size: int = 3
 
     info = Info("maxblur", "Σ C(k−1, j)·max(x₊ⱼ) / 2ᵏ⁻¹", "arXiv 1904.11486", layer="MaxBlur")
-    composed = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filter_size", as_integer("filter_size", self.filter_size, 1))

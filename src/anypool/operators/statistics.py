@@ -34,6 +34,9 @@ class Variance(Operator):
     def __post_init__(self) -> None:
         object.__setattr__(self, "ddof", as_integer("ddof", self.ddof, 0))
 
+    def compiled(self) -> Compiled:
+        return Compiled("variance", numbers=(self.ddof, 0))
+
     def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
         count = float_count(windows, valid, xp)
         deviations = xp.where(valid, windows, 0)
@@ -76,6 +79,9 @@ class Std(Variance):
     """
 
     info = Info("std", "√(Σ(x − x̄)²/(n − ddof))", "numpy.std", layer="Std")
+
+    def compiled(self) -> Compiled:
+        return Compiled("variance", numbers=(self.ddof, 1))
 
     def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
         return root(super().reduce(windows, valid, xp), xp)

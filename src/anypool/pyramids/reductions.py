@@ -425,12 +425,12 @@ class Modes:
         return 3 * self.dtype.itemsize + 40  # noise, where every element is a label of its own
 
     def levels(self, read: Read, region: Region, cell: Lengths, levels: Sequence[Level], shape: Lengths) -> Values:
-        found = ModeLevels(whole(read, region, cell, self.dtype), self.missing.nodata)
+        found = ModeLevels(whole(read, region, cell, self.dtype), self.missing.nodata, minima, maxima)
         before = (1,) * len(shape)
         for level in levels:
             window = tuple(b // a for a, b in zip(before, level.factors, strict=True))
             before = level.factors
-            yield level, found.next(window, minima, maxima)
+            yield level, found.next(window)
 
 
 def whole(read: Read, region: Region, cell: Lengths, dtype: np.dtype[Any]) -> np.ndarray:

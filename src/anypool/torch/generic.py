@@ -34,8 +34,10 @@ class OperatorPool(torch.nn.Module):
         learnable: bool | Sequence[str] = True,
         channels: int | None = None,
         dim: int | Sequence[int] | None = None,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        self.generator = generator
         if window.rank not in (None, self.rank):
             raise ValueError(f"{type(self).__name__} pools {self.rank} axes, but {window} is written for {window.rank}")
         self.window, self.dim = window, _dims(dim, self.rank)
@@ -45,13 +47,13 @@ class OperatorPool(torch.nn.Module):
         given = operator_for(operator)
         learned = _learned(given, learnable)
         self.operator = replace(given, **{each.name: ARRAY for each in learned}) if learned else given.split()[0]
-        for each in given.parameters():
+        for each in given.learnable():
             value = getattr(given, each.name)
             if each in learned:
                 self.register_parameter(each.name, torch.nn.Parameter(self._initial(each, value)))
             elif getattr(self.operator, each.name) is ARRAY:
                 self.register_buffer(each.name, torch.as_tensor(value))
-        self._bounds = {each.name: (each.at_least, each.at_most) for each in given.parameters()}
+        self._bounds = {each.name: (each.at_least, each.at_most) for each in given.learnable()}
 
     def _initial(self, parameter: Parameter, value: Any) -> Tensor:
         if hasattr(self, parameter.name):
@@ -72,7 +74,20 @@ class OperatorPool(torch.nn.Module):
         return tuple(arrays)
 
     def forward(self, input: Tensor) -> Tensor:
-        return pooling.pool_any(input, self.operator, self.window, self.dim, self._arrays())
+        operator, arrays = self.operator, self._arrays()
+        if operator.random and self.training:
+            drawn = [each.name for each in operator.parameters() if each.per_window]
+            operator = replace(operator, **dict.fromkeys(drawn, ARRAY))
+            arrays = (*arrays, *(self._draw(input) for _ in drawn))
+        return pooling.pool_any(input, operator, self.window, self.dim, arrays)
+
+    def _draw(self, input: Tensor) -> Tensor:
+        """A number in [0, 1) for every window."""
+        shape = list(input.shape)
+        dims = [dim % input.dim() for dim in self.dim]
+        for dim, plan in zip(dims, self.window.plan([shape[dim] for dim in dims], dims), strict=True):
+            shape[dim] = plan.outputs
+        return torch.rand(shape, generator=self.generator, device=input.device)
 
     def extra_repr(self) -> str:
         dim = "" if self.dim == pooling.AXES[self.rank] else f", dim={self.dim}"
@@ -91,7 +106,7 @@ def _dims(dim: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
 
 def _learned(operator: Operator, learnable: bool | Sequence[str]) -> tuple[Parameter, ...]:
     """The parameters that are learned: all, none, or those named."""
-    parameters = operator.parameters()
+    parameters = operator.learnable()
     if isinstance(learnable, bool):
         return parameters if learnable else ()
     names = [each.name for each in parameters]
@@ -112,6 +127,7 @@ class AnySlidingPool(OperatorPool):
         learnable: whether the operator's parameters are learned, or the names of those that are.
         channels: one parameter for each of so many channels; default: one for all.
         dim: the pooled axes; default: the last ones.
+        generator: draws the numbers of random operators, while the module trains; default: torch's own.
 
     Raises:
         TypeError, ValueError: as `anypool.operator_for` and `anypool.Sliding`, or the operator has no such parameter.

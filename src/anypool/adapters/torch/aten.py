@@ -110,21 +110,6 @@ def is_fused(pooling: Pooling) -> bool:
     return all(map(is_known, sizes)) and math.prod(sizes) <= FUSED_ELEMENTS
 
 
-def unpool(x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
-    """Zeros with x at flat positions within the axes; on CPU tensors, where one thread writes a row from its first
-    source to its last, so that the last stays."""
-    last = tuple(range(-len(axes), 0))
-    values, places = (torch.movedim(t, tuple(axes), last) for t in (x, indices))
-    lead, outputs, sources = values.shape[: -len(axes)], math.prod(lengths), math.prod(values.shape[-len(axes) :])
-    values, places = (t.reshape(math.prod(lead), sources) for t in (values, places.to(torch.int64)))
-    if x.requires_grad and torch.is_grad_enabled():
-        numbers = torch.arange(sources).expand_as(places)
-        stays = numbers.new_empty(len(places), outputs).scatter_(1, places, numbers).gather(1, places) == numbers
-        values = torch.where(stays, values, values.detach())
-    result = values.new_zeros(len(places), outputs).scatter(1, places, values)
-    return torch.movedim(result.reshape(*lead, *lengths), last, tuple(axes))
-
-
 def _adaptive(images: Tensor, operator: Any, outputs: list[Any]) -> Tensor:
     outputs = [1, *outputs] if len(outputs) == 1 else outputs
     if type(operator) is Average:

@@ -90,6 +90,13 @@ class Network(Protocol):
     def copied(self) -> Network:
         """A copy; nothing is shared."""
 
+    @property
+    def suffix(self) -> str:
+        """How a file is called that `save` writes."""
+
+    def save(self, path: Path) -> None:
+        """Write the model to a file, or its weights where they alone can be had back from one."""
+
     def load_weights(self, path: Path) -> None:
         """Take the weights in a file."""
 

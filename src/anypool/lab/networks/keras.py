@@ -15,6 +15,7 @@ import numpy as np
 import anypool.keras
 
 from ..callbacks import check_stop
+from ..clock import computing
 from ..data import Dataset
 from ..runs import PoolingLayer
 from .base import (
@@ -176,6 +177,20 @@ class KerasNetwork:
         """A copy; nothing is shared."""
         return self._copy(_Swap({}))
 
+    @property
+    def suffix(self) -> str:
+        """`.keras`, or `.weights.h5` where a layer of the user's own pools: a file says how to make it anew."""
+        held = {id(layer) for layer in _leaves(self.model)}
+        poolings = (layer for layer in self.model._flatten_layers() if site_of(layer, "") is not None)
+        return ".keras" if all(id(layer) in held for layer in poolings) else ".weights.h5"
+
+    def save(self, path: Path) -> None:
+        """Write the model to a .keras file, or its weights to a .weights.h5 file."""
+        if path.suffix == ".keras":
+            self.model.save(path)
+        else:
+            self.model.save_weights(path)
+
     def load_weights(self, path: Path) -> None:
         """Take the weights in a .weights.h5 file."""
         self.model.load_weights(path)
@@ -234,6 +249,7 @@ class KerasNetwork:
             new.trainable = old.trainable
         return KerasNetwork(copy)
 
+    @computing
     def predict(self, images: np.ndarray, should_stop: ShouldStop) -> np.ndarray:
         """The model's outputs in inference."""
         asking = keras.callbacks.LambdaCallback()
@@ -243,6 +259,7 @@ class KerasNetwork:
         outputs = self.model.predict(whole, batch_size=PREDICTED_AT_ONCE, verbose=0, callbacks=[asking])
         return np.asarray(outputs)[: len(images)]
 
+    @computing
     def recalibrate(self, images: np.ndarray, should_stop: ShouldStop) -> None:
         """Take the statistics of batch normalisation anew, as the means of those of batches of these images."""
         norms = self._batch_norms()
@@ -262,6 +279,7 @@ class KerasNetwork:
             for dropout, rate in zip(dropouts, kept[1], strict=True):
                 dropout.rate = rate
 
+    @computing
     def fit(
         self,
         data: Dataset,

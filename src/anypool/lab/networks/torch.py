@@ -18,6 +18,7 @@ from torch import nn
 import anypool.torch
 
 from ..callbacks import check_stop
+from ..clock import computing
 from ..data import Dataset
 from ..runs import PoolingLayer
 from .base import (
@@ -76,11 +77,24 @@ class StridedConvolution(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution."""
-        return self._made(x.shape[1])(x)
+        convolution = self._made(x.shape[1])
+        return convolution(self._padded(x) if self.settings[2] == "same" else x)
+
+    def _padded(self, x: torch.Tensor) -> torch.Tensor:
+        """What `same` adds, which torch's strided convolutions do not know: the odd one at the end."""
+        convolution = self._made(x.shape[1])
+        ends: list[int] = []
+        sides = zip(x.shape[:-3:-1], convolution.kernel_size[::-1], convolution.stride[::-1], strict=True)
+        for length, size, stride in sides:
+            missing = max((-(-length // stride) - 1) * stride + size - length, 0)
+            ends += [missing // 2, missing - missing // 2]
+        return nn.functional.pad(x, ends)
 
     def _made(self, channels: int) -> nn.Conv2d:
         if self.convolution is None:
-            self.convolution = nn.Conv2d(channels, channels, *self.settings, bias=False)
+            size, stride, padding = self.settings
+            padding = 0 if padding == "same" else padding
+            self.convolution = nn.Conv2d(channels, channels, size, stride, padding, bias=False)
             with torch.no_grad():
                 average = torch.eye(channels) / prod(self.convolution.kernel_size)
                 self.convolution.weight.copy_(average[:, :, None, None].expand_as(self.convolution.weight))
@@ -141,6 +155,12 @@ class TorchNetwork:
         except Exception as error:  # torch and the objects a model holds raise many kinds
             raise TypeError(f"model cannot be copied: {error}") from error
 
+    suffix = ".pt"
+
+    def save(self, path: Path) -> None:
+        """Write the state of the model."""
+        torch.save(self.model.state_dict(), path)
+
     def load_weights(self, path: Path) -> None:
         """Take the weights in a .pt file; nothing else in it is loaded."""
         self.model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -186,6 +206,7 @@ class TorchNetwork:
         padding = site.settings["padding"] if size == stride else "same"
         return replace(site, settings={**site.settings, "kernel_size": size, "stride": stride, "padding": padding})
 
+    @computing
     def predict(self, images: np.ndarray, should_stop: ShouldStop) -> np.ndarray:
         """The model's outputs in inference."""
         outputs = []
@@ -195,6 +216,7 @@ class TorchNetwork:
                 outputs.append(self.model(_tensor(images[start : start + PREDICTED_AT_ONCE])).numpy())
         return np.concatenate(outputs)
 
+    @computing
     def recalibrate(self, images: np.ndarray, should_stop: ShouldStop) -> None:
         """Take the statistics of batch normalisation anew, as the means of those of batches of these images."""
         norms = [module for module in self.model.modules() if isinstance(module, BATCH_NORMS)]
@@ -210,6 +232,7 @@ class TorchNetwork:
         for norm, momentum in zip(norms, kept, strict=True):
             norm.momentum = momentum
 
+    @computing
     def fit(
         self,
         data: Dataset,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..callbacks import TuneCallback
 from ..files import remove_leftovers, write_whole
 from ..networks.base import Network
+from ..subjects import SwappedNetwork
 from .aims import to_tell_by
 from .code import lines
 from .space import Choice
@@ -45,8 +46,6 @@ class Trial:
     seconds: float
     reason: str | None = None
     """Why it failed."""
-    same_as: int | None = None
-    """The number of an earlier trial that chose the same, whose values it has."""
 
     def entry(self) -> dict[str, Any]:
         """The trial as tuning.json holds it."""
@@ -64,12 +63,9 @@ class Trial:
             state=state,
             choices=tuple(Choice(**entry) for entry in said.get(store.CHOICES, ())),
             values=dict(zip(aims, frozen.values, strict=True)) if state == DONE else {},
-            curve=list(said.get(store.CURVE) or ()),
-            multiply_adds=said.get(store.MULTIPLY_ADDS),
-            parameters=said.get(store.PARAMETERS),
+            **{"curve": [], "multiply_adds": None, "parameters": None, **said.get(store.LEARNED, {})},
             seconds=frozen.duration.total_seconds() if frozen.duration else 0.0,
             reason=store.reason_of(frozen) if state == FAILED else None,
-            same_as=said.get(store.SAME_AS),
         )
 
 
@@ -100,9 +96,8 @@ class Tuning:
         if best is None:
             return cls(search, trials, [])
         chosen = by_number[best.number]
-        distinct = {by_number[one.number].choices: one.number for one in reversed(study.best_trials)}
-        others = sorted(number for number in distinct.values() if by_number[number].choices != chosen.choices)
-        return cls(search, trials, [chosen.number, *others], chosen)
+        others = (one.number for one in study.best_trials if one.number in by_number and one.number != best.number)
+        return cls(search, trials, [chosen.number, *sorted(others)], chosen)
 
     @property
     def failures(self) -> list[Trial]:
@@ -125,7 +120,7 @@ class Tuning:
         if self.best is None:
             return ""
         search = self.search
-        space, weights = search.task.space, str(self._file(self._weights_name()))
+        space, weights = search.task.space, str(self.model_file)
         return lines(search.task.subject, search.model, space.sites, self.best.choices, search.data, weights)
 
     def build_best(self, callback: TuneCallback) -> None:
@@ -157,7 +152,7 @@ class Tuning:
 
     # Files
 
-    def write(self) -> None:
+    def write(self, page: bool = True) -> None:
         """Write tuning.json and its page, and the best model with its configuration and code where there is one.
 
         Each file is there whole or not at all. Without a directory nothing is written.
@@ -171,11 +166,11 @@ class Tuning:
         for name in ("tuning.json", self._weights_name()):
             remove_leftovers(folder / name)
         if self.network is not None:
-            self._save_model(folder)
+            self._save_model(self.model_file)
             write_whole(folder / "best.json", _json(self._best_entry()))
             write_whole(folder / "best.py", self.code.encode())
         write_whole(folder / "tuning.json", _json(self.entry()))
-        if self.best is not None:
+        if page and self.best is not None:
             from ..report import write_search_report
 
             write_search_report(folder)
@@ -198,24 +193,25 @@ class Tuning:
         return {"number": self.best.number, "poolings": poolings, "measures": self.measures}
 
     def _weights_name(self) -> str:
-        return "best.pt" if self.search.task.subject.framework == "torch" else "best.keras"
+        subject = self.search.task.subject
+        return "best" + (subject.network.suffix if isinstance(subject, SwappedNetwork) else ".keras")
+
+    @property
+    def model_file(self) -> Path:
+        """Where the best model is written: a .keras file, a torch state (.pt), or Keras weights where layers of yours
+        pool, which no file holds otherwise."""
+        return self._file(self._weights_name())
 
     def _file(self, name: str) -> Path:
         folder = self.search.folder
         return Path(name) if folder is None else folder / name
 
-    def _save_model(self, folder: Path) -> None:
-        """Keras's file of the model, or torch's of its state, written beside and put in place whole."""
+    def _save_model(self, target: Path) -> None:
+        """Write the best model beside its file, and put it in place whole."""
         assert self.network is not None
-        target = folder / self._weights_name()
-        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.name}.") as beside:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
             written = Path(beside) / target.name
-            if target.suffix == ".keras":
-                self.network.model.save(written)
-            else:
-                import torch
-
-                torch.save(self.network.model.state_dict(), written)
+            self.network.save(written)
             os.replace(written, target)
 
 

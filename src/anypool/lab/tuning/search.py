@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 MOST_TRIALS, MOST_JOBS = 100_000, 256
+REPEATS_UNTIL_BLIND = 2
+"""After so many trials on end that repeat others the next one chooses at random."""
 
 
 def tune(
@@ -241,7 +243,7 @@ class Search:
         from . import store, workers
 
         opened = store.open_store(url)
-        study = store.open_study(opened, self.settings, self.task.aims, self.task.seed)
+        study = store.open_study(opened, self.settings, self.task.aims)
         if self.storage is None:  # nobody else has trials there
             store.give_back_all(study)
         store.begin(study, self.task.space.first())
@@ -287,7 +289,7 @@ class News:
         if not fresh:
             return
         found = Tuning.of(self.search, self.study)
-        found.write()
+        found.write(page=False)
         by_number = {trial.number: trial for trial in found.trials}
         for trial in fresh:
             self.told.add(trial.number)
@@ -311,20 +313,22 @@ def run_trials(
     def objective(trial: optuna.Trial) -> tuple[float, ...]:
         return _objective(trial, task, callback)
 
-    reseed(study, task.seed)
+    informed, blind = samplers(study, task.seed)
     while store.remaining(study, trials) > 0:
         if callback.should_stop():
             raise Stopped
+        study.sampler = blind if store.repeats(study) >= REPEATS_UNTIL_BLIND else informed
         study.optimize(objective, n_trials=1, catch=(Failed,))
         on_trial_end()
 
 
-def reseed(study: optuna.Study, seed: int) -> None:
-    """Let the search go on from where it is: what an earlier process drew is not drawn again."""
+def samplers(study: optuna.Study, seed: int) -> tuple[optuna.samplers.BaseSampler, optuna.samplers.BaseSampler]:
+    """What chooses from what others found, and what chooses at random; no process draws what another drew."""
     import optuna
 
     begun = len(study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(seed=(seed * 1_000_003 + begun * 7919) % 2**31)
+    seed = (seed * 1_000_003 + begun * 7919) % 2**31
+    return optuna.samplers.TPESampler(seed=seed), optuna.samplers.RandomSampler(seed=seed)
 
 
 class Failed(Exception):
@@ -338,7 +342,7 @@ def _objective(trial: optuna.Trial, task: Task, callback: TuneCallback) -> tuple
     choices = task.space.suggest(trial)
     trial.set_user_attr(store.CHOICES, [choice.entry() for choice in choices])
     earlier = store.finished(trial.study)
-    same = next((one for one in earlier if one.values and _chose(one, choices)), None)
+    same = next((one for one in earlier if store.LEARNED in one.user_attrs and _chose(one, choices)), None)
     if same is not None:
         return _as_before(trial, same)
     callback.on_trial_begin(trial.number, choices)
@@ -361,12 +365,14 @@ def _chose(trial: FrozenTrial, choices: Sequence[Any]) -> bool:
 
 
 def _as_before(trial: optuna.Trial, same: FrozenTrial) -> tuple[float, ...]:
-    """The values of a trial that chose the same: with one seed they would be found again."""
+    """What became of a trial that chose the same: with one seed it would become of it again."""
+    import optuna
+
     from . import store
 
-    for name in (store.CURVE, store.MULTIPLY_ADDS, store.PARAMETERS):
-        trial.set_user_attr(name, same.user_attrs.get(name))
     trial.set_user_attr(store.SAME_AS, same.number)
+    if same.values is None:
+        raise optuna.TrialPruned
     return tuple(same.values)
 
 
@@ -383,25 +389,21 @@ def _measured(
 
     network = task.build(choices)
     multiply_adds = network.cost(task.data.x_test[:1]).get("multiply_adds")
-    trial.set_user_attr(store.MULTIPLY_ADDS, multiply_adds)
-    trial.set_user_attr(store.PARAMETERS, network.parameters)
-    past = [
-        Finished(tuple(one.user_attrs.get(store.CURVE) or ()), one.user_attrs.get(store.MULTIPLY_ADDS))
-        for one in earlier
-        if one.values
-    ]
+    learned = [one.user_attrs[store.LEARNED] for one in earlier if one.values]
+    past = [Finished(tuple(one["curve"]), one["multiply_adds"]) for one in learned]
     cheap = any(aiming.is_cost(aim) for aim in task.aims)
     curve: list[float] = []
+    said = {"curve": curve, "multiply_adds": multiply_adds, "parameters": network.parameters}
 
     def on_epoch(epoch: int, accuracy: float) -> None:
         curve.append(accuracy)
         callback.on_epoch_end(trial.number, epoch, accuracy)
         if is_hopeless(curve, multiply_adds, past, task.plan.epochs, cheap):
-            trial.set_user_attr(store.CURVE, curve)
+            trial.set_user_attr(store.LEARNED, said)
             raise optuna.TrialPruned
 
     task.learn(network, task.data, on_epoch, callback.should_stop)
-    trial.set_user_attr(store.CURVE, curve)
+    trial.set_user_attr(store.LEARNED, said)
     measured = task.measure(network, task.data, task.aims, callback.should_stop)
     missing = next((aim for aim in task.aims if aim not in measured), None)
     if missing is not None:

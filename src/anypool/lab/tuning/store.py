@@ -29,12 +29,15 @@ HEARTBEAT_SECONDS, GRACE_SECONDS = 10, 60
 SQLITE_PATIENCE_SECONDS = 120
 """How long a process waits for others that write the file."""
 
+MOST_REPEATS = 40
+"""So many trials on end that choose what others chose, and there is nothing left to choose."""
+
 MOST_RETRIES = 2
 """A trial whose process died is tried again so often."""
 
 REASON, WORKER, RETRY, STOPPED = "reason", "worker", "retry", "stopped"
-CHOICES, CURVE, MULTIPLY_ADDS, PARAMETERS, SAME_AS = "choices", "curve", "multiply_adds", "parameters", "same_as"
-"""What trials say of themselves, as Optuna's user attributes."""
+CHOICES, LEARNED, SAME_AS = "choices", "learned", "same_as"
+"""What trials say of themselves, as Optuna's user attributes; `learned` is curve, multiply_adds and parameters."""
 
 
 class StoreError(Exception):
@@ -108,12 +111,11 @@ def shown(url: str) -> str:
     return f"{scheme}://{user.partition(':')[0]}:***@{rest}" if found and ":" in user else url
 
 
-def open_study(store: BaseStorage, settings: dict[str, Any], aims: Sequence[str], seed: int) -> optuna.Study:
+def open_study(store: BaseStorage, settings: dict[str, Any], aims: Sequence[str]) -> optuna.Study:
     """The study of searches with these settings: one for all processes and machines that search alike."""
     with quietly():
         study = optuna.create_study(
             storage=store,
-            sampler=optuna.samplers.TPESampler(n_startup_trials=10, seed=seed, multivariate=False),
             study_name=f"anypool {digest(settings)}",
             directions=directions(aims),
             load_if_exists=True,
@@ -173,12 +175,21 @@ def reason_of(trial: FrozenTrial) -> str:
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that are over: done, stopped early, or failed by themselves."""
-    return [one for one in study.get_trials(deepcopy=False) if one.state.is_finished() and not was_lost(one)]
+    """The trials that are over: done, stopped early, or failed by themselves; what repeats another does not count."""
+    over = (one for one in study.get_trials(deepcopy=False) if one.state.is_finished())
+    return [one for one in over if SAME_AS not in one.user_attrs and not was_lost(one)]
+
+
+def repeats(study: optuna.Study) -> int:
+    """How many of the last trials on end chose what others had chosen."""
+    over = [one for one in study.get_trials(deepcopy=False) if one.state.is_finished()]
+    return next((place for place, one in enumerate(reversed(over)) if SAME_AS not in one.user_attrs), len(over))
 
 
 def remaining(study: optuna.Study, trials: int) -> int:
-    """How many of so many trials nobody has finished or runs."""
+    """How many of so many trials nobody has finished or runs; 0 where there is nothing left to choose."""
+    if repeats(study) >= MOST_REPEATS:
+        return 0
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return trials - len(finished(study)) - len(running)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import optuna
 
 POLL_SECONDS = 0.5
-MOST_DEATHS = 5
-"""More, and something is wrong with this machine or the model."""
+MOST_DEATHS = 4
+"""More for every job, without a trial that is over between them, and something is wrong with this machine."""
 
 DONE, STORE_FAILED = 0, 3
 
@@ -46,14 +46,18 @@ def run_trials(
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     crew = _Crew(lambda: context.Process(target=_work, args=(task, url, study.study_name, trials, stop)), stop)
+    over = 0
     try:
         while True:
             crew.hire(min(jobs, max(store.remaining(study, trials), 0) + len(crew.workers)))
             if not crew.workers:
                 return
             wait([worker.sentinel for worker in crew.workers], POLL_SECONDS)
-            store.give_back_all(study, crew.bury())
+            store.give_back_all(study, crew.bury(MOST_DEATHS * jobs))
             on_trial_end()
+            before, over = over, len(store.finished(study))
+            if over > before:
+                crew.deaths = 0
             if callback.should_stop():
                 raise Stopped
     finally:
@@ -78,8 +82,8 @@ class _Crew:
             worker.start()
             self.workers.append(worker)
 
-    def bury(self) -> list[str]:
-        """Let go of those that have ended; gives what those are called that died.
+    def bury(self, most: int) -> list[str]:
+        """Let go of those that have ended; gives what those are called that died, of whom there may be so many.
 
         Raises:
             StoreError: one could not write its trial, or too many died.
@@ -92,7 +96,7 @@ class _Crew:
             raise store.StoreError("the store of trials cannot be read or written by the processes that run them")
         dead = [worker for worker in ended if worker.exitcode != DONE]
         self.deaths += len(dead)
-        if self.deaths > MOST_DEATHS:
+        if self.deaths > most:
             raise store.StoreError(f"{self.deaths} processes that ran trials died, the last with {dead[-1].exitcode}")
         return [f"{socket.gethostname()}:{worker.pid}" for worker in dead]
 
