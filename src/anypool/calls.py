@@ -128,6 +128,27 @@ def masked_pool(
     return out
 
 
+def concat_pool(
+    adapter: Any,
+    x: Any,
+    operators: Any,
+    window: Any,
+    axes: Any = None,
+    axis: Any = 1,
+    dtype: Any = None,
+    impl: str = "auto",
+) -> Any:
+    """`anypool.concat_pool`."""
+    x = adapter.array(x)
+    pooled = pooled_axes(axes, len(adapter.shape(x)), window)
+    (place,) = pooled_axes(axis, len(adapter.shape(x)), window)
+    if place in pooled:
+        raise ValueError(f"axis must be one that is not pooled, got {axis!r} where axes {pooled} are")
+    if not isinstance(operators, tuple | list) or not operators:
+        raise ValueError(f"operators must be one or more operators or their names, got {operators!r}")
+    return adapter.concat([pool(adapter, x, each, window, axes, False, dtype, None, impl) for each in operators], place)
+
+
 def max_unpool(
     adapter: Any,
     x: Any,
@@ -187,6 +208,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "pool": pool,
     "global_pool": global_pool,
     "masked_pool": masked_pool,
+    "concat_pool": concat_pool,
     "max_unpool": max_unpool,
 }
 """The functions that programs and files name."""

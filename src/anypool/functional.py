@@ -335,6 +335,35 @@ def global_pool(
     return adapter_for(x, chunks).call(calls.masked_pool, x, where, operator_for(operator), Global(), axes, *settings)
 
 
+def concat_pool(
+    x: Any,
+    operators: Sequence[Operator | str],
+    window: Window,
+    axes: Axes = None,
+    *,
+    axis: int = 1,
+    dtype: Any = None,
+    impl: str = "auto",
+) -> Any:
+    """The values of several operators over the same windows, one after another along an axis, as the channels' is.
+
+    With ("average", "max") and `Global()` this is timm's "catavgmax". See `pool` for shapes, dtypes and errors.
+
+    Args:
+        operators: operators or their names. axis: the axis along which values stand behind one another, which is not
+            pooled; default: 1, of the channels of images with channels first.
+
+    Raises:
+        ValueError: `axis` is pooled, or there are no operators.
+
+    >>> import anypool as ap
+    >>> import numpy as np
+    >>> ap.concat_pool(np.arange(8.0).reshape(1, 2, 4), ("average", "max"), ap.Global(), 2)[..., 0]
+    array([[1.5, 5.5, 3. , 7. ]])
+    """
+    return adapter_for(x).call(calls.concat_pool, x, tuple(operators), window, axes, axis, dtype, impl)
+
+
 def max_unpool(
     x: Any,
     indices: Any,

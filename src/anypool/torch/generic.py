@@ -184,6 +184,33 @@ class AnyGlobalPool(OperatorPool):
         return values
 
 
+class ConcatPool(torch.nn.Module):
+    """Several operators over the same windows, their values one after another as channels: the base of ConcatPool1d,
+    ConcatPool2d and ConcatPool3d, and of GlobalConcatPool1d, GlobalConcatPool2d and GlobalConcatPool3d.
+
+    Args:
+        operators: operators or their texts; average and max are timm's "catavgmax".
+        settings: those of Pool2d, or GlobalPool2d, after the operator.
+    """
+
+    rank: ClassVar[int]
+    single: ClassVar[type[OperatorPool]]
+    """The module of one operator."""
+
+    def __init__(
+        self, operators: Sequence[Operator | str] = ("average", "max"), *settings: Any, **options: Any
+    ) -> None:
+        super().__init__()
+        if isinstance(operators, str) or not operators:
+            raise ValueError(f"operators must be one or more operators or their names, got {operators!r}")
+        pooling_of = type(f"Pool{self.rank}d", (self.single,), {"rank": self.rank})
+        self.pools = torch.nn.ModuleList(pooling_of(each, *settings, **options) for each in operators)
+        self.keepdim = getattr(self.pools[0], "keepdim", True)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.cat([pool(input) for pool in self.pools], -self.rank - 1 if self.keepdim else -1)
+
+
 class MedianPool(AnySlidingPool):
     """Medians over sliding windows: the base of MedianPool1d, MedianPool2d and MedianPool3d.
 
@@ -229,6 +256,32 @@ class BlurPool(AnySlidingPool):
             sizes = checked if isinstance(checked, tuple) else (checked,) * self.rank
             padding = tuple(((size - 1) // 2, size // 2) for size in sizes)
         super().__init__(operators.Blur(), kernel_size, stride, padding, padding_mode=padding_mode)
+
+
+class LocalImportancePool2d(torch.nn.Module):
+    """Σ e^(Gᵢ)·xᵢ / Σ e^(Gᵢ) over windows of images, with G = c·σ(norm(conv(x))): see `anypool.LocalImportance`.
+
+    It begins as the average: the convolution, of 1×1, is 0 at the start. Source: Gao, Wang, Wu 2019, arXiv 1908.04156.
+
+    Args:
+        channels: of the input. kernel_size, stride, padding: as in `anypool.Sliding`. coefficient: c, of the logits.
+    """
+
+    def __init__(
+        self, channels: int, kernel_size: Any = 3, stride: Any = 2, padding: Any = 1, coefficient: float = 12.0
+    ) -> None:
+        super().__init__()
+        self.window, self.coefficient = Sliding(kernel_size, stride, padding), float(coefficient)
+        self.logit = torch.nn.Sequential(
+            torch.nn.Conv2d(channels, channels, 1, bias=False),
+            torch.nn.InstanceNorm2d(channels, affine=True),
+            torch.nn.Sigmoid(),
+        )
+        torch.nn.init.zeros_(self.logit[0].weight)
+
+    def forward(self, input: Tensor) -> Tensor:
+        logits = self.coefficient * self.logit(input)
+        return pooling.pool_any(input, operators.LocalImportance(ARRAY), self.window, pooling.AXES[2], (logits,))
 
 
 class MaxBlurPool(AnySlidingPool):
@@ -277,6 +330,16 @@ AdaptivePool1d, AdaptivePool2d, AdaptivePool3d = by_rank(
 )
 GlobalPool1d, GlobalPool2d, GlobalPool3d = by_rank(
     "GlobalPool", AnyGlobalPool, "Any operator over all of {axes}.", __name__
+)
+ConcatPool1d, ConcatPool2d, ConcatPool3d = by_rank(
+    "ConcatPool", ConcatPool, "Several operators over windows of {axes}, concatenated.", __name__, single=AnySlidingPool
+)
+GlobalConcatPool1d, GlobalConcatPool2d, GlobalConcatPool3d = by_rank(
+    "GlobalConcatPool",
+    ConcatPool,
+    "Several operators over all of {axes}, concatenated.",
+    __name__,
+    single=AnyGlobalPool,
 )
 BlurPool1d, BlurPool2d, BlurPool3d = by_rank(
     "BlurPool", BlurPool, "{axes}, blurred and subsampled, so that nothing aliases (Zhang 2019).", __name__
