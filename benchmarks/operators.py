@@ -39,21 +39,25 @@ LABELS = (
 
 
 def rows(quick: bool) -> list[Row]:
-    """Every operator that draws no random numbers: forward, and in training unless it is one of labels."""
+    """The operators that are measured: forward, and in training unless one is of labels."""
     case = replace(CASE, shape=CASE.share, share=None) if quick and CASE.share else CASE
     made = []
-    for name, kind in ap.OPERATORS.items():
+    for name in measured():
         floats = _takes_floats(name)
         for layout in case.layouts[:1] if quick else case.layouts:
             for direction in (FORWARD, TRAINING) if floats else (FORWARD,):
-                if kind.random is ap.Operator.random:  # not overridden
-                    made.append(Row(case if floats else replace(case, dtype="uint8"), name, layout, direction))
+                made.append(Row(case if floats else replace(case, dtype="uint8"), name, layout, direction))
     for names, cases in ((("median",), FILTERS), (("mode", "max"), LABELS)):
         for each in cases:
             layouts = each.layouts[:1] if quick else each.layouts
             if each.quick or not quick:
                 made += [Row(each, name, layout, FORWARD) for name in names for layout in layouts]
     return made
+
+
+def measured() -> list[str]:
+    """The operators that take windows of any kind and draw no random numbers."""
+    return [name for name, kind in ap.OPERATORS.items() if not (kind.random or kind().composed)]
 
 
 def _takes_floats(name: str) -> bool:

@@ -196,7 +196,7 @@ def _composed(x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> da.Ar
     chunks = tuple(
         (outputs[axis].outputs,) if axis in outputs else lengths for axis, lengths in enumerate(whole.chunks)
     )
-    settings = {"pooling": pooling, "parameters": tuple(parameters)}
+    settings = {"pooling": replace(pooling, memo={}), "parameters": tuple(parameters)}
     return da.map_blocks(
         _composed_chunk, whole, chunks=chunks, meta=np.empty((0,) * x.ndim, pooling.result), **settings
     )

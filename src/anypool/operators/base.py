@@ -166,6 +166,9 @@ class Operator:
     selects: ClassVar[bool] = False
     """Whether the value is an element, so that it has an index and `offset` says which."""
 
+    random: ClassVar[bool] = False
+    """Whether layers draw numbers for it while they train."""
+
     def __post_init__(self) -> None:
         for each in self.parameters():
             value = getattr(self, each.name)
@@ -209,11 +212,6 @@ class Operator:
         return xp.nan_like(windows)
 
     # What is known of it
-
-    @property
-    def random(self) -> bool:
-        """Whether layers draw numbers for it while they train."""
-        return False
 
     @property
     def composed(self) -> bool:

@@ -272,10 +272,9 @@ class LocalImportancePool2d(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.window, self.coefficient = Sliding(kernel_size, stride, padding), float(coefficient)
-        mixing = torch.nn.Conv2d(channels, channels, 1, bias=False)
-        torch.nn.init.zeros_(mixing.weight)
-        norm = torch.nn.InstanceNorm2d(channels, affine=True)
-        self.logit = torch.nn.Sequential(mixing, norm, torch.nn.Sigmoid())
+        start = torch.nn.Conv2d(channels, channels, 1, bias=False)
+        torch.nn.init.zeros_(start.weight)
+        self.logit = torch.nn.Sequential(start, torch.nn.InstanceNorm2d(channels, affine=True), torch.nn.Sigmoid())
 
     def forward(self, input: Tensor) -> Tensor:
         logits = self.coefficient * self.logit(input)
