@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anypool import masks
-from anypool.arguments import as_flag, is_known, per_axis
+from anypool.arguments import FLOATS, as_flag, is_known, per_axis
 from anypool.operators import Operator, operator_for
 from anypool.pooling import Pooling, check_dtype, decide, pooled_axes, shown
 from anypool.windows import Global, Sliding
@@ -100,21 +100,42 @@ def masked_pool(
     x = adapter.array(x)
     operator, arrays = split(operator_for(operator))
     pooling = decide(adapter, x, operator, window, axes, False, dtype)
-    if pooling.operator.counts_padding:
-        raise ValueError("count_include_pad=True counts what is no element, where= what is one: give one of the two")
-    xp, pooled = adapter.namespace(x), tuple(sorted(pooling.axes))
+    pooled = tuple(sorted(pooling.axes))
     if out is not None:
         kept = tuple(n for axis, n in enumerate(pooling.output_shape) if keepdims or axis not in pooled)
         adapter.check_out(out, kept, pooling.result)
         adapter.check_writable(out, x)
-    given = adapter.parameters(x, pooling, arrays) if arrays else ()
-    parameters = pooling.operator.values(given) if pooling.operator.parameters() else ()
-    values = adapter.masked(x, where, pooling, parameters, settings, impl)
-    values = values if keepdims else xp.squeeze(values, pooled)
+    values = run_masked(adapter, x, where, pooling, arrays, settings, impl)
+    values = values if keepdims else adapter.namespace(x).squeeze(values, pooled)
     if out is None:
         return values
     adapter.write(out, values)
     return out
+
+
+def run_masked(
+    adapter: Any,
+    x: Any,
+    where: Any,
+    pooling: Pooling,
+    arrays: Sequence[Any] = (),
+    settings: masks.Settings = masks.NOTHING_MORE,
+    impl: str = "auto",
+) -> Any:
+    """The values of the elements that count, once all else is decided."""
+    if pooling.operator.counts_padding:
+        raise ValueError("count_include_pad=True counts what is no element, where= what is one: give one of the two")
+    given = adapter.parameters(x, pooling, arrays) if arrays else ()
+    parameters = pooling.operator.values(given) if pooling.has_parameters else ()
+    return adapter.masked(x, where, pooling, parameters, settings, impl)
+
+
+def floats(adapter: Any, x: Any) -> Any:
+    """x as an array of the framework; TypeError where it holds no floats."""
+    x = adapter.array(x)
+    if adapter.dtype(x) not in FLOATS:
+        raise TypeError(f"x must hold floats ({', '.join(FLOATS)}), got dtype {adapter.dtype(x)}")
+    return x
 
 
 def max_unpool(

@@ -52,7 +52,7 @@ WINDOWS: dict[str, Callable[[int], Any]] = {
     "global": lambda rank: ap.Global(),
 }
 
-FORMS = ("function", "layer")
+FORMS = ("function", "layer", "masked layer")
 
 SIZES = {1: ((2, 3, 8), (4, 2, 13)), 2: ((2, 3, 8, 9), (3, 4, 13, 7)), 3: ((2, 3, 6, 9, 8), (1, 2, 7, 6, 11))}
 """By the number of pooled axes: the shape that is traced, and another one."""
@@ -74,7 +74,19 @@ class Case:
         indices, axes = self.operator.endswith("indices"), tuple(range(-self.rank, 0))
         if self.form == "function":
             return lambda x: ap.pool(x, operator, window, axes, return_indices=indices)
-        return _layer(self, operator, window)
+        layer = _layer(self, operator, window)
+        return Masked(layer) if self.form == "masked layer" else layer
+
+
+class Masked(torch.nn.Module):
+    """A layer of the elements of a tensor that are not far below 0."""
+
+    def __init__(self, layer: torch.nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x, x > -0.5)
 
 
 def _layer(case: Case, operator: Any, window: Any) -> torch.nn.Module:
@@ -106,8 +118,15 @@ def cases(rank: int, form: str, windows: Any = WINDOWS, operators: Any = OPERATO
         Case(operator, window, rank, form)
         for window in windows
         for operator in operators
-        if not (operator == "max with indices" and window == "global" and form == "layer")
+        if _has_meaning(operator, window, form)
     ]
+
+
+def _has_meaning(operator: str, window: str, form: str) -> bool:
+    """Whether there is such a layer: global ones give no indices, and masks leave no indices and count no padding."""
+    if form == "masked layer":
+        return operator not in ("max with indices", "average with padding")
+    return not (operator == "max with indices" and window == "global" and form == "layer")
 
 
 class Net(torch.nn.Module):

@@ -22,6 +22,10 @@ SAMPLE = [
     Case("gem", "padding ≥ kernel", 2, "layer"),
     Case("median", "dilated", 2, "function"),
     Case("variance", "global", 2, "layer"),
+    Case("max", "padded", 2, "masked layer"),
+    Case("average", "adaptive", 2, "masked layer"),
+    Case("gem", "global", 2, "masked layer"),
+    Case("median", "same", 2, "masked layer"),
 ]
 
 

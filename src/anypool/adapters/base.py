@@ -87,8 +87,8 @@ class Adapter:
 
     The namespace (`namespace(x)`) holds what operators and the definition call. With NumPy's names and meanings: abs,
     any, arange, asarray, astype (to a dtype's name), broadcast_to, concat, exp, expand_dims, expm1, isfinite, isnan,
-    log, log1p, max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take, transpose,
-    where.
+    log, log1p, matmul, max, maximum, min, minimum, moveaxis, reshape, round, shape, sign, sqrt, squeeze, sum, take,
+    transpose, where.
     Beside them: sort and take_along_axis (along the last axis), stop_gradient, is_floating, astype_like (in the dtype
     of another array), index_ones_like (ones, in the integers of indices), highest, lowest and nan_like (numbers, in
     the dtype of an array), zero and zeros (likewise), max_of_all (the greatest element of all axes), and scatter_last

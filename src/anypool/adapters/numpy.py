@@ -50,6 +50,7 @@ class Namespace:
     isnan = staticmethod(np.isnan)
     log = staticmethod(np.log)
     log1p = staticmethod(np.log1p)
+    matmul = staticmethod(np.matmul)
     max = staticmethod(np.max)
     max_of_all = staticmethod(np.max)
     maximum = staticmethod(np.maximum)

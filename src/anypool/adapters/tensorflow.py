@@ -37,6 +37,7 @@ class Namespace:
     isnan = staticmethod(tf.math.is_nan)
     log = staticmethod(tf.math.log)
     log1p = staticmethod(tf.math.log1p)
+    matmul = staticmethod(tf.matmul)
     max_of_all = staticmethod(tf.reduce_max)
     maximum = staticmethod(tf.maximum)
     minimum = staticmethod(tf.minimum)

@@ -43,6 +43,7 @@ class Namespace:
     isnan = staticmethod(jnp.isnan)
     log = staticmethod(jnp.log)
     log1p = staticmethod(jnp.log1p)
+    matmul = staticmethod(jnp.matmul)
     max = staticmethod(jnp.max)
     max_of_all = staticmethod(jnp.max)
     maximum = staticmethod(jnp.maximum)

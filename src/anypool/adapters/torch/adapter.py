@@ -40,7 +40,7 @@ class Namespace:
     isfinite = staticmethod(torch.isfinite)
     log = staticmethod(torch.log)
     log1p = staticmethod(torch.log1p)
-    max_of_all = staticmethod(torch.amax)
+    matmul = staticmethod(torch.matmul)
     sign = staticmethod(torch.sign)
     sqrt = staticmethod(torch.sqrt)
     isnan = staticmethod(torch.isnan)
@@ -97,6 +97,10 @@ class Namespace:
     @staticmethod
     def min(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
         return torch.amin(x, axis, keepdim=keepdims)
+
+    @staticmethod
+    def max_of_all(x: Tensor) -> Tensor:
+        return torch.amax(x, tuple(range(x.ndim)))  # ONNX exporters know it with axes alone
 
     @staticmethod
     def maximum(x: Tensor, y: Any) -> Tensor:
