@@ -1,5 +1,6 @@
 """anypool: pooling, every way to keep one number per window, on NumPy, PyTorch, JAX and Keras arrays."""
 
+from anypool.boxes import roi_align, roi_pool
 from anypool.cpu.settings import (
     get_cpu_capability,
     get_memory_cache_limit,
@@ -7,6 +8,7 @@ from anypool.cpu.settings import (
     set_memory_cache_limit,
     set_num_threads,
 )
+from anypool.descriptors import attention_pool, covariance_pool, gated_attention_pool, net_vlad
 from anypool.functional import (
     adaptive_pool,
     avg_pool,
@@ -54,6 +56,7 @@ from anypool.operators import (
     register_operator,
 )
 from anypool.pooling import clear_caches
+from anypool.regions import pyramid_pool, rmac, spatial_pyramid
 from anypool.windows import Adaptive, Global, Sliding, Window
 
 __version__ = "0.1.0"
@@ -95,8 +98,11 @@ __all__ = [
     "Variance",
     "Window",
     "adaptive_pool",
+    "attention_pool",
     "avg_pool",
     "clear_caches",
+    "covariance_pool",
+    "gated_attention_pool",
     "get_cpu_capability",
     "get_memory_cache_limit",
     "get_num_threads",
@@ -104,11 +110,17 @@ __all__ = [
     "max_pool",
     "max_unpool",
     "min_pool",
+    "net_vlad",
     "operator_for",
     "parameter",
     "pool",
+    "pyramid_pool",
     "register_operator",
+    "rmac",
+    "roi_align",
+    "roi_pool",
     "set_memory_cache_limit",
     "set_num_threads",
+    "spatial_pyramid",
     "sum_pool",
 ]

@@ -43,7 +43,7 @@ def roi_pool(x: Any, boxes: Any, output_size: int | Sequence[int], spatial_scale
     array([[ 5.,  6.],
            [ 9., 10.]])
     """
-    sizes, scale = _both_sizes(output_size), as_number("spatial_scale", spatial_scale)
+    sizes, scale = both_sizes(output_size), as_number("spatial_scale", spatial_scale)
     return adapter_for(x).call(_roi_pool, x, *_given(boxes), sizes, scale)
 
 
@@ -79,7 +79,7 @@ def roi_align(
     >>> roi_align(np.arange(16.0).reshape(1, 1, 4, 4), np.array([[0, 0.0, 0.0, 2.0, 2.0]]), 1, aligned=True)[0, 0]
     array([[2.5]])
     """
-    sizes, scale = _both_sizes(output_size), as_number("spatial_scale", spatial_scale)
+    sizes, scale = both_sizes(output_size), as_number("spatial_scale", spatial_scale)
     ratio, aligned = as_integer("sampling_ratio", sampling_ratio, -1), as_flag("aligned", aligned)
     return adapter_for(x).call(_roi_align, x, *_given(boxes), sizes, scale, ratio, aligned)
 
@@ -186,7 +186,8 @@ def _in_blocks(function: Callable[..., Any], x: Any, arrays: Sequence[Any], adap
 # Arguments
 
 
-def _both_sizes(output_size: Any) -> tuple[int, int]:
+def both_sizes(output_size: Any) -> tuple[int, int]:
+    """(rows, columns), checked."""
     sizes = per_axis("output_size", output_size, 1)
     pair = sizes if isinstance(sizes, tuple) else (sizes, sizes)
     if len(pair) != 2:

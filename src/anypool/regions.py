@@ -15,7 +15,7 @@ from anypool.arguments import as_flag, as_integer, as_number, is_known, per_axis
 from anypool.calls import floats
 from anypool.functional import adaptive_pool, global_pool
 from anypool.operators import Operator, operator_for
-from anypool.pooling import Axes, pooled_axes
+from anypool.pooling import Axes, channels_beside, pooled_axes
 from anypool.windows import Adaptive
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def pyramid_pool(
     channel_axis: int | None = None,
     align_corners: bool = True,
 ) -> Any:
-    """x and, behind its channels, the same pooled to several sizes and brought back by linear interpolation: the
+    """An array and, behind its channels, what it is pooled to at several sizes, brought back by interpolation: the
     pyramid pooling of PSPNet, without its convolutions.
 
     y = concat(x, up(pool(x, level)) for every level), along the channels.
@@ -131,7 +131,7 @@ def _pyramid_pool(
     x = floats(adapter, x)
     xp, shape = adapter.namespace(x), adapter.shape(x)
     pooled = pooled_axes(axes, len(shape), Adaptive(levels[0]))
-    channels = _channel_axis(channel_axis, pooled, len(shape))
+    channels = channels_beside(channel_axis, pooled, len(shape))
     accumulator = wide(adapter.dtype(x))
     parts = [x]
     for level in levels:
@@ -212,7 +212,7 @@ def _rmac(
     pooled = pooled_axes(axes, len(shape), Adaptive(1))
     if len(pooled) != 2:
         raise ValueError(f"axes must be two for regional maximum activations, got {pooled}")
-    channels = _channel_axis(channel_axis, pooled, len(shape))
+    channels = channels_beside(channel_axis, pooled, len(shape))
     vector = channels - sum(axis < channels for axis in pooled)
     total: Any = None
     for rows, columns in rmac_regions(shape[pooled[0]], shape[pooled[1]], levels):
@@ -266,14 +266,3 @@ def _unit(x: Any, axis: int, eps: float, xp: Any) -> Any:
 def _levels(levels: Any) -> tuple[int, ...]:
     checked = per_axis("levels", levels, 1)
     return checked if isinstance(checked, tuple) else (checked,)
-
-
-def _channel_axis(given: int | None, pooled: Sequence[int], ndim: int) -> int:
-    if given is None:
-        given = min(pooled) - 1 if max(pooled) == ndim - 1 else ndim - 1
-        if given < 0:
-            raise ValueError(f"x must have an axis of channels beside the pooled axes {tuple(pooled)}, got {ndim} axes")
-    axis = as_integer("channel_axis", given, -ndim)
-    if axis >= ndim or axis % ndim in pooled:
-        raise ValueError(f"channel_axis must be an axis that is not pooled, of {ndim}, got {given}")
-    return axis % ndim

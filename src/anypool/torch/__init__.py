@@ -5,6 +5,7 @@ modules with `accelerate`, or its calls of torch.nn.functional within `accelerat
 """
 
 from anypool.torch.accelerate import accelerate
+from anypool.torch.descriptors import AttentionPool, CovariancePool, GatedAttentionPool, NetVLAD
 from anypool.torch.generic import (
     AdaptivePool1d,
     AdaptivePool2d,
@@ -59,8 +60,10 @@ from anypool.torch.modules import (
     SumPool2d,
     SumPool3d,
 )
+from anypool.torch.regions import RMAC, PyramidPooling, RegionAlign, RegionPool, SpatialPyramid
 
 __all__ = [
+    "RMAC",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -73,9 +76,12 @@ __all__ = [
     "AdaptivePool1d",
     "AdaptivePool2d",
     "AdaptivePool3d",
+    "AttentionPool",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "CovariancePool",
+    "GatedAttentionPool",
     "GeM",
     "GlobalAvgPool1d",
     "GlobalAvgPool2d",
@@ -104,9 +110,14 @@ __all__ = [
     "MinPool1d",
     "MinPool2d",
     "MinPool3d",
+    "NetVLAD",
     "Pool1d",
     "Pool2d",
     "Pool3d",
+    "PyramidPooling",
+    "RegionAlign",
+    "RegionPool",
+    "SpatialPyramid",
     "SumPool1d",
     "SumPool2d",
     "SumPool3d",
