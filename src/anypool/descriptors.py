@@ -319,6 +319,7 @@ def _softmax_over_elements(scores: Any, mask: Any, xp: Any) -> Any:
         shares = xp.exp(scores - highest)
         return shares / xp.sum(shares, axis=-2, keepdims=True)
     none = xp.zero(scores)
+    highest = xp.where(xp.isfinite(highest), highest, none)
     shares = xp.where(mask, xp.exp(xp.where(mask, scores - highest, none)), none)
     total = xp.sum(shares, axis=-2, keepdims=True)
     return xp.where(total > 0, shares / xp.where(total > 0, total, total * 0 + 1), xp.nan_like(shares))

@@ -142,18 +142,21 @@ def _pyramid_pool(
     return xp.concat(parts, axis=channels)
 
 
-def _interpolated(x: Any, axis: int, length: int, wanted: int, align_corners: bool, xp: Any) -> Any:
+def _interpolated(x: Any, axis: int, length: int, wanted: Any, align_corners: bool, xp: Any) -> Any:
     """x, of `length` along the axis, at `wanted` places by linear interpolation."""
+    ramp = xp.astype_like(xp.arange(wanted), x)
+    last = ramp[-1:]
     if align_corners:
-        places = np.arange(wanted) * ((length - 1) / (wanted - 1) if wanted > 1 else 0.0)
+        places = ramp * (length - 1) / xp.maximum(last, last * 0 + 1)
     else:
-        places = np.clip((np.arange(wanted) + 0.5) * (length / wanted) - 0.5, 0, length - 1)
-    below = np.minimum(places.astype(np.int64), length - 1)
-    above = np.minimum(below + 1, length - 1)
+        places = xp.maximum((ramp + 0.5) * length / (last + 1) - 0.5, ramp * 0)
+    places = xp.minimum(places, ramp * 0 + (length - 1))
+    below = xp.stop_gradient(xp.astype(places, "int32"))
+    above = xp.minimum(below + 1, below * 0 + (length - 1))
     shape = [1] * len(xp.shape(x))
-    shape[axis] = wanted
-    weight = xp.astype_like(xp.asarray((places - below).reshape(shape)), x)
-    lower, upper = (xp.take(x, xp.asarray(each), axis) for each in (below, above))
+    shape[axis] = -1
+    weight = xp.reshape(places - xp.astype_like(below, x), tuple(shape))
+    lower, upper = xp.take(x, below, axis), xp.take(x, above, axis)
     return lower + weight * (upper - lower)
 
 

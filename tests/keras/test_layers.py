@@ -7,6 +7,7 @@ SUITES = (
     "tests/keras/layers_suite.py",
     "tests/keras/generic_suite.py",
     "tests/keras/masks_suite.py",
+    "tests/keras/regions_suite.py",
     "tests/keras/accelerate_suite.py",
 )
 

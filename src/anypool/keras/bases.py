@@ -65,9 +65,7 @@ class Pooling(keras.layers.Layer):
 
     def __init__(self, data_format: str | None, *, use_mask: bool = True, **options: Any) -> None:
         super().__init__(**options)
-        self.data_format = keras.config.image_data_format() if data_format is None else str(data_format).lower()
-        if self.data_format not in ("channels_last", "channels_first"):
-            raise ValueError(f"data_format must be 'channels_last' or 'channels_first', got {data_format!r}")
+        self.data_format = channels_of(data_format)
         last = -1 if self.data_format == "channels_last" else 0
         self.axes = tuple(range(last - self.rank, last))
         self.input_spec = keras.layers.InputSpec(min_ndim=self.rank + 2)
@@ -391,6 +389,14 @@ class AdaptivePooling(Pooling):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Arguments
+
+
+def channels_of(data_format: str | None) -> str:
+    """The data format, checked; Keras's own where there is none."""
+    chosen: str = keras.config.image_data_format() if data_format is None else str(data_format).lower()
+    if chosen not in ("channels_last", "channels_first"):
+        raise ValueError(f"data_format must be 'channels_last' or 'channels_first', got {data_format!r}")
+    return chosen
 
 
 def _entries(name: str, value: Any, rank: int, optional: bool = False) -> tuple[Any, ...]:

@@ -9,8 +9,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anypool.adapters.base import Adapter
+from anypool.adapters.torch.adapter import ADAPTER
 from anypool.arguments import as_flag, as_integer, as_number
 from anypool.descriptors import attention_pool, covariance_pool, gated_attention_pool, net_vlad
+from anypool.pooling import as_axis
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    each.__name__: each for each in (attention_pool, covariance_pool, gated_attention_pool, net_vlad)
+}
+
+
+def describe(
+    adapter: Adapter,
+    x: Any,
+    where: Any,
+    function: str,
+    arguments: tuple[Any, ...],
+    options: tuple[tuple[str, Any], ...],
+    channel_dim: int,
+) -> Tensor:
+    """One of `FUNCTIONS` over all axes but the first, the batch, and that of the channels."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
+    ndim = x.dim()
+    if ndim < 3 or not -ndim <= channel_dim < ndim or channel_dim % ndim == 0:
+        raise ValueError(
+            f"input must have a batch, elements and channels along axis {channel_dim}, got shape {tuple(x.shape)}"
+        )
+    channels = channel_dim % ndim
+    axes = tuple(axis for axis in range(1, ndim) if axis != channels)
+    result: Tensor = FUNCTIONS[function](x, *arguments, axes=axes, channel_axis=channels, where=where, **dict(options))
+    return result
 
 
 class Descriptor(torch.nn.Module):
@@ -18,22 +48,12 @@ class Descriptor(torch.nn.Module):
 
     def __init__(self, channel_dim: int) -> None:
         super().__init__()
-        self.channel_dim = as_integer("channel_dim", channel_dim, -8)
+        self.channel_dim = as_axis(channel_dim, "channel_dim")
 
-    def _pool(
-        self, function: Callable[..., Any], input: Tensor, *arguments: Any, where: Tensor | None, **options: Any
-    ) -> Tensor:
-        if not isinstance(input, Tensor):
-            raise TypeError(f"input must be a Tensor, got {type(input).__name__}")
-        ndim = input.dim()
-        channels = self.channel_dim % ndim if ndim else 0
-        if ndim < 3 or channels == 0 or not -ndim <= self.channel_dim < ndim:
-            raise ValueError(
-                f"input must have a batch, elements and channels along axis {self.channel_dim}, got shape "
-                f"{tuple(input.shape)}"
-            )
-        axes = tuple([axis for axis in range(1, ndim) if axis != channels])
-        result: Tensor = function(input, *arguments, axes=axes, channel_axis=channels, where=where, **options)
+    def _pool(self, function: str, input: Tensor, where: Tensor | None, *arguments: Any, **options: Any) -> Tensor:
+        result: Tensor = ADAPTER.call(
+            describe, input, where, function, arguments, tuple(options.items()), self.channel_dim
+        )
         return result
 
 
@@ -59,7 +79,7 @@ class AttentionPool(Descriptor):
         self.query = torch.nn.Parameter(torch.zeros(heads, features // heads))
 
     def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
-        return self._pool(attention_pool, input, self.query, where=where)
+        return self._pool("attention_pool", input, where, self.query)
 
     def extra_repr(self) -> str:
         heads, each = self.query.shape
@@ -93,7 +113,7 @@ class GatedAttentionPool(Descriptor):
         torch.nn.init.uniform_(self.score, -1 / math.sqrt(hidden), 1 / math.sqrt(hidden))
 
     def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
-        return self._pool(gated_attention_pool, input, self.value, self.gate, self.score, where=where)
+        return self._pool("gated_attention_pool", input, where, self.value, self.gate, self.score)
 
     def extra_repr(self) -> str:
         features, hidden = self.value.shape
@@ -119,7 +139,7 @@ class CovariancePool(Descriptor):
         self.iterations, self.triangle = as_integer("iterations", iterations, 0), as_flag("triangle", triangle)
 
     def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
-        return self._pool(covariance_pool, input, self.iterations, where=where, triangle=self.triangle)
+        return self._pool("covariance_pool", input, where, self.iterations, triangle=self.triangle)
 
     def extra_repr(self) -> str:
         return f"iterations={self.iterations}, triangle={self.triangle}, channel_dim={self.channel_dim}"
@@ -165,7 +185,7 @@ class NetVLAD(Descriptor):
 
     def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
         learned = self.centers, self.weight, self.bias
-        return self._pool(net_vlad, input, *learned, where=where, normalize_input=self.normalize_input)
+        return self._pool("net_vlad", input, where, *learned, normalize_input=self.normalize_input)
 
     def extra_repr(self) -> str:
         clusters, features = self.centers.shape
