@@ -93,6 +93,8 @@ def _is_torchs(x: Tensor, rank: int, operator: Any, window: Any) -> bool:
 
 def _pool(adapter: Adapter, x: Any, rank: int, operator: Any, window: Any, return_indices: bool) -> Any:
     x = _checked(adapter, x)
+    if x.is_complex():
+        return calls.complex_pool(adapter, x, operator, _window(rank, window), AXES[rank], return_indices)
     return calls.run(adapter, x, _decided(adapter, x, rank, operator, window, return_indices))
 
 
@@ -111,6 +113,9 @@ def _masked_pool(
     if isinstance(operator, tuple) and len(window) > 1 and not _pads(sliding(rank, *window)):
         operator = (False, *operator[1:])  # there is no padding to count
     x = _checked(adapter, x)
+    if x.is_complex():
+        masked = {"where": where, "settings": masks.NOTHING_MORE}
+        return calls.complex_pool(adapter, x, operator, _window(rank, window), AXES[rank], **masked)
     return calls.run_masked(adapter, x, where, _decided(adapter, x, rank, operator, window, False, False))
 
 
@@ -137,6 +142,8 @@ def _pool_any(
     adapter: Adapter, x: Any, operator: Operator, window: Window, axes: tuple[int, ...], arrays: tuple[Tensor, ...]
 ) -> Tensor:
     x = _checked(adapter, x)
+    if x.is_complex():
+        return calls.complex_pool(adapter, x, operator, window, axes)
     return calls.run(adapter, x, decide(adapter, x, operator, window, axes), arrays)
 
 
@@ -152,9 +159,10 @@ def _masked_pool_any(
 ) -> Tensor:
     if where is None and settings == PLAIN:  # as above
         return _pool_any(adapter, x, operator, window, axes, arrays)
-    x = _checked(adapter, x)
-    pooling = decide(adapter, x, operator, window, axes)
-    return calls.run_masked(adapter, x, where, pooling, arrays, masks.Settings(*settings))
+    x, checked = _checked(adapter, x), masks.Settings(*settings)
+    if x.is_complex():
+        return calls.complex_pool(adapter, x, operator, window, axes, where=where, settings=checked)
+    return calls.run_masked(adapter, x, where, decide(adapter, x, operator, window, axes), arrays, checked)
 
 
 def _checked(adapter: Adapter, x: Any) -> Tensor:
@@ -170,6 +178,13 @@ def _decided(
     if isinstance(window, tuple):
         window = Adaptive(*window) if len(window) == 1 else _for_axes(rank, *window)
     return decide(adapter, x, operator, window, AXES[rank], return_indices, None, allow_empty)
+
+
+def _window(rank: int, window: Any) -> Window:
+    """The window of torch's arguments, or the one that was given."""
+    if isinstance(window, Window):
+        return window
+    return Adaptive(*window) if len(window) == 1 else sliding(rank, *window)
 
 
 def sliding(

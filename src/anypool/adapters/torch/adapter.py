@@ -200,6 +200,14 @@ class Namespace:
     def take_along_axis(x: Tensor, places: Tensor) -> Tensor:
         return torch.gather(x, -1, places)
 
+    @staticmethod
+    def view_as_real(x: Tensor) -> Tensor:
+        return torch.view_as_real(x.resolve_conj())
+
+    @staticmethod
+    def view_as_complex(pairs: Tensor) -> Tensor:
+        return torch.view_as_complex(pairs if pairs.stride(-1) == 1 else pairs.contiguous())
+
     def scatter_last(self, places: Tensor, size: int) -> Tensor:
         """For places (rows, sources): the last source of each of `size` places in its row, −1 where there is none."""
         rows, sources = places.shape
@@ -360,6 +368,7 @@ class SignedDefinition(Definition):
 
 class Torch(Adapter):
     name = "PyTorch"
+    complex_as_pairs = True
     no_arithmetic = tuple(SAME_BITS)
 
     def __init__(self) -> None:
