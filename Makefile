@@ -15,15 +15,17 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PI
 BUILD_REQUIREMENTS := $(INSTALL) "nanobind>=2.4" "numpy>=2.0"
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*/*)
 
-.PHONY: help compare test test-all lint docs readme bench bench-quick bench-against kernels sanitize clean
+.PHONY: help compare test test-all ways-out lint docs readme picture bench bench-quick bench-against kernels sanitize clean
 
 help:
 	@echo "make compare        what each pooling does to real digits, and to a network trained on them"
 	@echo "make test           lint, types and tests"
 	@echo "make test-all       the same with the long sweeps"
+	@echo "make ways-out       the long sweeps of compiled, exported and converted programs; writes their page of the docs"
 	@echo "make lint           ruff and mypy"
 	@echo "make docs           the documentation site, in build/docs/html"
 	@echo "make readme         the table of operators in README.md"
+	@echo "make picture        the picture of the playground in README.md; wants a Chromium"
 	@echo "make bench          anypool beside every peer, half an hour; writes benchmarks/README.md"
 	@echo "make bench-quick    a few cases and peers, two minutes"
 	@echo "make bench-against COMMIT=main [GROUP=kernels] [ONLY=text]    this working tree beside another commit"
@@ -39,6 +41,12 @@ test: .venv/test lint
 
 test-all: .venv/test lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow or not slow"
+
+# Two hours on two cores. What failed stands in the page.
+ways-out: .venv/test
+	$(BIN)/python -m pytest -q -n 2 -m "slow or not slow" --junitxml=build/ways-out.xml \
+	    tests/torch/test_ways_out.py tests/jax/test_ways_out.py tests/keras/test_tensorflow_ways_out.py || true
+	$(BIN)/python tests/support/ways_out_table.py build/ways-out.xml docs/explained/ways-out.md
 
 lint: .venv/test
 	$(BIN)/ruff check
@@ -65,6 +73,10 @@ docs: .venv/docs
 
 readme: .venv/docs
 	KERAS_BACKEND=jax $(BIN)/python docs/_ext/operator_pages.py --fill README.md
+
+# The picture of the playground in README.md; wants a Chromium.
+picture: .venv/test
+	$(BIN)/python docs/_ext/playground_pages.py --picture
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

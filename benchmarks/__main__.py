@@ -12,7 +12,7 @@ from benchmarks import against
 from benchmarks.timing import THREADS, use_two_processors
 
 HERE = Path(__file__).parent
-GROUPS = ("kernels", "operators", "torch-networks", "jax", "keras", "memory")
+GROUPS = ("kernels", "operators", "torch-networks", "jax", "keras", "large", "pyramids", "memory")
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from benchmarks.timing import THREADS
 
 VERSIONED = (
     "numpy", "torch", "onnxruntime", "openvino", "tensorflow-cpu", "jax", "keras", "scikit-image", "scipy",
+    "dask", "distributed", "numbagg", "ome-zarr-pyramid", "tensorstore", "xarray", "zarr",
 )  # fmt: skip
 HERE = Path(__file__).parent
 RESULTS = "results.json"
@@ -152,12 +153,27 @@ def keras_course(quick: bool, only: str, report: Report) -> None:
     keras_course.measure(quick, only, report)
 
 
+def pyramids(quick: bool, only: str, report: Report) -> None:
+    """Arrays in zarr."""
+    logging.getLogger("ome_zarr_pyramid").setLevel(logging.WARNING)
+    from benchmarks import pyramids as zarr_pyramids
+
+    zarr_pyramids.measure(quick, only, report)
+
+
 def memory(quick: bool, only: str, report: Report) -> None:
     """What training keeps."""
     from benchmarks import memory
 
     if not only:
         memory.measure(report)
+
+
+def large(quick: bool, only: str, report: Report) -> None:
+    """Large arrays."""
+    from benchmarks import large_arrays
+
+    large_arrays.measure(quick, only, report)
 
 
 def _print_row(record: pooling.Record) -> None:
@@ -197,9 +213,26 @@ def _print_keras(record: dict[str, Any]) -> None:
     CONSOLE.print(f"{name:<52} {ours:9.3f} s  {_coloured(f'{gain:.2f}×', gain)}  {itself}", soft_wrap=True)
 
 
+def _print_pyramid(record: dict[str, Any]) -> None:
+    cpu, wall = record["cpu"], record["wall"]
+    each = (f"{name} {seconds:.2f} s of CPU in {wall[name]:.2f} s" for name, seconds in cpu.items())
+    CONSOLE.print(f"{record['name']}: {', '.join(each)}", soft_wrap=True)
+
+
 def _print_memory(record: dict[str, Any]) -> None:
     each = ", ".join(f"{name} {value:.2f}" for name, value in record["bytes per output"].items())
     CONSOLE.print(f"{record['what']}: {each} bytes per output", soft_wrap=True)
+
+
+def _print_large(record: dict[str, Any]) -> None:
+    ours = record["seconds"]["anypool"]
+    line = (
+        f"{record['name']:<56} {ours * 1e3:9.1f} ms  {record['bytes'] / ours / 1e9:6.2f} GB/s (goal {record['goal']})"
+    )
+    for peer, seconds in record["seconds"].items():
+        if peer != "anypool":
+            line += f"  {_coloured(f'{peer} {seconds / ours:.2f}×', seconds / ours)}"
+    CONSOLE.print(f"{line}  {record['memory']}", soft_wrap=True)
 
 
 def _coloured(text: str, ratio: float) -> str:
@@ -213,5 +246,7 @@ GROUPS: dict[str, tuple[Callable[[bool, str, Report], None], Report]] = {
     "torch-networks": (torch_networks, _print_network),
     "jax": (jax_gradients, _print_jax),
     "keras": (keras_course, _print_keras),
+    "large": (large, _print_large),
+    "pyramids": (pyramids, _print_pyramid),
     "memory": (memory, _print_memory),
 }

@@ -13,13 +13,29 @@ from typing import Any
 import numpy as np
 
 import anypool as ap
+from anypool import Sliding
 from benchmarks.cases import FORWARD, STEM, TRAINING, Case, Row
-from benchmarks.contenders import TORCH, Anypool, Contender, _Torch
+from benchmarks.contenders import NUMPY, TORCH, Anypool, Contender, _Torch
 from benchmarks.pooling import Record
 from benchmarks.pooling import measure as measure_rows
 from benchmarks.tasks import Refused, Task
+from benchmarks.timing import Call
 
 CASE = Case(*STEM, share=(4, 64, 112, 112))
+
+MAP = (8, 32, 128, 128)
+SHARE = (1, 32, 128, 128)
+FILTERS = tuple(
+    Case("filter", MAP, Sliding(width, stride=1), dtype=dtype, share=SHARE, quick=width == 3)
+    for dtype in ("float32", "uint8")
+    for width in (3, 5, 7, 15)
+)
+"""Medians at stride 1, which libraries of image processing have; without padding, which each of them has otherwise."""
+LABELS = (
+    Case("labels", (4, 16, 512, 512), Sliding(2), dtype="uint8", quick=True),
+    Case("labels", (4, 4, 64, 256, 256), Sliding(2), dtype="uint8"),
+)
+"""Modes and maxima side by side."""
 
 
 def rows(quick: bool) -> list[Row]:
@@ -30,8 +46,13 @@ def rows(quick: bool) -> list[Row]:
         floats = _takes_floats(name)
         for layout in case.layouts[:1] if quick else case.layouts:
             for direction in (FORWARD, TRAINING) if floats else (FORWARD,):
-                if not kind.random:
+                if kind.random is ap.Operator.random:  # not overridden
                     made.append(Row(case if floats else replace(case, dtype="uint8"), name, layout, direction))
+    for names, cases in ((("median",), FILTERS), (("mode", "max"), LABELS)):
+        for each in cases:
+            layouts = each.layouts[:1] if quick else each.layouts
+            if each.quick or not quick:
+                made += [Row(each, name, layout, FORWARD) for name in names for layout in layouts]
     return made
 
 
@@ -66,8 +87,54 @@ class Composition(_Torch):
         return compose(*task.sliding)
 
 
+class SciPyMedian(Contender):
+    """SciPy's median filter, of which the windows within the map are kept."""
+
+    name, beside = "SciPy", NUMPY
+
+    def forward(self, task: Task) -> Call:
+        from scipy import ndimage
+
+        kernel, stride, _ = _filter_of_odd_width(task)
+        x, size, inside = task.x, [1] * task.x.ndim, [slice(None)] * task.x.ndim
+        for axis, k, s in zip(task.axes, kernel, stride, strict=True):
+            size[axis], inside[axis] = k, slice(k // 2, x.shape[axis] - k // 2, s)
+        return lambda: ndimage.median_filter(x, size=tuple(size))[tuple(inside)]
+
+
+class OpenCV(Contender):
+    """OpenCV's median filter, of one plane after another."""
+
+    name, beside = "OpenCV", NUMPY
+
+    def forward(self, task: Task) -> Call:
+        import cv2
+
+        (width, _), stride, _ = _filter_of_odd_width(task)
+        if task.last:
+            raise Refused("filters up to four channels")
+        if width > 5 and task.case.dtype != "uint8":
+            raise Refused("has windows over 5 for bytes only")
+        half, planes = width // 2, task.x.reshape(-1, *task.x.shape[2:])
+
+        def call() -> np.ndarray:
+            filtered = np.stack([cv2.medianBlur(plane, width) for plane in planes])
+            inside = filtered[:, half : -half or None : stride[0], half : -half or None : stride[1]]
+            return inside.reshape(*task.x.shape[:2], *inside.shape[1:])
+
+        return call
+
+
+def _filter_of_odd_width(task: Task) -> tuple[tuple[int, ...], ...]:
+    """Kernel, stride and padding of a median that a filter of images can do."""
+    kernel, stride, padding = task.sliding
+    if task.row.operator != "median" or any(padding) or kernel[0] != kernel[-1] or kernel[0] % 2 == 0:
+        raise Refused("has medians of odd width, which replicate the edge")
+    return kernel, stride, padding
+
+
 OURS: tuple[Contender, ...] = (Anypool(), AnypoolFunction())
-PEERS: tuple[Contender, ...] = (Composition(),)
+PEERS: tuple[Contender, ...] = (Composition(), SciPyMedian(), OpenCV())
 
 
 def measure(quick: bool, only: str, report: Callable[[Record], None]) -> None:

@@ -54,6 +54,8 @@ def write(results: dict[str, Any], out: Path) -> None:
         "torch-networks": "Whole networks in torch",
         "jax": "JAX arrays",
         "keras": "The course network in Keras",
+        "large": "Large arrays",
+        "pyramids": "Image pyramids",
         "memory": "Memory",
     }
     for group, title in titles.items():
@@ -69,6 +71,8 @@ def sections(results: dict[str, Any]) -> dict[str, str]:
         "torch-networks": _networks,
         "jax": _jax,
         "keras": _keras,
+        "large": _large,
+        "pyramids": _pyramids,
         "memory": _memory,
     }
     made = {"machine": _machines(results), "goals": _goals(goals(results))}
@@ -289,6 +293,44 @@ both kinds take turns. Seconds, medians; the gain is the median of the ratios of
 
 """
     return head + _table(("", "keras.layers", "anypool.keras", "gain", "itself"), lines)
+
+
+def _large(records: list[Record]) -> str:
+    lines = []
+    for record in records:
+        ours, seconds = record["seconds"]["anypool"], record["seconds"]
+        peers = ", ".join(f"{name} {each / ours:.2f}×" for name, each in seconds.items() if name != "anypool")
+        lines.append(
+            (
+                record["name"],
+                f"{ours * 1e3:.1f}",
+                f"{record['bytes'] / ours / 1e9:.2f}",
+                record["goal"],
+                peers,
+                record["memory"],
+            )
+        )
+    head = "GB/s are of the input.\n\n"
+    return head + _table(("", "anypool, ms", "GB/s", "goal", "others take", ""), lines)
+
+
+PYRAMIDS_TEXT = """\
+CPU seconds (wall time), and how many times the CPU of reading alone. *differs*: the share of pixels of the last level
+that are not the exact ones, because levels are made of rounded levels.
+"""
+
+
+def _pyramids(records: list[Record]) -> str:
+    lines = []
+    for record in records:
+        reading = record["cpu"].get("reading alone", math.nan)
+        for name, seconds in record["cpu"].items():
+            times = f"{seconds:.2f} ({record['wall'][name]:.2f})"
+            differs = record["differs"].get(name)
+            lines.append(
+                (record["name"], name, times, f"{seconds / reading:.2f}×", "" if differs is None else f"{differs:.1%}")
+            )
+    return PYRAMIDS_TEXT + "\n" + _table(("what", "who", "seconds", "of reading", "differs"), lines)
 
 
 def _memory(records: list[Record]) -> str:

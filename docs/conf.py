@@ -25,8 +25,11 @@ extensions = [
     "command_pages",
     "docstrings",
     "layer_pages",
+    "measured",
     "notebooks",
     "operator_pages",
+    "playground_pages",
+    "pyramid_pages",
     "source_links",
 ]
 exclude_patterns = ["_ext"]

@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 from adapters import ADAPTERS
+from browser import browsing
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -33,3 +34,10 @@ def rng():
 def adapter(request):
     """The array kind of that name; see adapters.EVERY_ADAPTER."""
     return ADAPTERS[request.param]()
+
+
+@pytest.fixture(scope="module")
+def open_page():
+    """Opens a file in a headless browser, of a width and a colour scheme; see browser.py."""
+    with browsing() as opens:
+        yield opens

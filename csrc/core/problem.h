@@ -12,7 +12,7 @@
 namespace anypool {
 
 enum class Type { i8, u8, i16, u16, i32, u32, i64, u64, f16, bf16, f32, f64 };
-enum class Operation { max, min, sum, average };
+enum class Operation { max, min, sum, average, order, mode, variance, power, norm, gem, logsumexp, soft };
 
 constexpr int most_pooled = 3;
 constexpr int most_dimensions = 64;
@@ -42,6 +42,13 @@ struct Array {
     int64_t outer[most_dimensions], axis[most_pooled], inner;
 };
 
+// What stands at places `first` and `last` of a sorted window: (1 − t)·x₍first₎ + t·x₍last₎.
+struct Place {
+    int64_t first, last;
+    double t;
+};
+struct Network;
+
 struct Problem {
     Operation operation;
     Type type, accumulator, result;
@@ -50,10 +57,17 @@ struct Problem {
     int64_t outer_shape[most_dimensions];
     Axis axes[most_pooled];
     int64_t inner;  // elements behind the last pooled axis
-    Array x, out, offsets;
+    Array x, out, offsets;  // offsets are a mask where elements are left out
     int offset_bytes = 0;  // 0: no offsets wanted
     int64_t window = 1;    // elements of the largest window, where offsets are wanted
     int64_t divisor = 0;   // divides every sum; 0: the product of the axes' counts does
+    // Of order statistics, for every number n of elements: a place, and networks 2n that finds it and 2n + 1 that sorts.
+    const Place *places = nullptr;
+    const Network *const *networks = nullptr;
+    double numbers[2] = {};       // parameters of the operation; how many elements a masked window must have, and what
+                                  // one with fewer gets
+    bool omits_nan = false;       // whether NaN counts as no element
+    bool *gives_up = nullptr;     // set where elements are such that the kernel's arithmetic is not good enough
     int threads = 1;
 };
 

@@ -51,30 +51,6 @@ template <class R, class Reader, bool HasOffsets = R::has_offsets, bool Extreme 
 template <class R, class Reader> struct TargetOf<R, Reader, false, true> { using type = Elements<Reader>; };
 template <class R, class Reader> struct TargetOf<R, Reader, true, true> { using type = ElementsWithOffsets<Reader>; };
 
-// The positions of an axis that outputs lo to hi read.
-struct Range {
-    int64_t begin, end;
-};
-inline Range reads(const Axis &axis, int64_t lo, int64_t hi) {
-    int64_t begin = 0, end = axis.length;
-    if (axis.kind == Windows::sliding) {
-        begin = lo * axis.stride - axis.pad_before;
-        end = (hi - 1) * axis.stride - axis.pad_before + (axis.kernel_size - 1) * axis.dilation + 1;
-    } else if (axis.kind == Windows::transposed) {
-        begin = ceil_div(lo + axis.pad_before - axis.kernel_size + 1, axis.stride);
-        end = floor_div(hi - 1 + axis.pad_before, axis.stride) + 1;
-    } else {
-        begin = axis.length, end = 0;
-        for (int64_t i = lo; i < hi; i++)
-            if (const Window w = axis.table[i]; w.count > 0) {
-                begin = smaller(begin, w.begin);
-                end = larger(end, w.begin + (w.count - 1) * axis.dilation + 1);
-            }
-    }
-    begin = smaller(larger(begin, 0), axis.length);
-    return {begin, larger(smaller(end, axis.length), begin)};
-}
-
 template <class R, class Reader> class Forward {
     using Element = typename Reader::Element;
     using Lane = typename R::Lane;

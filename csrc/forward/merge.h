@@ -13,13 +13,22 @@ inline bool takes_all(const Axis &axis) {
            axis.kernel_size == axis.length;
 }
 
+// Whether what is added are floats, over so few elements along both axes that every kernel adds them in the same order,
+// axis after axis: a part of an array must not merge what the array does not.
+inline bool adds_in_order(const Problem &p, const Axis &axis, const Axis &behind) {
+    const bool floats = p.accumulator == Type::f32 || p.accumulator == Type::f64;
+    const bool adds = p.operation == Operation::sum || p.operation == Operation::average;
+    auto few = [](const Axis &each) { return 1 < each.kernel_size && each.kernel_size <= 3; };
+    return floats && adds && few(axis) && few(behind);
+}
+
 // Pooled axes a − 1 and a, if a window holds all of both.
 inline void merge_pooled(Problem &p, int a) {
     Axis &axis = p.axes[a - 1];
     const Axis behind = p.axes[a];
     const bool follow = axis.length == 1 || behind.length == 1 || p.x.axis[a - 1] == p.x.axis[a] * behind.length;
     const bool ordered = !p.offset_bytes || axis.weight == behind.weight * behind.length;
-    if (!takes_all(axis) || !takes_all(behind) || !follow || !ordered) return;
+    if (!takes_all(axis) || !takes_all(behind) || !follow || !ordered || adds_in_order(p, axis, behind)) return;
     axis.length *= behind.length;
     axis.kernel_size = axis.length;
     axis.weight = behind.weight;

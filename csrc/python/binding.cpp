@@ -9,17 +9,20 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <numeric>
+#include <iterator>
 #include <string>
 #include <vector>
 
 #include "core/layout.h"
 #include "core/windows.h"
 #include "forward/positions.h"
+#include "python/axes.h"
+#include "python/places.h"
 #include "python/view.h"
 #include "runtime/interrupts.h"
 #include "runtime/isa.h"
 #include "runtime/threads.h"
+#include "unpool/unpool.h"
 
 using namespace anypool;
 
@@ -27,41 +30,8 @@ namespace {
 
 const Kernels *kernels = nullptr;
 
-// An axis and the memory that it points to.
-struct AxisSpec {
-    Axis axis;
-    std::vector<Window> table;
-    std::vector<int64_t> counts;
-    std::vector<double> scales;
-};
-
-// The windows that each position lies in, as the windows of an axis of outputs.
-AxisSpec transposed(const AxisSpec &from) {
-    const Axis &a = from.axis;
-    AxisSpec to;
-    to.axis = a;
-    to.axis.length = a.outputs;
-    to.axis.outputs = a.length;
-    to.axis.counts = nullptr;
-    if (a.kind == Windows::sliding && a.dilation == 1) {
-        if (a.stride == 1) to.axis.pad_before = a.kernel_size - 1 - a.pad_before;
-        else to.axis.kind = Windows::transposed;
-        return to;
-    }
-    to.axis.kind = Windows::table;
-    to.axis.dilation = a.kind == Windows::sliding ? a.dilation / std::gcd(a.stride, a.dilation) : 1;
-    to.table.assign(a.length, {0, 0, 0});
-    for (int64_t i = 0; i < a.outputs; i++) {
-        const Window w = plain::window(a, i);
-        for (int64_t j = 0; j < w.count; j++) {
-            Window &holding = to.table[w.begin + j * a.dilation];
-            if (holding.count++ == 0) holding.begin = i;
-            else if (i != holding.begin + (holding.count - 1) * to.axis.dilation)
-                fail(PyExc_ValueError, "there is no kernel for the gradient of windows that do not ascend");
-        }
-    }
-    to.axis.table = to.table.data();
-    return to;
+bool has_elements(const std::vector<int64_t> &shape) {
+    return std::find(shape.begin(), shape.end(), 0) == shape.end();
 }
 
 // A kernel and its arguments, but for where the arrays lie. They point into the pooling that made it.
@@ -75,13 +45,15 @@ struct Launch {
         Problem p = problem;
         p.x.data = const_cast<char *>(x), p.out.data = out, p.offsets.data = offsets;
         p.threads = threads();
-        bool enough;
+        bool enough, gives_up = false;
+        p.gives_up = &gives_up;
         {
             nb::gil_scoped_release release;
             enough = kernel(p);
         }
         if (PyErr_Occurred()) throw nb::python_error();
         if (!enough) fail(PyExc_MemoryError, "no memory for the rows that a kernel keeps");
+        if (gives_up) fail(PyExc_OverflowError, "there are elements that the kernel's arithmetic is not made for");
     }
 };
 
@@ -92,18 +64,16 @@ class Kernel {
   public:
     Kernel(const std::string &operation, const std::string &dtype, const std::string &accumulator,
            const std::string &result, std::vector<int64_t> shape, std::vector<int64_t> output_shape,
-           std::vector<int64_t> pooled, nb::list axes, int64_t divisor)
+           std::vector<int64_t> pooled, nb::list axes, int64_t divisor, nb::object places,
+           std::pair<double, double> numbers)
         : type_(named(dtype)),
           result_(named(result)),
           shape_(std::move(shape)),
           output_(std::move(output_shape)),
-          pooled_(std::move(pooled)) {
-        static const char *names[] = {"max", "min", "sum", "average"};
-        int found = -1;
-        for (int i = 0; i < 4; i++)
-            if (operation == names[i]) found = i;
-        if (found < 0) throw nb::value_error("unknown operation");
-        operation_ = Operation(found);
+          pooled_(std::move(pooled)),
+          places_(read_places(places)),
+          numbers_(numbers) {
+        operation_ = operation_named(operation);
         accumulator_ = named(accumulator).type;
         divisor_ = divisor;
         if (pooled_.empty() || pooled_.size() > most_pooled || pooled_.size() != nb::len(axes) ||
@@ -120,6 +90,7 @@ class Kernel {
         window_ = int64_t(weight);
         offset_bytes_ = window_ <= 256 ? 1 : window_ <= 65536 ? 2 : window_ <= largest_window ? 4 : 0;
         if (operation_ == Operation::average && !divisor_) divisor_ = common_divisor();
+        if (operation_ == Operation::order) networks_ = find_networks(axes_, places_, window_);
         for (size_t i = 0; i < shape_.size(); i++) {
             bool is_pooled = false;
             for (int64_t a : pooled_) is_pooled |= a == int64_t(i);
@@ -132,6 +103,38 @@ class Kernel {
     nb::object forward_with_offsets(nb::handle x, nb::object out, nb::object offsets) {
         auto [values, places] = run(x, out, offsets, true);
         return nb::make_tuple(values, places);
+    }
+    // Of the elements that `where`, of x's shape, lets count, and with `omits_nan` of those that are no NaN: windows
+    // with fewer than `least` of them get `filling`. A divisor other than 0 divides averages.
+    nb::object forward_masked(nb::handle x_object, nb::object where, nb::object out, bool omits_nan, int64_t divisor,
+                              double least, double filling) {
+        if (!(selects() || is_linear()) || !is_floating(type_.type) || !is_floating(result_.type))
+            throw nb::value_error("there is no such kernel for masks");
+        const View x = view("x", x_object);
+        check("x", x, shape_, type_.name, false);
+        View mask;
+        if (!where.is_none()) {
+            mask = view("where", where);
+            check("where", mask, shape_, "bool", false);
+        }
+        if (out.is_none()) {
+            if (!PyArray_Check(x_object.ptr())) fail(PyExc_TypeError, "out must be given where x is not a NumPy array");
+            out = numpy_array(result_, output_, strides_in_order(output_, memory_order(x.shape, x.strides)));
+        }
+        const View to = view("out", out, true);
+        check("out", to, output_, result_.name, true);
+        check_disjoint("out", to, result_.bytes, "x", x, type_.bytes);
+        if (!where.is_none()) check_disjoint("out", to, result_.bytes, "where", mask, 1);
+        Problem p = problem(type_, result_, false);
+        p.divisor = divisor;
+        p.omits_nan = omits_nan || where.is_none();
+        p.numbers[0] = least, p.numbers[1] = filling;
+        Axis axes[most_pooled];
+        for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
+        arrange(p, shape_, pooled_, axes, memory_order(shape_, x.strides),
+                {{&p.x, &x.strides}, {&p.out, &to.strides}, {&p.offsets, where.is_none() ? &to.strides : &mask.strides}});
+        Launch{p, kernels->masked, has_elements(shape_)}.at(x.data, to.data, mask.data);
+        return out;
     }
     nb::object backward(nb::handle grad, nb::object offsets, nb::object out) {
         const bool selects = this->selects();
@@ -174,7 +177,7 @@ class Kernel {
     }
 
     nb::object indices(nb::handle offsets, nb::object out) {
-        if (operation_ == Operation::sum || operation_ == Operation::average || !offset_bytes_)
+        if (!selects() || !offset_bytes_)
             fail(PyExc_ValueError, "there are no offsets of this pooling");
         const View from = view("offsets", offsets);
         check("offsets", from, output_, offset_dtype(), false);
@@ -204,6 +207,13 @@ class Kernel {
     const char *offset_dtype() const { return offset_bytes_ == 1 ? "uint8" : offset_bytes_ == 2 ? "uint16" : "uint32"; }
 
   private:
+    static Operation operation_named(const std::string &name) {
+        static const char *names[] = {"max", "min", "sum", "average", "order", "mode", "variance", "power", "norm", "gem", "logsumexp", "soft"};
+        for (int i = 0; i < int(std::size(names)); i++)
+            if (name == names[i]) return Operation(i);
+        throw nb::value_error("unknown operation");
+    }
+
     static std::vector<int64_t> numbers(nb::handle object) {
         const auto array = nb::cast<nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig>>(object);
         return {array.data(), array.data() + array.size()};
@@ -293,7 +303,12 @@ class Kernel {
         for (size_t k = 0; k < axes_.size(); k++) axes[k] = axes_[k].axis;
         arrange(p, shape_, pooled_, axes, memory_order(shape_, x),
                 {{&p.x, &x}, {&p.out, &out}, {&p.offsets, offsets ? offsets : &out}});
-        return {p, selects() ? kernels->extreme : kernels->total, has_elements(shape_)};
+        return {p, forward_kernel(), has_elements(shape_)};
+    }
+    bool (*forward_kernel() const)(const Problem &) {
+        if (selects()) return kernels->extreme;
+        if (operation_ == Operation::order || operation_ == Operation::mode) return kernels->order;
+        return is_linear() ? kernels->total : kernels->moments;
     }
     Launch backward_launch(const Strides &grad, const Strides *offsets, const Strides &out) {
         Problem p = problem(result_, type_, offsets);
@@ -319,13 +334,14 @@ class Kernel {
         p.divisor = divisor_;
         p.offset_bytes = with_offsets ? offset_bytes_ : 0;
         p.window = window_;
+        p.places = places_.data();
+        p.networks = networks_.data();
+        p.numbers[0] = numbers_.first, p.numbers[1] = numbers_.second;
         return p;
     }
 
-    static bool has_elements(const std::vector<int64_t> &shape) {
-        return std::find(shape.begin(), shape.end(), 0) == shape.end();
-    }
     bool selects() const { return operation_ == Operation::max || operation_ == Operation::min; }
+    bool is_linear() const { return operation_ == Operation::sum || operation_ == Operation::average; }
     void check_has_offsets() const {
         if (!selects()) fail(PyExc_ValueError, "sums and averages have no offsets");
         if (!offset_bytes_) fail(PyExc_ValueError, "there are no offsets in windows of more than 2**31 elements");
@@ -333,6 +349,7 @@ class Kernel {
     void check_floating() const {
         if (!is_floating(type_.type) || !is_floating(result_.type))
             fail(PyExc_TypeError, "only floating-point elements have a gradient");
+        if (!selects() && !is_linear()) fail(PyExc_ValueError, "there is no kernel for the gradient of this operation");
     }
     void check_strides(std::initializer_list<const Strides *> all) const {
         for (const Strides *strides : all)
@@ -365,7 +382,40 @@ class Kernel {
     static constexpr int64_t largest_window = int64_t(1) << 31;
     std::vector<int64_t> shape_, output_, pooled_;
     std::vector<AxisSpec> axes_, transposed_;
+    std::vector<Place> places_;
+    std::vector<const Network *> networks_;
+    std::pair<double, double> numbers_;
 };
+
+// Unpooling, or its gradient, between arrays of rows × sources × inner and of rows × outputs × inner elements; whether
+// all indices were in range.
+bool run_unpooling(Unpooled (*kernel)(const Unpooling &), nb::handle given, nb::handle indices, nb::handle out,
+                   bool is_gradient) {
+    const View from = view("x", given), at = view("indices", indices), to = view("out", out, true);
+    if (from.shape.size() != 3 || to.shape.size() != 3 || at.shape.size() != 3)
+        fail(PyExc_ValueError, "unpooling takes arrays of three axes");
+    const NamedType &type = named(from.dtype);
+    const View &sources = is_gradient ? to : from, &outputs = is_gradient ? from : to;
+    check("indices", at, sources.shape, "int64", false);
+    check("out", to, {at.shape[0], is_gradient ? at.shape[1] : to.shape[1], at.shape[2]}, type.name, true);
+    if (outputs.shape[0] != at.shape[0] || outputs.shape[2] != at.shape[2])
+        fail(PyExc_ValueError, "outputs must have as many rows as indices, got " + text(outputs.shape));
+    for (const View *v : {&from, &at, &to})
+        if (has_elements(v->shape) && v->strides != strides_in_order(v->shape, {0, 1, 2}))
+            fail(PyExc_ValueError, "unpooling takes arrays that are contiguous");
+    check_disjoint("out", to, type.bytes, "x", from, type.bytes);
+    check_disjoint("out", to, type.bytes, "indices", at, 8);
+    const Unpooling problem{at.shape[0], at.shape[1],  outputs.shape[1], at.shape[2], type.bytes,
+                            (const int64_t *)at.data, from.data,         to.data,     threads()};
+    Unpooled result;
+    {
+        nb::gil_scoped_release release;
+        result = kernel(problem);
+    }
+    if (PyErr_Occurred()) throw nb::python_error();
+    if (result == Unpooled::no_memory) fail(PyExc_MemoryError, "no memory for what an unpooling keeps");
+    return result == Unpooled::done;
+}
 
 // Whether a signal's handler raised, such as Ctrl-C's; handlers run in the main thread alone.
 bool signal_raised() {
@@ -400,6 +450,16 @@ NB_MODULE(_kernels, m) {
     m.def("get_memory_cache_limit", [] { return cache_limit(); });
     m.def("set_memory_cache_limit", [](size_t bytes) { set_cache_limit(bytes); }, nb::arg("bytes"));
     m.def("memory_cache_bytes", [] { return cached_bytes(); });
+    m.def(
+        "unpool",
+        [](nb::handle x, nb::handle indices, nb::handle out) { return run_unpooling(unpool, x, indices, out, false); },
+        nb::arg("x"), nb::arg("indices"), nb::arg("out"));
+    m.def(
+        "unpool_gradient",
+        [](nb::handle grad, nb::handle indices, nb::handle out) {
+            return run_unpooling(unpool_gradient, grad, indices, out, true);
+        },
+        nb::arg("grad"), nb::arg("indices"), nb::arg("out"));
     nb::class_<Launch>(m, "Launch")
         .def(
             "__call__",
@@ -410,12 +470,16 @@ NB_MODULE(_kernels, m) {
     nb::class_<Kernel>(m, "Kernel")
         .def(
             nb::init<const std::string &, const std::string &, const std::string &, const std::string &,
-                     std::vector<int64_t>, std::vector<int64_t>, std::vector<int64_t>, nb::list, int64_t>(),
+                     std::vector<int64_t>, std::vector<int64_t>, std::vector<int64_t>, nb::list, int64_t,
+                     nb::object, std::pair<double, double>>(),
             nb::arg("operation"), nb::arg("dtype"), nb::arg("accumulator"), nb::arg("result"), nb::arg("shape"),
-            nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"))
+            nb::arg("output_shape"), nb::arg("pooled"), nb::arg("axes"), nb::arg("divisor"),
+            nb::arg("places").none(), nb::arg("numbers"))
         .def("forward", &Kernel::forward, nb::arg("x"), nb::arg("out").none() = nb::none())
         .def("forward_with_offsets", &Kernel::forward_with_offsets, nb::arg("x"), nb::arg("out").none() = nb::none(),
              nb::arg("offsets_out").none() = nb::none())
+        .def("forward_masked", &Kernel::forward_masked, nb::arg("x"), nb::arg("where").none(), nb::arg("out").none(),
+             nb::arg("omits_nan"), nb::arg("divisor"), nb::arg("least"), nb::arg("filling"))
         .def("backward", &Kernel::backward, nb::arg("grad"), nb::arg("offsets").none() = nb::none(),
              nb::arg("out").none() = nb::none())
         .def("bind_forward", &Kernel::bind_forward, nb::keep_alive<0, 1>(), nb::arg("x"), nb::arg("out"),

@@ -15,8 +15,8 @@ template <> struct Storage<Brain> { using type = uint16_t; };
 template <class T> using Stored = typename Storage<T>::type;
 
 template <class T> constexpr bool is_floating = is_float<T>;
-template <> constexpr bool is_floating<Half> = true;
-template <> constexpr bool is_floating<Brain> = true;
+template <> inline constexpr bool is_floating<Half> = true;
+template <> inline constexpr bool is_floating<Brain> = true;
 
 // Bits of N float16 to float32, exactly.
 template <int N> inline Vec<float, N> from_half(Vec<uint16_t, N> h) {

@@ -111,6 +111,15 @@ template <class V> inline V odd(V a, V b) { return shuffle_odd(a, b, IndicesOf<V
 template <class V> inline V zip_low(V a, V b) { return shuffle_zip(a, b, 0, IndicesOf<V>{}); }
 template <class V> inline V zip_high(V a, V b) { return shuffle_zip(a, b, 0L, IndicesOf<V>{}); }
 
+// Lane i: v[index[i]], for 0 ≤ index[i] < lanes: GCC's __builtin_shuffle, which Clang lacks.
+#if defined(__clang__)
+template <class V> inline V __builtin_shuffle(V v, V index) {
+    V result;
+    for (int i = 0; i < int(sizeof(V) / sizeof(v[0])); i++) result[i] = v[index[i]];
+    return result;
+}
+#endif
+
 // 0, 1, 2, …
 template <class V, int... I> inline V count(std::integer_sequence<int, I...>) { return V{I...}; }
 template <class V> inline V count() { return count<V>(IndicesOf<V>{}); }
@@ -151,6 +160,22 @@ template <class To, class V> inline auto joined(V low, V high) {
 }
 
 template <class V> inline V broadcast(auto value) { return V{} + value; }
+
+// Whether every lane of a comparison holds.
+template <class M> inline bool holds_everywhere(M mask) {
+#if defined(__AVX512BW__)
+    if constexpr (sizeof(M) == 64) return _mm512_movepi8_mask((__m512i)mask) == ~0ull;
+#endif
+#if defined(__AVX2__)
+    if constexpr (sizeof(M) == 32) return _mm256_movemask_epi8((__m256i)mask) == -1;
+#endif
+#if defined(__x86_64__)
+    if constexpr (sizeof(M) == 16) return _mm_movemask_epi8((__m128i)mask) == 0xffff;
+#endif
+    bool all = true;
+    for (int i = 0; i < int(sizeof(M) / sizeof(mask[0])); i++) all &= mask[i] != 0;
+    return all;
+}
 
 // f(i) for every vector of `step` elements in n ≥ step: the last one overlaps the one before.
 template <class F> inline void each_whole(int64_t n, int64_t step, F f) {

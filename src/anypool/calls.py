@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from anypool import masks
+from anypool import definition, masks
 from anypool.arguments import FLOATS, PARTS, as_flag, is_known, per_axis
 from anypool.operators import Average, Operator, Sum, operator_for
 from anypool.pooling import Pooling, check_dtype, decide, pooled_axes, shown
@@ -46,6 +46,8 @@ def split(operator: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def run(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any] = (), impl: str = "auto", out: Any = None) -> Any:
     """The values, or (values, indices), once all is decided."""
+    if pooling.window.pads_with_data and not pooling.operator.composed:
+        return _run_padded(adapter, x, pooling, arrays, impl, out)
     parameters: tuple[Any, ...] = ()
     if pooling.has_parameters:
         parameters = pooling.operator.values(adapter.parameters(x, pooling, arrays) if arrays else ())
@@ -53,6 +55,16 @@ def run(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any] = (), impl
     if out is None:
         return implementation.run(x, pooling, parameters)
     return implementation.run_into(out, x, pooling, parameters)
+
+
+def _run_padded(adapter: Any, x: Any, pooling: Pooling, arrays: Sequence[Any], impl: str, out: Any) -> Any:
+    """The same where what lies beyond the edge is data."""
+    with_padding, inner = adapter.padded(x, pooling)
+    result = run(adapter, with_padding, inner, arrays, impl, out)
+    if not pooling.return_indices:
+        return result
+    values, indices = result
+    return values, adapter.indices_in_array(indices, pooling)
 
 
 def global_pool(
@@ -132,8 +144,7 @@ def run_masked(
     impl: str = "auto",
 ) -> Any:
     """The values of the elements that count, once all else is decided."""
-    if pooling.operator.counts_padding:
-        raise ValueError("count_include_pad=True counts what is no element, where= what is one: give one of the two")
+    masks.check(pooling, settings)
     given = adapter.parameters(x, pooling, arrays) if arrays else ()
     parameters = pooling.operator.values(given) if pooling.has_parameters else ()
     return adapter.masked(x, where, pooling, parameters, settings, impl)
@@ -217,6 +228,27 @@ def floats(adapter: Any, x: Any) -> Any:
     return x
 
 
+def concat_pool(
+    adapter: Any,
+    x: Any,
+    operators: Any,
+    window: Any,
+    axes: Any = None,
+    axis: Any = 1,
+    dtype: Any = None,
+    impl: str = "auto",
+) -> Any:
+    """`anypool.concat_pool`."""
+    x = adapter.array(x)
+    pooled = pooled_axes(axes, len(adapter.shape(x)), window)
+    (place,) = pooled_axes(axis, len(adapter.shape(x)), window)
+    if place in pooled:
+        raise ValueError(f"axis must be one that is not pooled, got {axis!r} where axes {pooled} are")
+    if not isinstance(operators, tuple | list) or not operators:
+        raise ValueError(f"operators must be one or more operators or their names, got {operators!r}")
+    return adapter.concat([pool(adapter, x, each, window, axes, False, dtype, None, impl) for each in operators], place)
+
+
 def max_unpool(
     adapter: Any,
     x: Any,
@@ -246,12 +278,10 @@ def max_unpool(
         raise ValueError(f"indices must have x's shape {shown(shape)}, got {shown(places)}")
     if "int" not in adapter.dtype(indices):
         raise TypeError(f"indices must be integers, got dtype {adapter.dtype(indices)}")
-    extremes = adapter.largest(indices)
-    if extremes is not None and not 0 <= extremes[0] <= extremes[1] < math.prod(lengths):
-        raise ValueError(
-            f"indices must lie within [0, {math.prod(lengths)}), the {' × '.join(map(str, lengths))} positions of the "
-            f"output, got values from {extremes[0]} to {extremes[1]}"
-        )
+    if not adapter.checks_indices(x, indices):
+        extremes = adapter.largest(indices)
+        if extremes is not None and not 0 <= extremes[0] <= extremes[1] < math.prod(lengths):
+            raise definition.out_of_range(extremes[0], extremes[1], lengths)
     others = math.prod(length for axis, length in enumerate(shape) if axis not in pooled)
     outputs = others * math.prod(lengths)
     if is_known(outputs) and outputs >= 2**60:
@@ -278,6 +308,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "pool": pool,
     "global_pool": global_pool,
     "masked_pool": masked_pool,
+    "concat_pool": concat_pool,
     "max_unpool": max_unpool,
 }
 """The functions that programs and files name."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from anypool.arguments import FLOATS, INTEGERS, is_known
-from anypool.operators import Operator
+from anypool.operators import Operator, Parameter, is_fixed
 from anypool.plans import AxisPlan, Plan
 from anypool.pooling import Pooling, counted, lifted
 
@@ -32,7 +32,7 @@ def pool(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
     """
     operator = pooling.operator
     x = xp.astype(x, pooling.accumulator)
-    parameters = _in_dtype(parameters, pooling.accumulator, xp)
+    parameters = in_dtype(parameters, pooling.accumulator, xp)
     if operator.is_lifted():
         values = lift_and_finish(x, pooling, parameters, lambda array, each: pool(array, each, (), xp), xp)
         return result_of(values, pooling, xp)
@@ -45,7 +45,7 @@ def pool(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
 
 def reduce_masked(x: Any, mask: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
     """The values, in the accumulator's dtype, of the elements where `mask`, of x's shape, is True; x is 0 elsewhere."""
-    parameters = _in_dtype(parameters, pooling.accumulator, xp)
+    parameters = in_dtype(parameters, pooling.accumulator, xp)
     return _reductions(xp.astype(x, pooling.accumulator), pooling, parameters, xp, mask)[0]
 
 
@@ -71,10 +71,23 @@ def lift_and_finish(
 
     With a mask, of the elements where it is True; `number` says how many every window has.
     """
+    reduced = lift_and_reduce(x, pooling, parameters, reduce, xp, mask)
+    number = count(pooling, xp) if number is None else xp.maximum(number, 1)
+    return finish(reduced, number, pooling, parameters, xp)
+
+
+def lift_and_reduce(
+    x: Any,
+    pooling: Pooling,
+    parameters: Sequence[Any],
+    reduce: Callable[[Any, Pooling], Any],
+    xp: Any,
+    mask: Any = None,
+) -> tuple[Any, ...]:
+    """The reductions of what an operator lifts x to, and behind them what goes to `finish` as it is."""
     operator, poolings = pooling.operator, lifted(pooling)
     dtype = operator.lift_dtype or pooling.accumulator
-    parameters = _in_dtype(parameters, dtype, xp)
-    arrays = operator.lift(xp.astype(x, dtype), *parameters, xp)
+    arrays = operator.lift(xp.astype(x, dtype), *in_dtype(parameters, dtype, xp), xp)
     if mask is not None:
         identities = (
             each.operator.identity(a, xp) if each.operator.selects else xp.zero(a)
@@ -82,11 +95,16 @@ def lift_and_finish(
         )
         masked = (xp.where(mask, a, identity) for a, identity in zip(arrays, identities, strict=False))
         arrays = (*masked, *arrays[len(poolings) :])
-        number = xp.maximum(number, 1)
     reduced = tuple(reduce(array, each) for array, each in zip(arrays, poolings, strict=False))
-    number = count(pooling, xp) if number is None else number
+    return (*reduced, *arrays[len(reduced) :])
+
+
+def finish(reduced: Sequence[Any], number: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any) -> Any:
+    """The values, of the reductions and the number of elements of every window."""
+    operator = pooling.operator
+    dtype = operator.lift_dtype or pooling.accumulator
     number = xp.astype(number, dtype) if dtype in FLOATS else number
-    return operator.finish((*reduced, *arrays[len(reduced) :]), number, *parameters, xp)
+    return operator.finish(tuple(reduced), number, *in_dtype(parameters, dtype, xp), xp)
 
 
 def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
@@ -96,10 +114,9 @@ def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
     return xp.astype(values, pooling.result)
 
 
-def _in_dtype(parameters: Sequence[Any], dtype: str, xp: Any) -> tuple[Any, ...]:
-    return tuple(
-        value if isinstance(value, int | float) else xp.astype(xp.asarray(value), dtype) for value in parameters
-    )
+def in_dtype(parameters: Sequence[Any], dtype: str, xp: Any) -> tuple[Any, ...]:
+    """An operator's parameters, arrays in this dtype."""
+    return tuple(value if is_fixed(value) else xp.astype(xp.asarray(value), dtype) for value in parameters)
 
 
 def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any, mask: Any = None) -> tuple[Any, ...]:
@@ -117,7 +134,7 @@ def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any, ma
             inner = inner * math.prod(plan.length for plan in plans)
         else:
             beside = [
-                _beside_windows(value, xp.shape(state[0]), axes, each.per_element, xp)
+                _beside_windows(value, xp.shape(state[0]), axes, plans, each, xp)
                 for each, value in zip(operator.parameters(), parameters, strict=True)
             ]
             state = _each_block(_Values(operator, plans, xp), state, beside, axes, plans, xp)
@@ -139,6 +156,14 @@ def unpool(x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int], xp
     else:
         result = xp.where(source < 0, xp.zero(values), xp.zero(values))
     return xp.moveaxis(xp.reshape(result, (*lead, *lengths)), last, tuple(axes))
+
+
+def out_of_range(least: int, greatest: int, lengths: Sequence[int]) -> ValueError:
+    """The refusal of indices from the least to the greatest."""
+    return ValueError(
+        f"indices must lie within [0, {math.prod(lengths)}), the {' × '.join(map(str, lengths))} positions of the "
+        f"output, got values from {least} to {greatest}"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -178,7 +203,7 @@ class _Indexed:
         (plan,), xp = self.plans, self.xp
         windows, valid = _windows(arrays[0], self.operator, self.plans, ranges, xp)
         offset = self.operator.offset(windows, valid, xp)[..., None]
-        index = plan.positions(xp.asarray(_numbers(ranges[1], xp)), offset[..., 0]) * self.inner
+        index = plan.positions(xp.asarray(numbers(ranges[1], xp)), offset[..., 0]) * self.inner
         if len(arrays) > 1:
             within, _ = _windows(arrays[1], self.operator, self.plans, ranges, xp)
             index = index + xp.take_along_axis(within, offset)[..., 0]
@@ -211,7 +236,7 @@ def _each_block(
     flat = [xp.reshape(array, (*merged, *lengths)) for array in moved]
     beside = [
         value
-        if isinstance(value, int | float) or len(merged) == len(lead)
+        if is_fixed(value) or len(merged) == len(lead)
         else xp.reshape(value, (*merged, *xp.shape(value)[len(lead) :]))
         for value in parameters
     ]
@@ -245,17 +270,30 @@ def _in_blocks(
             return tuple(xp.concat(parts, axis) for parts in zip(*blocks, strict=True))
     (start, stop), lead = ranges[0], xp.shape(arrays[0])[0]
     whole = not is_known(stop) or (start, stop) == (0, lead)
-    cut = [value if whole or isinstance(value, int | float) else value[start:stop] for value in parameters]
+    cut = [value if is_fixed(value) else _cut(value, ranges, whole, plans, xp) for value in parameters]
     return compute(arrays, cut, ranges)
 
 
-def _beside_windows(value: Any, shape: Sequence[Any], axes: Sequence[int], per_element: bool, xp: Any) -> Any:
-    """A parameter that broadcasts against x, as it broadcasts against windows (lead…, outputs…, elements)."""
-    if isinstance(value, int | float):
+def _cut(value: Any, ranges: Sequence[Range], whole: bool, plans: Plan, xp: Any) -> Any:
+    """The part of a parameter (lead…, outputs or 1…, elements or 1) that goes with these ranges."""
+    value = value if whole else value[slice(*ranges[0])]
+    first = len(xp.shape(value)) - 1 - len(plans)
+    for axis, (plan, (start, stop)) in enumerate(zip(plans, ranges[1:], strict=True), first):
+        if is_known(stop) and (start, stop) != (0, plan.outputs) and xp.shape(value)[axis] != 1:
+            value = value[(*(slice(None),) * axis, slice(start, stop))]
+    return value
+
+
+def _beside_windows(
+    value: Any, shape: Sequence[Any], axes: Sequence[int], plans: Plan, declared: Parameter, xp: Any
+) -> Any:
+    """A parameter that broadcasts against x, or the output, as it does against windows (lead…, outputs…, elements)."""
+    if is_fixed(value):
         return value
-    elements = xp.shape(value)[-1] if per_element else 1
-    lengths = [1 if axis in axes else n for axis, n in enumerate(shape)]
-    spread = xp.broadcast_to(value if per_element else value[..., None], (*lengths, elements))
+    elements = xp.shape(value)[-1] if declared.per_element else 1
+    outputs = {axis: plan.outputs if declared.per_window else 1 for axis, plan in zip(axes, plans, strict=True)}
+    lengths = [outputs.get(axis, n) for axis, n in enumerate(shape)]
+    spread = xp.broadcast_to(value if declared.per_element else value[..., None], (*lengths, elements))
     return xp.moveaxis(spread, axes, tuple(range(-len(axes) - 1, -1)))
 
 
@@ -286,14 +324,15 @@ def _elements_last(x: Any, lead: int, xp: Any) -> Any:
     """(lead…, elements, outputs, elements, outputs, …) as (lead…, outputs…, elements).
 
     Of many small windows the elements stay first in memory, so that functions of the last axis run along the others;
-    not of lengths that are not known, of which torch would ask whether such an array can be reshaped as a view.
+    not of lengths that are not known, of which torch would ask whether such an array can be reshaped as a view, nor
+    where an array has but one order in memory, and whose transpositions one after another TFLite's converter drops.
     """
     shape = xp.shape(x)
     every, elements = range(len(shape)), range(lead, len(shape), 2)
     others = [axis for axis in every if axis not in elements]
     lengths, size = [shape[axis] for axis in others], math.prod(shape[axis] for axis in elements)
     outputs = math.prod(lengths[lead:])
-    if is_known(outputs) and is_known(size) and outputs >= size:
+    if is_known(outputs) and is_known(size) and outputs >= size and not getattr(xp, "row_major", False):
         windows = xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths))
         return xp.moveaxis(windows, (0,), (-1,))
     # Of lengths that are not known, row-major: a program would be bound to whatever order of strides it was made at.
@@ -313,7 +352,7 @@ class _Grid:
     """The elements of all windows along one axis, shape (elements, outputs): NumPy arrays where lengths are known."""
 
     def __init__(self, plan: AxisPlan, xp: Any) -> None:
-        i, j = _numbers((0, plan.outputs), xp)[None, :], _numbers((0, plan.kernel_size), xp)[:, None]
+        i, j = numbers((0, plan.outputs), xp)[None, :], numbers((0, plan.kernel_size), xp)[:, None]
         if not _in_numpy(plan.length, xp):
             i, j = xp.asarray(i), xp.asarray(j)
         self.shape = (plan.kernel_size, plan.outputs)
@@ -327,9 +366,9 @@ class _Grid:
             self.positions = xp.asarray(self.positions)
 
 
-def _numbers(numbers: Range, xp: Any) -> Any:
+def numbers(bounds: Range, xp: Any) -> Any:
     """The integers of a range: in NumPy where it is known, in the framework's own integers where not."""
-    start, stop = numbers
+    start, stop = bounds
     if _in_numpy(stop, xp):
         return np.arange(start, stop, dtype=np.int64)
     return xp.arange(stop)[start:] if is_known(start) and start else xp.arange(stop)

@@ -1,6 +1,7 @@
 """Pooling as functions: `pool` and its named forms. Arguments are checked and decided here; arrays do the work.
 
-Every function takes NumPy, torch, JAX, TensorFlow and Keras arrays and returns the kind it was given.
+Every function takes NumPy, torch, JAX, TensorFlow, Keras and Dask arrays and returns the kind it was given; zarr arrays
+are taken as Dask arrays.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def pool(
     min_count: int | None = None,
     fill_value: float | None = None,
     nan_policy: str = "propagate",
+    chunks: Any = None,
 ) -> Any:
     """Look at x through windows and keep one number per window.
 
@@ -40,8 +42,7 @@ def pool(
 
     Args:
         x: an array of any framework, shape (…, n₁, …, nᵣ) with any number of other axes anywhere; float16, bfloat16,
-            float32, float64,
-            integers or bool.
+            float32, float64, integers or bool.
         operator: what to keep, an operator such as `Max()` or `GeM(p=3)`, or its name: "max", "gem:p=3", one of
             `OPERATORS`.
         window: where to look: `Sliding(…)`, `Adaptive(…)` or `Global()`.
@@ -58,6 +59,9 @@ def pool(
             operator needs for a value, which is 1, or 0 for a sum, a norm and a count.
         fill_value: default NaN; it must be given where the result holds no floats.
         nan_policy: "propagate", "omit" (NaN does not count, as if where= were False) or "raise" (ValueError).
+        chunks: how the outputs of Dask and zarr arrays are cut: an integer for all axes, one entry per axis, or a
+            mapping of axes. An entry is a number of outputs, the lengths of all chunks, −1 for all outputs, "auto", or
+            None for what follows x's chunks, the default.
 
     Returns:
         The values, shape (…, o₁, …, oᵣ) with oₐ = window.output_shape(nₐ); with `return_indices` the pair (values,
@@ -80,11 +84,13 @@ def pool(
         raise TypeError(f"window must be anypool's Sliding(…), Adaptive(…) or Global(), got {window!r}")
     operator = operator_for(operator)
     if _is_plain(where, min_count, fill_value, nan_policy):
-        return adapter_for(x).call(calls.pool, x, operator, window, axes, return_indices, dtype, out, impl)
+        return adapter_for(x, chunks).call(calls.pool, x, operator, window, axes, return_indices, dtype, out, impl)
     if return_indices:
         raise ValueError(masks.NO_INDICES)
     settings = (min_count, fill_value, nan_policy)
-    return adapter_for(x).call(calls.masked_pool, x, where, operator, window, axes, *settings, True, dtype, out, impl)
+    return adapter_for(x, chunks).call(
+        calls.masked_pool, x, where, operator, window, axes, *settings, True, dtype, out, impl
+    )
 
 
 def _sliding(window: tuple[Any, ...]) -> Sliding:
@@ -108,6 +114,7 @@ def max_pool(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     *,
+    padding_mode: str = "exclude",
     axes: Axes = None,
     return_indices: bool = False,
     out: Any = None,
@@ -116,6 +123,7 @@ def max_pool(
     min_count: int | None = None,
     fill_value: float | None = None,
     nan_policy: str = "propagate",
+    chunks: Any = None,
 ) -> Any:
     """The greatest element of every window: `pool` with `Max()` and `Sliding(kernel_size, stride, padding, dilation,
     ceil_mode)`.
@@ -127,11 +135,13 @@ def max_pool(
     >>> max_pool(np.array([[1.0, 5.0, 2.0, 0.0]]), (1, 2), return_indices=True)
     (array([[5., 2.]]), array([[1, 2]]))
     """
-    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    window = (kernel_size, stride, padding, dilation, ceil_mode, padding_mode)
     if _is_plain(where, min_count, fill_value, nan_policy):
-        return adapter_for(x).call(calls.pool, x, "max", window, axes, return_indices, None, out, impl)
-    options = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
-    return pool(x, "max", _sliding(window), axes, return_indices=return_indices, out=out, impl=impl, **options)
+        return adapter_for(x, chunks).call(calls.pool, x, "max", window, axes, return_indices, None, out, impl)
+    masking = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
+    return pool(
+        x, "max", _sliding(window), axes, return_indices=return_indices, out=out, impl=impl, chunks=chunks, **masking
+    )
 
 
 def min_pool(
@@ -142,6 +152,7 @@ def min_pool(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     *,
+    padding_mode: str = "exclude",
     axes: Axes = None,
     return_indices: bool = False,
     out: Any = None,
@@ -150,6 +161,7 @@ def min_pool(
     min_count: int | None = None,
     fill_value: float | None = None,
     nan_policy: str = "propagate",
+    chunks: Any = None,
 ) -> Any:
     """The least element of every window: `pool` with `Min()` and `Sliding(kernel_size, stride, padding, dilation,
     ceil_mode)`.
@@ -161,11 +173,13 @@ def min_pool(
     >>> min_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), 2)
     array([[2, 1]])
     """
-    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    window = (kernel_size, stride, padding, dilation, ceil_mode, padding_mode)
     if _is_plain(where, min_count, fill_value, nan_policy):
-        return adapter_for(x).call(calls.pool, x, "min", window, axes, return_indices, None, out, impl)
-    options = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
-    return pool(x, "min", _sliding(window), axes, return_indices=return_indices, out=out, impl=impl, **options)
+        return adapter_for(x, chunks).call(calls.pool, x, "min", window, axes, return_indices, None, out, impl)
+    masking = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
+    return pool(
+        x, "min", _sliding(window), axes, return_indices=return_indices, out=out, impl=impl, chunks=chunks, **masking
+    )
 
 
 def avg_pool(
@@ -178,6 +192,7 @@ def avg_pool(
     count_include_pad: bool = False,
     divisor_override: int | None = None,
     *,
+    padding_mode: str = "exclude",
     axes: Axes = None,
     dtype: Any = None,
     out: Any = None,
@@ -186,6 +201,7 @@ def avg_pool(
     min_count: int | None = None,
     fill_value: float | None = None,
     nan_policy: str = "propagate",
+    chunks: Any = None,
 ) -> Any:
     """The average of every window: `pool` with `Average(count_include_pad, divisor_override)` and `Sliding(…)`.
 
@@ -196,11 +212,12 @@ def avg_pool(
     >>> avg_pool(np.array([[2, 2, 7, 3], [9, 4, 6, 1]]), 2)
     array([[4.25, 4.25]])
     """
-    average, window = (count_include_pad, divisor_override), (kernel_size, stride, padding, dilation, ceil_mode)
+    average = count_include_pad, divisor_override
+    window = kernel_size, stride, padding, dilation, ceil_mode, padding_mode
     if _is_plain(where, min_count, fill_value, nan_policy):
-        return adapter_for(x).call(calls.pool, x, average, window, axes, False, dtype, out, impl)
-    options = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
-    return pool(x, Average(*average), _sliding(window), axes, dtype=dtype, out=out, impl=impl, **options)
+        return adapter_for(x, chunks).call(calls.pool, x, average, window, axes, False, dtype, out, impl)
+    masking = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
+    return pool(x, Average(*average), _sliding(window), axes, dtype=dtype, out=out, impl=impl, chunks=chunks, **masking)
 
 
 def sum_pool(
@@ -211,6 +228,7 @@ def sum_pool(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     *,
+    padding_mode: str = "exclude",
     axes: Axes = None,
     dtype: Any = None,
     out: Any = None,
@@ -219,6 +237,7 @@ def sum_pool(
     min_count: int | None = None,
     fill_value: float | None = None,
     nan_policy: str = "propagate",
+    chunks: Any = None,
 ) -> Any:
     """The sum of every window: `pool` with `Sum()` and `Sliding(kernel_size, stride, padding, dilation, ceil_mode)`.
 
@@ -229,11 +248,11 @@ def sum_pool(
     >>> sum_pool(np.ones((2, 4), dtype=np.uint8), 2)
     array([[4, 4]], dtype=uint64)
     """
-    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    window = (kernel_size, stride, padding, dilation, ceil_mode, padding_mode)
     if _is_plain(where, min_count, fill_value, nan_policy):
-        return adapter_for(x).call(calls.pool, x, "sum", window, axes, False, dtype, out, impl)
-    options = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
-    return pool(x, "sum", _sliding(window), axes, dtype=dtype, out=out, impl=impl, **options)
+        return adapter_for(x, chunks).call(calls.pool, x, "sum", window, axes, False, dtype, out, impl)
+    masking = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
+    return pool(x, "sum", _sliding(window), axes, dtype=dtype, out=out, impl=impl, chunks=chunks, **masking)
 
 
 def adaptive_pool(
@@ -250,6 +269,7 @@ def adaptive_pool(
     min_count: int | None = None,
     fill_value: float | None = None,
     nan_policy: str = "propagate",
+    chunks: Any = None,
 ) -> Any:
     """As many windows as outputs are wanted: `pool` with `Adaptive(output_size)`.
 
@@ -260,8 +280,19 @@ def adaptive_pool(
     array([0.5, 2. , 3.5])
     """
     window = Adaptive(output_size if output_size is None else per_axis("output_size", output_size, 1, optional=True))
-    options = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
-    return pool(x, operator, window, axes, return_indices=return_indices, dtype=dtype, out=out, impl=impl, **options)
+    masking = {"where": where, "min_count": min_count, "fill_value": fill_value, "nan_policy": nan_policy}
+    return pool(
+        x,
+        operator,
+        window,
+        axes,
+        return_indices=return_indices,
+        dtype=dtype,
+        out=out,
+        impl=impl,
+        chunks=chunks,
+        **masking,
+    )
 
 
 def global_pool(
@@ -278,6 +309,7 @@ def global_pool(
     min_count: int | None = None,
     fill_value: float | None = None,
     nan_policy: str = "propagate",
+    chunks: Any = None,
 ) -> Any:
     """One number for all of the pooled axes: `pool` with `Global()`; the axes go, or stay with length 1 where
     `keepdims`.
@@ -291,11 +323,42 @@ def global_pool(
     array(9)
     """
     if _is_plain(where, min_count, fill_value, nan_policy):
-        return adapter_for(x).call(calls.global_pool, x, operator, axes, keepdims, return_indices, dtype, out, impl)
+        return adapter_for(x, chunks).call(
+            calls.global_pool, x, operator, axes, keepdims, return_indices, dtype, out, impl
+        )
     if return_indices:
         raise ValueError(masks.NO_INDICES)
     settings = (min_count, fill_value, nan_policy, keepdims, dtype, out, impl)
-    return adapter_for(x).call(calls.masked_pool, x, where, operator_for(operator), Global(), axes, *settings)
+    return adapter_for(x, chunks).call(calls.masked_pool, x, where, operator_for(operator), Global(), axes, *settings)
+
+
+def concat_pool(
+    x: Any,
+    operators: Sequence[Operator | str],
+    window: Window,
+    axes: Axes = None,
+    *,
+    axis: int = 1,
+    dtype: Any = None,
+    impl: str = "auto",
+) -> Any:
+    """The values of several operators over the same windows, one after another along an axis, as the channels' is.
+
+    With ("average", "max") and `Global()` this is timm's "catavgmax". See `pool` for shapes, dtypes and errors.
+
+    Args:
+        operators: operators or their names. axis: the axis along which values stand behind one another, which is not
+            pooled; default: 1, of the channels of images with channels first.
+
+    Raises:
+        ValueError: `axis` is pooled, or there are no operators.
+
+    >>> import anypool as ap
+    >>> import numpy as np
+    >>> ap.concat_pool(np.arange(8.0).reshape(1, 2, 4), ("average", "max"), ap.Global(), 2)[..., 0]
+    array([[1.5, 5.5, 3. , 7. ]])
+    """
+    return adapter_for(x).call(calls.concat_pool, x, tuple(operators), window, axes, axis, dtype, impl)
 
 
 def max_unpool(

@@ -7,7 +7,7 @@ every implementation of maxima, minima and sums serves it; what is no such reduc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,11 +87,33 @@ def mask_of(adapter: Any, x: Any, where: Any, pooling: Pooling, settings: Settin
     return mask
 
 
+def check(pooling: Pooling, settings: Settings) -> None:
+    """ValueError where a pooling cannot leave elements out, or needs a `fill_value`."""
+    if pooling.operator.counts_padding:
+        raise ValueError("count_include_pad=True counts what is no element, where= what is one: give one of the two")
+    if pooling.operator.composed:
+        raise ValueError(
+            f"where=, nan_policy=, min_count= and fill_value= go with single windows, which {pooling.operator} is not "
+            "made of"
+        )
+    settings.filling(pooling)
+
+
+def passed_on(adapter: Any, x: Any, where: Any, pooling: Pooling, settings: Settings) -> tuple[Any, bool]:
+    """The mask, of x's shape, and whether NaN are left out: for whoever does both in one pass. None where all count."""
+    if settings.nan_policy == "raise":
+        mask_of(adapter, x, where, pooling, settings)  # raises
+    mask = None if where is None else checked(adapter, where, x, pooling)
+    xp = adapter.namespace(x)
+    return None if mask is None else xp.broadcast_to(mask, xp.shape(x)), settings.nan_policy == "omit"
+
+
 def run(
     adapter: Any, x: Any, mask: Any, pooling: Pooling, parameters: Sequence[Any], settings: Settings, impl: str
 ) -> Any:
     """The values of a pooling of the elements that `mask`, which broadcasts to x, lets count."""
-    xp, operator, filling = adapter.namespace(x), pooling.operator, settings.filling(pooling)
+    xp, operator = adapter.namespace(x), pooling.operator
+    check(pooling, settings)
     alone = type(operator) in (Max, Min, Sum)  # a subclass may reduce otherwise
     if not alone and pooling.accumulator in adapter.no_arithmetic:
         raise TypeError(
@@ -103,25 +125,49 @@ def run(
         return adapter.choose(impl, array, each).run(array, each, ())
 
     with adapter.quiet():
-        shape = _with_pooled_axes(xp.shape(mask), pooling)
-        narrow = xp.broadcast_to(mask, shape)
-        dtype = "float32" if is_known(pooling.window_size) and pooling.window_size < 2**24 else adapter.defaults.widest
-        number = reduce(xp.astype(narrow, dtype), primitive(pooling, "sum", dtype, shape))
+        number = numbers(adapter, x, mask, pooling, reduce)
         full = xp.broadcast_to(mask, xp.shape(x))
         if alone:
-            values = reduce(xp.where(full, x, _identity(operator, x, pooling.dtype, xp)), pooling)
+            values = reduce(with_identity(x, full, pooling, xp), pooling)
         else:
-            if type(operator).lift is not Operator.lift or not operator.is_lifted():
-                x = xp.where(full, x, xp.zero(x))  # so that no lift sees, or has a slope at, what does not count
+            x = without_values(x, full, operator, xp)
             if definition.lifts(pooling, adapter.defaults.widest):
                 values = definition.lift_and_finish(x, pooling, parameters, reduce, xp, full, number)
             else:
                 values = definition.reduce_masked(x, full, pooling, parameters, xp)
             values = definition.result_of(values, pooling, xp)
-        least = settings.least(pooling)
-        if least > 0:
-            values = xp.where(number >= least, values, xp.astype(xp.asarray(np.asarray(filling)), pooling.result))
+        values = filled(values, number, pooling, settings, xp)
     return adapter.in_order_of(x, values)
+
+
+def numbers(adapter: Any, x: Any, mask: Any, pooling: Pooling, reduce: Callable[[Any, Pooling], Any]) -> Any:
+    """How many elements every window has left, in floats, in a shape that broadcasts to the output."""
+    xp = adapter.namespace(x)
+    shape = with_pooled_axes(xp.shape(mask), pooling)
+    narrow = xp.broadcast_to(mask, shape)
+    dtype = "float32" if is_known(pooling.window_size) and pooling.window_size < 2**24 else adapter.defaults.widest
+    return reduce(xp.astype(narrow, dtype), primitive(pooling, "sum", dtype, shape))
+
+
+def with_identity(x: Any, full: Any, pooling: Pooling, xp: Any) -> Any:
+    """x, for a maximum, minimum or sum that nothing changes where the mask, of x's shape, is False."""
+    return xp.where(full, x, _identity(pooling.operator, x, pooling.dtype, xp))
+
+
+def without_values(x: Any, full: Any, operator: Operator, xp: Any) -> Any:
+    """x, so that no lift sees, or has a slope at, what does not count."""
+    if type(operator).lift is Operator.lift and operator.is_lifted():
+        return x
+    return xp.where(full, x, xp.zero(x))
+
+
+def filled(values: Any, number: Any, pooling: Pooling, settings: Settings, xp: Any) -> Any:
+    """The values, with the filling where windows have too few elements left."""
+    least = settings.least(pooling)
+    if least == 0:
+        return values
+    filling = xp.astype(xp.asarray(np.asarray(settings.filling(pooling))), pooling.result)
+    return xp.where(number >= least, values, filling)
 
 
 def _identity(operator: Operator, x: Any, dtype: str, xp: Any) -> Any:
@@ -131,7 +177,7 @@ def _identity(operator: Operator, x: Any, dtype: str, xp: Any) -> Any:
     return xp.zero(x) if isinstance(operator, Sum) else operator.identity(x, xp)
 
 
-def _with_pooled_axes(shape: Sequence[Any], pooling: Pooling) -> tuple[Any, ...]:
+def with_pooled_axes(shape: Sequence[Any], pooling: Pooling) -> tuple[Any, ...]:
     """The shape of a mask that has x's lengths along the pooled axes, and elsewhere its own."""
     own = (*(1 for _ in range(len(pooling.shape) - len(shape))), *shape)
     return tuple(

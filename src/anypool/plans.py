@@ -76,9 +76,10 @@ class AxisPlan:
         begin = self.start(lo)
         end = max(begin, self.start(hi - 1) + (self.count(hi - 1) - 1) * self.dilation + 1)
         start, stop = min(max(begin, 0), self.length), min(max(end, 0), self.length)
-        return start, stop, self._of_part(lo, hi, start, stop)
+        return start, stop, self.within(lo, hi, start, stop)
 
-    def _of_part(self, lo: int, hi: int, start: int, stop: int) -> AxisPlan:
+    def within(self, lo: int, hi: int, start: int, stop: int) -> AxisPlan:
+        """Outputs lo to hi − 1 from positions [start, stop) alone: others are left out, as padding is."""
         return PartAxis(stop - start, hi - lo, self.kernel_size, self.dilation, self, lo, start)
 
     @property
@@ -118,7 +119,7 @@ class SlidingAxis(AxisPlan):
         last = (self.outputs - 1) * self.stride - self.pad_before + (self.kernel_size - 1) * self.dilation
         return self.pad_before <= before and last < self.length + after
 
-    def _of_part(self, lo: int, hi: int, start: int, stop: int) -> AxisPlan:
+    def within(self, lo: int, hi: int, start: int, stop: int) -> AxisPlan:
         before, after = start - self.start(lo), self.length + self.pad_after - stop
         return SlidingAxis(stop - start, hi - lo, self.kernel_size, self.dilation, self.stride, before, after)
 
@@ -153,6 +154,24 @@ class AdaptiveAxis(AxisPlan):
 
     def count(self, i: Any) -> Any:
         return ((i + 1) * self.length + self.outputs - 1) // self.outputs - self.start(i)
+
+    @property
+    def has_empty_window(self) -> bool:
+        return self.length == 0
+
+
+@dataclass(frozen=True)
+class FractionalAxis(AxisPlan):
+    """Output i reads [starts[i], stops[i]), both ascending, of an axis of known length."""
+
+    starts: tuple[int, ...] = ()
+    stops: tuple[int, ...] = ()
+
+    def start(self, i: Any) -> Any:
+        return np.asarray(self.starts, np.int64)[np.asarray(i)]
+
+    def count(self, i: Any) -> Any:
+        return np.asarray(self.stops, np.int64)[np.asarray(i)] - self.start(i)
 
     @property
     def has_empty_window(self) -> bool:

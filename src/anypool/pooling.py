@@ -123,23 +123,35 @@ def _decide(
         raise ValueError(
             f"return_indices=True: {type(operator).__name__} makes a new number and has no index; max and min have"
         )
+    if return_indices and isinstance(window, Sliding) and window.padding_mode == "zeros" and window.pads_with_data:
+        raise ValueError("return_indices=True: with padding_mode 'zeros' an element of the padding has no index in x")
     accumulator, result = operator.dtypes(given, None if dtype is None else dtype_name(dtype), defaults)
     pooled = pooled_axes(axes, len(shape), window)
     try:
         plan = window.plan([shape[axis] for axis in pooled], pooled)
     except ValueError as error:
         raise ValueError(f"{error}; x has shape {shown(shape)}{_hint(axes, shape, pooled)}") from None
-    empty = any(is_known(along.length) and along.has_empty_window for along in plan)
+    holding = plan_of_padded(window, plan) if window.pads_with_data else plan
+    if operator.composed and (reason := operator.plan_refusal(window, plan)):
+        raise ValueError(f"{operator} has no value in {window}: {reason}; x has shape {shown(shape)}")
+    empty = any(is_known(along.length) and along.has_empty_window for along in holding)
     if empty and operator.needs_element and not allow_empty:
-        raise ValueError(_no_element(operator, window, pooled, plan, shape))
+        raise ValueError(_no_element(operator, window, pooled, holding, shape))
     pooling = Pooling(operator, window, pooled, plan, shape, given, accumulator, result, bool(return_indices), empty)
     if all(map(is_known, pooling.output_shape)) and math.prod(pooling.output_shape) >= 2**60:
         raise ValueError(f"{window} gives an output of shape {pooling.output_shape}, which no memory holds")
     if all(is_known(along.length) and along.outputs for along in plan) and not allow_empty:
-        reason = operator.window_refusal(pooling.window_size, lambda: _fewest(plan))
+        reason = operator.window_refusal(pooling.window_size, lambda: _fewest(holding))
         if reason:
             raise ValueError(f"{operator} has no value in {window}: {reason}; x has shape {shown(shape)}")
     return pooling
+
+
+def plan_of_padded(window: Window, plan: Plan) -> Plan:
+    """The plan of the same windows over an array that has its padding already."""
+    assert isinstance(window, Sliding)
+    lengths = [along.length + sum(window.data_padding(entry, along)) for entry, along in enumerate(plan)]
+    return window.over_padded(len(plan)).plan(lengths)
 
 
 def _fewest(plan: Plan) -> int:

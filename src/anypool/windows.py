@@ -1,20 +1,24 @@
-"""Where, as a user writes it: `Sliding`, `Adaptive` and `Global` windows, which make plans of lengths."""
+"""Where, as a user writes it: `Sliding`, `Adaptive`, `Fractional` and `Global` windows, which make plans of lengths."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anypool.arguments import as_flag, as_integer, is_known, per_axis, plain
-from anypool.plans import AdaptiveAxis, AxisPlan, Plan, SlidingAxis, WholeAxis
+import numpy as np
+
+from anypool.arguments import as_flag, as_integer, as_number, is_known, per_axis, plain
+from anypool.plans import AdaptiveAxis, AxisPlan, FractionalAxis, Plan, SlidingAxis, WholeAxis
 
 PADDINGS = ("valid", "same", "same_lower")
+PADDING_MODES = ("exclude", "zeros", "reflect", "replicate", "circular")
 
 
 class Window:
-    """What the three windows share: `rank`, `plan` and `output_shape`."""
+    """What the windows share: `rank`, `plan` and `output_shape`."""
 
     __match_args__: tuple[str, ...] = ()
 
@@ -27,6 +31,11 @@ class Window:
     def default_rank(self) -> int:
         """How many trailing axes are pooled where nobody says: one per entry of the size, two for an int."""
         return 2
+
+    @property
+    def pads_with_data(self) -> bool:
+        """Whether there are elements beyond the edge of an array."""
+        return False
 
     def axis_plan(self, entry: int, length: Any, axis: int | None = None) -> AxisPlan:
         """The windows along an axis of `length` elements by entry number `entry` of the window's arguments.
@@ -77,15 +86,20 @@ class Sliding(Window):
     Args:
         kernel_size: elements per window; an int, or one per axis.
         stride: distance between windows; an int, or one per axis; default: kernel_size.
-        padding: positions added around the array, which are never data; an int, one per axis, ((before, after), …)
-            per axis, or, in any case of letters, "valid" (none), "same" (⌈n/s⌉ outputs, the extra padding of an odd
-            number at the end) or "same_lower" (at the start).
+        padding: positions added around the array; an int, one per axis, ((before, after), …) per axis, or, in any case
+            of letters, "valid" (none), "same" (⌈n/s⌉ outputs, the extra padding of an odd number at the end) or
+            "same_lower" (at the start).
         dilation: distance between the elements of a window; an int, or one per axis.
         ceil_mode: round the number of outputs up, so that a last, partial window counts.
+        padding_mode: what lies in the padding: "exclude", nothing, so that windows at the border have fewer elements;
+            or elements like others: "zeros", "reflect" (mirrored at the last element, which is not repeated),
+            "replicate" (the last element) or "circular" (the array's other end), as in torch.nn.Conv2d. The part of a
+            window past the padding, which `ceil_mode` can make, never holds an element.
 
     Raises:
-        TypeError: an entry is no integer. ValueError: an entry is out of range, or entries are for different numbers
-        of axes.
+        TypeError: an entry is no integer. ValueError: an entry is out of range, entries are for different numbers of
+        axes, or an axis is too short for the padding mode: "reflect" needs less padding than it has elements,
+        "circular" no more, "replicate" one.
 
     >>> Sliding(2).output_shape((5, 7))
     (2, 3)
@@ -98,6 +112,7 @@ class Sliding(Window):
     padding: int | str | tuple[int, ...] | tuple[tuple[int, int], ...] = 0
     dilation: int | tuple[int, ...] = 1
     ceil_mode: bool = False
+    padding_mode: str = "exclude"
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the class is frozen; this is its construction
@@ -106,6 +121,10 @@ class Sliding(Window):
         set_field(self, "dilation", per_axis("dilation", self.dilation, 1))
         set_field(self, "padding", _padding(self.padding))
         set_field(self, "ceil_mode", as_flag("ceil_mode", self.ceil_mode))
+        if self.padding_mode not in PADDING_MODES:
+            raise ValueError(
+                f"padding_mode must be one of {', '.join(map(repr, PADDING_MODES))}, got {self.padding_mode!r}"
+            )
         ranks = self._ranks()
         if len(set(ranks.values())) > 1:
             said = ", ".join(f"{name}={getattr(self, name)}" for name in ranks)
@@ -132,7 +151,10 @@ class Sliding(Window):
             total = (outputs - 1) * stride + span - length
             if span < stride:  # then total, at least span − stride, may be below 0, and is 0
                 total *= _not_negative(total, stride + span)
-            before = (total + int(self.padding == "same_lower")) // 2
+            lower = int(self.padding == "same_lower")
+            # Divided is what is positive, however a program that is made of this rewrites it: ONNX rounds towards 0.
+            before = (total + lower) // 2 if span < stride else (total + lower + 2 * length) // 2 - length
+            self._check_mode(length, before, total - before, entry if axis is None else axis)
             return SlidingAxis(length, outputs, kernel, dilation, stride, before, total - before)
         axis = entry if axis is None else axis
         before, after = _pair(self.padding, entry)
@@ -142,9 +164,46 @@ class Sliding(Window):
                 f"kernel_size {kernel} with dilation {dilation} spans {span} positions, but axis {axis} has length "
                 f"{length} and padding ({before}, {after}): a window must fit"
             )
+        self._check_mode(length, before, after, axis)
         room += self.floor_padding(entry) - after
         outputs = (room + stride) // stride  # JAX proves of this form that it is no less than 0
         return SlidingAxis(length, outputs, kernel, dilation, stride, before, after)
+
+    @property
+    def pads_with_data(self) -> bool:
+        return self.padding_mode != "exclude" and self.padding != 0
+
+    def least_length(self, before: Any, after: Any) -> Any:
+        """How many elements an axis must have for so much padding."""
+        if self.padding_mode in ("exclude", "zeros"):
+            return 0
+        most = before if not is_known(after) or (is_known(before) and before > after) else after
+        return {"reflect": most + 1, "circular": most, "replicate": 1}[self.padding_mode]
+
+    def _check_mode(self, length: Any, before: Any, after: Any, axis: int) -> None:
+        """ValueError where an axis of known length has too few elements for the padding."""
+        if not is_known(length) or not (before or after) or length >= self.least_length(before, after):
+            return
+        rules = {"reflect": "less padding than elements", "circular": "no more padding than elements"}
+        raise ValueError(
+            f"padding_mode {self.padding_mode!r} needs {rules.get(self.padding_mode, 'an element')} along an axis, but "
+            f"axis {axis} has length {length} and padding ({before}, {after})"
+        )
+
+    def data_padding(self, entry: int, plan: AxisPlan) -> tuple[Any, Any]:
+        """How many elements lie before and after an axis with this plan, where padding is data: what windows reach."""
+        assert isinstance(plan, SlidingAxis)
+        if isinstance(self.padding, str):
+            return plan.pad_before, plan.pad_after
+        return plan.pad_before, min(plan.pad_after, self.floor_padding(entry))
+
+    def over_padded(self, rank: int) -> Sliding:
+        """The same windows over an array that has its padding already: what hangs over its end is excluded."""
+        overhang: tuple[int, ...] = ()
+        if self.ceil_mode and not isinstance(self.padding, str):
+            overhang = tuple(self.floor_padding(entry) - _pair(self.padding, entry)[1] for entry in range(rank))
+        padding = tuple((0, max(after, 0)) for after in overhang) if any(after > 0 for after in overhang) else 0
+        return Sliding(self.kernel_size, self.stride, padding, self.dilation)
 
     @property
     def leaves_lengths_open(self) -> bool:
@@ -224,6 +283,91 @@ class Adaptive(Window):
 
 
 @dataclass(frozen=True)
+class Fractional(Window):
+    """As many windows as outputs are wanted, at steps that differ by one, by lot.
+
+    Of n elements and m outputs, windows that tile the axis, of ⌊n/m⌋ or ⌈n/m⌉ elements: a_j to a_(j+1) with a_j =
+    ⌊(j + u)·n/m⌋ − ⌊u·n/m⌋. With `kernel_size` k, windows that may overlap: a_j to a_j + k, with α = (n − k)/(m − 1)
+    in the place of n/m and the last at n − k, as in torch.nn.FractionalMaxPool2d. With `seed` the steps a_(j+1) − a_j
+    are these in random order. Source: Graham 2014, arXiv 1412.6071.
+
+    Args:
+        output_size: outputs per axis; an int, or one per axis.
+        kernel_size: elements per window, an int, or one per axis; default: windows tile the axis.
+        u: in [0, 1), a number drawn for all axes, or one per axis.
+        seed: of the order of the steps, by numpy.random.default_rng; default: the pseudorandom order of u.
+
+    Raises:
+        TypeError: an entry is no number. ValueError: an entry is out of range, or an axis has too few elements, or a
+        length that is not known yet.
+
+    >>> import anypool as ap
+    >>> ap.pool([1, 2, 3, 4, 5, 6, 7], "max", Fractional(5, u=0.3), axes=0)
+    array([1, 3, 4, 5, 7])
+    >>> ap.pool([1, 2, 3, 4, 5, 6, 7], "max", Fractional(4, kernel_size=2, u=0.3), axes=0)
+    array([2, 4, 5, 7])
+    """
+
+    output_size: int | tuple[int, ...]
+    kernel_size: int | tuple[int, ...] | None = None
+    u: float | tuple[float, ...] = 0.5
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__  # the class is frozen; this is its construction
+        set_field(self, "output_size", per_axis("output_size", self.output_size, 1))
+        if self.kernel_size is not None:
+            set_field(self, "kernel_size", per_axis("kernel_size", self.kernel_size, 1))
+        given = plain(self.u)
+        numbers = tuple(as_number("u", each) for each in (given if isinstance(given, tuple) else (given,)))
+        if not all(0 <= each < 1 for each in numbers):
+            raise ValueError(f"u must be at least 0 and below 1, got {self.u!r}")
+        set_field(self, "u", numbers if isinstance(given, tuple) else numbers[0])
+        if self.seed is not None:
+            set_field(self, "seed", as_integer("seed", self.seed, 0))
+        ranks = {len(value) for value in (self.output_size, self.kernel_size, self.u) if isinstance(value, tuple)}
+        if len(ranks) > 1:
+            raise ValueError(f"{self}: each must have one entry per pooled axis, so all the same number")
+
+    @property
+    def rank(self) -> int | None:
+        given = (self.output_size, self.kernel_size, self.u)
+        return next((len(value) for value in given if isinstance(value, tuple)), None)
+
+    @property
+    def default_rank(self) -> int:
+        return self.rank or 2
+
+    def axis_plan(self, entry: int, length: Any, axis: int | None = None) -> AxisPlan:
+        axis = entry if axis is None else axis
+        outputs, kernel, u = (_entry(value, entry) for value in (self.output_size, self.kernel_size, self.u))
+        if not is_known(length):
+            raise ValueError(f"{self} needs lengths that are known, and axis {axis} has none")
+        if length < outputs + (kernel or 1) - 1:
+            raise ValueError(
+                f"{self} gives {outputs} outputs of windows of {kernel or 1} elements or more, each at a place of its "
+                f"own, but axis {axis} has length {length}"
+            )
+        steps = self._steps(length - (kernel or 0), outputs - 1 if kernel else outputs, u)
+        if self.seed is not None:
+            np.random.default_rng((self.seed, entry)).shuffle(steps)
+        first = length - kernel if kernel and outputs == 1 else 0
+        places = [first, *itertools.accumulate(steps)]
+        starts, stops = (places, [start + kernel for start in places]) if kernel else (places[:-1], places[1:])
+        widest = max(stop - start for start, stop in zip(starts, stops, strict=True))
+        return FractionalAxis(length, outputs, widest, starts=tuple(starts), stops=tuple(stops))
+
+    @staticmethod
+    def _steps(length: int, number: int, u: float) -> list[int]:
+        """So many steps that make up a length, pseudorandom."""
+        places = [int((j + u) * length / number) - int(u * length / number) for j in range(number)]
+        return [b - a for a, b in itertools.pairwise([*places, length])]
+
+    def _outputs(self, entry: int, length: int | None) -> int | None:
+        return _entry(self.output_size, entry)
+
+
+@dataclass(frozen=True)
 class Global(Window):
     """One window: everything.
 
@@ -244,7 +388,12 @@ class Global(Window):
         return 1
 
 
-WINDOWS: dict[str, type[Window]] = {"sliding": Sliding, "adaptive": Adaptive, "global": Global}
+WINDOWS: dict[str, type[Window]] = {
+    "sliding": Sliding,
+    "adaptive": Adaptive,
+    "fractional": Fractional,
+    "global": Global,
+}
 """The windows by name."""
 
 

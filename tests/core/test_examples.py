@@ -7,6 +7,10 @@ PRINTED = {
     "max_pooling": "[[9. 7.]\n [8. 6.]]\n",
     "average_pooling": "[[4.25 4.25]\n [4.25 3.5 ]]\n",
     "min_pooling": "[[2. 1.]\n [1. 2.]]\n",
+    "pyramid": "".join(
+        f"{level} {shape} 50.9\n"
+        for level, shape in enumerate([(32, 128, 128), (16, 64, 64), (8, 32, 32), (4, 16, 16), (2, 8, 8)], 1)
+    ),
     "global_pooling": "gm_output:  9.0\nga_output:  4.0625\ngmin_output:  1.0\n",
 }
 

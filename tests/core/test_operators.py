@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from adapters import ADAPTERS, EVERY_ADAPTER
-from operator_table import ROWS
+from operator_table import COMPOSED, ROWS
 
 import anypool as ap
 from anypool.arguments import DTYPES
@@ -102,7 +102,9 @@ def test_zeros_of_either_sign_are_ties(x, name):
 def test_every_registered_operator_is_in_the_table():
     """So that every sweep takes it."""
     registered = {kind for kind in OPERATORS.values() if kind.__module__.startswith("anypool.")}
-    assert registered == {type(row.operator) for row in ROWS.values()}
+    composed = {type(operator_for(name)) for name in COMPOSED}
+    assert registered == {type(row.operator) for row in ROWS.values()} | composed
+    assert all(operator.composed for operator in composed)
     assert all(operator_for(name) == row.operator for name, row in ROWS.items())
     assert all(kind.info.layer and kind.info.formula for kind in registered)
 

@@ -60,11 +60,12 @@ def frameworks(path, **options):
 
 FLOORS = (
     ("arguments.py",),
-    ("plans.py", "networks.py", "operators"),
+    ("plans.py", "networks.py"),
     ("windows.py",),
+    ("operators",),
     ("pooling.py",),
     ("definition.py",),
-    ("masks.py",),
+    ("masks.py", "padding.py"),
     ("saving.py", "calls.py"),
     ("cpu",),
     ("adapters",),
@@ -72,8 +73,9 @@ FLOORS = (
     ("regions.py",),
     ("boxes.py",),
     ("descriptors.py",),
+    ("xarray",),
     ("acceleration.py",),
-    ("torch", "keras"),
+    ("torch", "keras", "playground", "pyramids"),
     ("lab",),
     ("cli",),
     ("__main__.py",),
@@ -101,7 +103,7 @@ def test_imports_run_down(path):
         there = floor_of(name)
         if there is None:
             assert name == "anypool", name
-            assert path.parts[0] in ("lab", "cli", "cpu", "__main__.py"), f"{path} imports {name}"
+            assert path.parts[0] in ("pyramids", "lab", "cli", "cpu", "__main__.py"), f"{path} imports {name}"
         else:
             assert there < here or name.split(".")[1] == room, f"{path} imports {name}"
 
@@ -111,16 +113,17 @@ def test_the_core_knows_no_framework(path):
     assert frameworks(path) == set()
 
 
-ADAPTERS = [
-    path for path in MODULES if path.parts[0] == "adapters" and path.stem not in ("__init__", "base", "registry")
-]
+SHARED = ("base", "registry", "tasks", "partial")
+"""What adapters share."""
+
+ADAPTERS = [path for path in MODULES if path.parts[0] == "adapters" and path.stem not in ("__init__", *SHARED)]
 
 
 @pytest.mark.parametrize("path", ADAPTERS, ids=str)
 def test_an_adapter_imports_its_framework_and_no_other_adapter(path):
     framework = path.parts[1].removesuffix(".py")
     others = {name for name in ours(path) if name.startswith("anypool.adapters.")}
-    assert {name.split(".")[2] for name in others} <= {framework, "base", "registry"}
+    assert {name.split(".")[2] for name in others} <= {framework, *SHARED}
     assert frameworks(path) <= {framework}
 
 
@@ -134,7 +137,7 @@ def test_only_adapters_and_the_rooms_of_a_framework_import_one_at_once():
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] in ("lab", "cli", "__main__.py")], ids=str)
 def test_the_lab_and_the_command_line_use_the_public_interface(path):
-    public = {"anypool", "anypool.keras", "anypool.torch"}
+    public = {"anypool", "anypool.keras", "anypool.playground", "anypool.pyramids", "anypool.torch"}
     used = {name for name in ours(path) if not name.startswith(("anypool.lab", "anypool.cli"))}
     assert used <= public
     tree = ast.parse((PACKAGE / path).read_text())
@@ -169,6 +172,9 @@ sys.meta_path.insert(0, Blocked())
 """
 OPTIONAL = (
     *FRAMEWORKS,
+    "zarr",
+    "distributed",
+    "rasterio",
     "ml_dtypes",
     "scipy",
     "sklearn",

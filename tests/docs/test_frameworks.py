@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from processes import run_python
 
 NAN, INF = math.nan, math.inf
 
@@ -75,3 +76,82 @@ def test_tensorflow_pads_an_odd_same_at_the_end_and_does_not_count_it():
     tf = pytest.importorskip("tensorflow")
     x = tf.reshape(tf.constant([1.0, 2.0, 3.0]), (1, 1, 3, 1))
     assert tf.nn.avg_pool2d(x, (1, 2), (1, 2), "SAME").numpy().ravel().tolist() == [1.5, 3.0]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# JAX's own reductions, Keras's layers, ONNX Runtime
+
+
+def test_jax_pads_an_odd_same_where_its_name_says():
+    jax = pytest.importorskip("jax")
+
+    def pooled(padding):
+        return jax.lax.reduce_window(jax.numpy.array([1.0, 2, 3, 4, 5]), -np.inf, jax.lax.max, (2,), (2,), padding)
+
+    assert pooled("SAME").tolist() == [2, 4, 5]
+    assert pooled("SAME_LOWER").tolist() == [1, 3, 5]
+
+
+KERAS = """
+import keras, numpy as np
+def pooled(layer, x):
+    return keras.ops.convert_to_numpy(layer((1, 4), strides=1, padding="same")(x)).ravel().tolist()
+x = np.array([1.0, 2, 3, 4, 5], "float32").reshape(1, 1, 5, 1)
+print(pooled(keras.layers.AveragePooling2D, x), pooled(keras.layers.MaxPooling2D, -x))
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "averages"),
+    [
+        pytest.param("jax", "[2.0, 2.5, 3.5, 4.0, 4.5]", marks=pytest.mark.slow),
+        ("torch", "[1.75, 2.5, 3.5, 4.25, 4.75]"),  # (1 + 1 + 2 + 3)/4: the border is repeated
+        pytest.param("tensorflow", "[2.0, 2.5, 3.5, 4.0, 4.5]", marks=pytest.mark.slow),
+    ],
+)
+def test_keras_counts_no_padding_but_repeats_the_border_on_torch(backend, averages):
+    for name in ("keras", backend):
+        pytest.importorskip(name)
+    done = run_python("-c", KERAS, KERAS_BACKEND=backend)
+    assert done.stdout.strip() == f"{averages} [-1.0, -1.0, -2.0, -3.0, -4.0]", done.stderr
+
+
+def by_onnx_runtime(operator, x, **attributes):
+    """What ONNX Runtime makes of x, shape (height, width), or (width,), by one operator."""
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    x = np.asarray(x, "float32")[None, None]
+    node = onnx.helper.make_node(operator, ["x"], ["y"], **attributes)
+    kind = onnx.TensorProto.FLOAT
+    ends = [onnx.helper.make_tensor_value_info(name, kind, shape) for name, shape in (("x", x.shape), ("y", None))]
+    graph = onnx.helper.make_graph([node], "pooling", ends[:1], ends[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 22)], ir_version=10)
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # what it refuses is for the test to say
+    return runtime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x})[0][0, 0].tolist()
+
+
+def test_onnx_runtime_pads_as_onnx_says():
+    ones = [[1.0, 1.0], [1.0, 1.0]]
+    around = {"kernel_shape": [2, 2], "pads": [1, 1, 1, 1]}
+    assert by_onnx_runtime("AveragePool", ones, **around)[0] == [1, 1, 1]
+    assert by_onnx_runtime("AveragePool", ones, **around, count_include_pad=1)[0] == [0.25, 0.5, 0.25]
+    assert by_onnx_runtime("MaxPool", [[-1.0]], **around) == [[-1, -1], [-1, -1]]
+    pairs = {"kernel_shape": [2], "strides": [2]}
+    assert by_onnx_runtime("MaxPool", [1, 2, 3], **pairs, auto_pad="SAME_UPPER") == [2, 3]
+    assert by_onnx_runtime("MaxPool", [1, 2, 3], **pairs, auto_pad="SAME_LOWER") == [1, 3]
+    with pytest.raises(Exception, match="Pad should be smaller than kernel"):
+        by_onnx_runtime("MaxPool", ones, kernel_shape=[2, 2], pads=[2, 2, 2, 2])
+
+
+def test_onnx_runtime_drops_a_last_window_and_counts_no_overhang():
+    ceil = {"ceil_mode": 1, "kernel_shape": [2], "strides": [3], "pads": [0, 1]}
+    assert by_onnx_runtime("MaxPool", [1, 2, 3], **ceil) == [2]
+    sixteen = np.arange(1.0, 17).reshape(4, 4)
+    whole = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4, "ceil_mode": 1, "count_include_pad": 1}
+    assert by_onnx_runtime("AveragePool", sixteen, **whole)[2] == [4.5, 7.5, 4]
+
+
+def test_onnx_runtime_passes_over_nan_has_no_infinity_and_takes_magnitudes():
+    assert by_onnx_runtime("MaxPool", [[NAN, 1], [NAN, 2]], kernel_shape=[2, 2]) == [[2]]
+    assert by_onnx_runtime("MaxPool", [[-INF] * 2] * 2, kernel_shape=[2, 2]) == [[float(np.finfo("float32").min)]]
+    assert by_onnx_runtime("LpPool", [[-1.0, -1.0], [-1.0, -1.0]], kernel_shape=[2, 2]) == [[2]]

@@ -14,7 +14,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "generated" not in path.parts)
 TEXTS = [*PAGES, *ROOT.glob("*.md")]
 NOTEBOOKS = [path for path in PAGES if "file_format: mystnb" in path.read_text()[:400]]
-FRAMEWORKS = ("torch", "jax", "keras", "tensorflow", "dask", "xarray", "onnx")
+FRAMEWORKS = ("torch", "jax", "keras", "tensorflow", "dask", "xarray", "onnx", "zarr")
 
 
 RUN_NOTEBOOK = """

@@ -132,3 +132,53 @@ def test_unpooling_puts_values_back(kind, rank, tmp_path):
 def test_bad_arguments_are_refused_in_words(words, make):
     with pytest.raises((TypeError, ValueError), match=words):
         make()
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_what_lies_beyond_the_edge(mode, tmp_path):
+    """In layers, in functional models of functions, and from a file."""
+    inputs = keras.Input((None, None, 3))
+    pooled = layers.Pooling2D("gem:p=2.5", 3, 2, 2, padding_mode=mode, learnable=False)(inputs)
+    same = ap.pool(inputs, "median", ap.Sliding(3, 2, "same", padding_mode=mode), (1, 2))
+    model = keras.Model(inputs, [pooled, same])
+    assert pooled.shape == same.shape == (None, None, None, 3)
+    model.save(tmp_path / "model.keras")
+    for network in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        values = network(X)
+        for got, operator, padding in zip(values, ("gem:p=2.5", "median"), (2, "same"), strict=True):
+            expected = ap.pool(X, operator, ap.Sliding(3, 2, padding, padding_mode=mode), (1, 2))
+            np.testing.assert_allclose(numpy(got), expected, rtol=1e-5)
+    config = model.layers[1].get_config()
+    assert config["padding_mode"] == mode
+    assert layers.Pooling2D.from_config(config).window == model.layers[1].window
+
+
+def test_blurs(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    blurred, maxima = layers.BlurPooling2D()(inputs), layers.MaxBlurPooling2D(3, 2, "same", filter_size=4)(inputs)
+    model = keras.Model(inputs, [blurred, maxima])
+    model.save(tmp_path / "model.keras")
+    for network in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        got = network(X)
+        around = ap.Sliding(3, 2, 1, padding_mode="reflect")
+        np.testing.assert_allclose(numpy(got[0]), ap.pool(X, "blur", around, (1, 2)), rtol=1e-5)
+        expected = ap.pool(X, ap.MaxBlur(4), ap.Sliding(3, 2, "same"), (1, 2))
+        np.testing.assert_allclose(numpy(got[1]), expected, rtol=1e-5)
+
+
+def test_random_operators_draw_while_they_train(tmp_path):
+    x = keras.ops.convert_to_tensor(X)
+    layer, again = (layers.Pooling2D("stochastic", 2, seed=7) for _ in range(2))
+    first = numpy(layer(x, training=True))
+    np.testing.assert_array_equal(first, numpy(again(x, training=True)))
+    assert (first != numpy(layer(x, training=True))).any()
+    np.testing.assert_allclose(numpy(layer(x)), ap.pool(X, "stochastic", ap.Sliding(2), (1, 2)), rtol=1e-5)
+    inputs = keras.Input((None, None, 3))
+    pooled = layers.GlobalPooling2D("stochastic", seed=7)(layers.Pooling2D("random_mixed", 2)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1)(pooled))
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    model.fit(X, np.zeros((2, 1), np.float32), epochs=1, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(numpy(loaded(X)), numpy(model(X)), rtol=1e-5)
+    assert loaded.layers[-2].get_config()["seed"] == 7

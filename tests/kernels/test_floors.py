@@ -6,7 +6,7 @@ import pytest
 from processes import ROOT
 
 SOURCES = ROOT / "csrc"
-FLOORS = ("core", "runtime", "simd", "reduce", "forward", "backward", "python")
+FLOORS = ("core", "runtime", "simd", "reduce", "forward", "windowed", "backward", "unpool", "python")
 """From the ground up, as csrc/README.md lists them."""
 FILES = sorted(path.relative_to(SOURCES) for path in SOURCES.rglob("*") if path.suffix in (".h", ".cpp"))
 

@@ -95,7 +95,11 @@ def test_values_kept():
 
 
 def without_times(runs):
-    return [replace(run, epoch_seconds=[], measures={**run.measures, "ms_forward": 0}) for run in runs]
+    return [replace(run, epoch_seconds=[], seconds={}, measures=timeless(run.measures)) for run in runs]
+
+
+def timeless(measures):
+    return {name: value for name, value in measures.items() if not name.startswith("ms_")}
 
 
 def test_training_learns_and_repeats_itself():
@@ -114,6 +118,11 @@ def test_training_learns_and_repeats_itself():
     assert run.measures["accuracy"] > 0.9
     assert epochs == [(seed, e, value) for seed in (0, 1) for e, value in enumerate(first.runs[seed].curve, 1)]
     assert len(run.epoch_seconds) == 4
+    # per image: masks of relu; offsets of each pooling; inputs of the second convolution and the dense layers; softmax
+    masks, offsets, taken = 2048 + 512 + 128, 512 + 128, 4 * (512 + 128 + 128)
+    assert 0 <= run.measures["saved_bytes"] - (masks + offsets + taken) <= 4 * 3 * 2
+    assert run.measures["peak_bytes"] > 4 * run.parameters  # the gradients of all
+    assert min(run.measures[name] for name in ("ms_forward", "ms_training_forward")) > 0
     assert run.measures["accuracy"] == run.curve[-1]
     assert 0 <= run.measures["fidelity"] <= min(run.measures["consistency"], run.measures["accuracy"])
     assert without_times(compare(data=data, poolings=["max"], epochs=4, seeds=2).runs) == without_times(first.runs)
@@ -191,3 +200,19 @@ def test_data_that_cannot_be_downloaded(tmp_path):
     assert complaint.startswith("anypool: data 'fashion_mnist' is downloaded by keras.datasets on first use")
     assert complaint.endswith("connect to the network, or give 'digits' or an .npz file")
     assert not (tmp_path / "out").exists()
+
+
+def test_maps_around_the_first_pooling_of_keras():
+    import keras
+
+    from anypool.lab.models import course_network, resnet_small
+    from anypool.lab.networks.keras import KerasNetwork
+
+    image = np.random.default_rng(0).random((1, 8, 8, 1), dtype=np.float32)
+    for model in (course_network("max", (8, 8, 1), 3), resnet_small("max", (8, 8, 1), 3)):
+        before, after = KerasNetwork(model).pooled_maps(image)
+        assert before.shape[:2] == (8, 8)
+        blocks = before.reshape(4, 2, 4, 2, -1)
+        np.testing.assert_array_equal(after, blocks.max(axis=(1, 3)))
+    flat = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(2)])
+    assert KerasNetwork(flat).pooled_maps(image) is None

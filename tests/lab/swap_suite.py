@@ -3,6 +3,8 @@
 test_swap.py runs this in a process with JAX as Keras's backend, and with torch.
 """
 
+import pickle
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,13 +13,16 @@ import pytest
 import torch
 from torch import nn
 
+import anypool as ap
 import anypool.torch
-from anypool.lab import compare, from_arrays
+from anypool.lab import TuneCallback, compare, from_arrays, tune
 from anypool.lab.networks.base import probabilities
 from anypool.lab.networks.find import find_network
 from anypool.lab.networks.keras import KerasNetwork, StridedConvolution
 from anypool.lab.networks.torch import TorchNetwork
 from anypool.lab.poolings import candidate
+from anypool.lab.subjects import find_subject
+from anypool.lab.tuning.space import Choice
 
 
 def never():
@@ -152,7 +157,7 @@ def test_swapping_what_is_there_for_itself_changes_nothing(kind):
     own = {"deep": "max", "first": "max", "second": "average", "whole": "average"}
     own |= {"stem.3": "max", "pools.0": "average", "pools.1": "min"}
     for site in network.sites():
-        swapped = network.swapped(candidate(own[site.name.split("/")[-1]]), [site])
+        swapped = network.swapped([(site, candidate(own[site.name.split("/")[-1]]))])
         np.testing.assert_allclose(swapped.predict(images, never), network.predict(images, never), rtol=1e-5, atol=1e-6)
 
 
@@ -168,7 +173,7 @@ def test_swapped_poolings_are_those_of_the_candidate(kind, name):
         network = TorchNetwork(nn.Sequential(nn.MaxPool2d((2, 4)), nn.Flatten()))
     blocks = images.reshape(5, 4, 2, 2, 4)
     expected = {"min": blocks.min((2, 4)), "average": blocks.mean((2, 4)), "strided": blocks.mean((2, 4))}[name]
-    outputs = network.swapped(candidate(name), network.sites()).predict(images, never)
+    outputs = network.swapped([(site, candidate(name)) for site in network.sites()]).predict(images, never)
     np.testing.assert_allclose(outputs, expected.reshape(5, -1), rtol=1e-5)
 
 
@@ -277,7 +282,7 @@ def test_a_pooling_that_fits_nowhere_fails_alone(kind):
     model = keras_model() if kind == "keras" else torch_model()
     result = compare(model, data(), ["strided", "max"], where="global")
     assert {failure.reason for failure in result.failures} == {
-        "strided takes the place of sliding pooling, and there is "
+        "strided takes the place of sliding or strided pooling, and there is "
         + ("global" if kind == "keras" else "adaptive")
         + " pooling alone"
     }
@@ -360,3 +365,149 @@ def test_weights_are_taken_from_a_file(tmp_path):
 def test_strided_convolutions_are_saved():
     layer = StridedConvolution((2, 3), strides=1, padding="same")
     assert StridedConvolution.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Strided convolutions
+
+
+def strided_network(kind, padding="same", side=7):
+    """A strided convolution with an activation, a depthwise one, one that cuts patches, and a dense layer."""
+    if kind == "keras":
+        keras.utils.set_random_seed(0)
+        layers = keras.layers
+        first = layers.Conv2D(4, 3, strides=2, padding=padding, activation="relu", name="first")
+        patches = layers.Conv2D(2, 8, strides=8, padding="same", name="patches")
+        rest = [layers.DepthwiseConv2D(1, strides=2, name="second"), patches, layers.Flatten(), layers.Dense(3)]
+        return KerasNetwork(keras.Sequential([keras.Input((side, side, 1)), first, *rest]))
+    torch.manual_seed(0)
+    first = nn.Conv2d(1, 4, 3, stride=2, padding=1 if padding == "same" else 0)
+    second, patches = nn.Conv2d(4, 4, 1, stride=2, groups=4), nn.Conv2d(4, 2, 8, stride=8, padding=4)
+    return TorchNetwork(nn.Sequential(first, second, patches, nn.Flatten(), nn.Linear(2, 3)))
+
+
+@both
+def test_strided_convolutions_are_sites(kind):
+    network = strided_network(kind)
+    names = {"keras": ["first", "second"], "torch": ["0", "1"]}[kind]
+    assert [(site.name.split("/")[-1], site.kind) for site in network.sites()] == [(name, "strided") for name in names]
+
+
+@both
+@pytest.mark.parametrize(("padding", "side"), [("same", 7), ("valid", 8), ("valid", 9)])
+def test_a_swapped_strided_convolution_is_dense_and_pooled(kind, padding, side):
+    """Shapes stay for every side; the values are those of the convolution at stride 1, pooled."""
+    network = strided_network(kind, padding, side)
+    images = np.random.default_rng(0).random((4, side, side, 1), dtype="float32")
+    swapped = network.swapped([(site, candidate("max")) for site in network.sites()])
+    assert swapped.predict(images, never).shape == (4, 3)
+    assert swapped.parameters == network.parameters
+    if kind == "keras":
+        layer = network.model.get_layer("first")
+        dense = keras.ops.relu(keras.ops.conv(images, layer.kernel, 1, padding) + layer.bias)
+        found = swapped.model.get_layer("first")(images)
+    else:
+        layer, x = network.model[0], torch.from_numpy(images.transpose(0, 3, 1, 2))
+        with torch.no_grad():
+            dense = nn.functional.conv2d(x, layer.weight, layer.bias, 1, layer.padding).permute(0, 2, 3, 1)
+            found = swapped.model[0](x).permute(0, 2, 3, 1)
+    expected = ap.max_pool(np.asarray(dense), 2, padding="same", axes=(1, 2))
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5, atol=1e-6)
+
+
+@both
+def test_a_strided_convolution_stays_where_strided_is_asked_for(kind):
+    network, images = strided_network(kind), np.random.default_rng(0).random((4, 7, 7, 1), dtype="float32")
+    same = network.swapped([(site, candidate("strided")) for site in network.sites()])
+    np.testing.assert_array_equal(same.predict(images, never), network.predict(images, never))
+
+
+@saving
+def test_swapped_strided_convolutions_are_saved(tmp_path):
+    network, images = strided_network("keras"), np.random.default_rng(0).random((4, 7, 7, 1), dtype="float32")
+    swapped = network.swapped([(site, candidate("gem:p=2")) for site in network.sites()])
+    swapped.model.save(tmp_path / "swapped.keras")
+    loaded = find_network(str(tmp_path / "swapped.keras"))
+    np.testing.assert_array_equal(loaded.predict(images, never), swapped.predict(images, never))
+
+
+@both
+def test_compare_swaps_strided_convolutions(kind):
+    model = strided_network(kind, side=8).model
+    result = compare(model, data(), ["max", "strided"], where="strided")
+    assert [failure.reason for failure in result.failures] == []
+    found = {run.pool: run.measures["accuracy"] for run in result.runs}
+    assert found["strided"] == found["original"]
+    assert result.settings["where"] == "strided"
+
+
+@both
+def test_named_layers_take_the_place_of_poolings(kind):
+    network, images = NETWORKS[kind](), data().x_test
+    layers = {}
+    for site in network.sites():
+        made = candidate("min")
+        layers[site.name] = (made.keras_layer if kind == "keras" else made.torch_module)(site.kind, **site.settings)
+    everywhere = network.swapped([(site, candidate("min")) for site in network.sites()])
+    expected = everywhere.predict(images, never)
+    np.testing.assert_array_equal(network.replaced(layers).predict(images, never), expected)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tuned, and sent to other processes
+
+
+@saving
+@both
+def test_tuning_ends_with_a_model_and_the_lines_that_build_it(kind, tmp_path, monkeypatch):
+    """The lines, run where the files are, give the same outputs, for every kind of site."""
+    monkeypatch.chdir(tmp_path)
+    model = keras_model() if kind == "keras" else torch_model()
+    found = tune(model, data(), ["gem", "strided", "min"], trials=1, out="out")
+    assert {choice.pool for choice in found.best.choices} == {"original"}
+    best = [Choice("strided", 2, 2), Choice("gem:p=2", 3, 1), Choice("min", 1, 1), Choice("gem:p=2")]
+    by_kind = {"global": best[3], "adaptive": best[3]}
+    sites = found.search.task.space.sites
+    chosen = [by_kind.get(site.kind, choice) for site, choice in zip(sites, best, strict=True)]
+    found.best = replace(found.best, choices=tuple(chosen))
+    found.build_best(TuneCallback())
+    found.write()
+    scope = {"model": model}
+    exec((tmp_path / "out" / "best.py").read_text(), scope)
+    images = data().x_test
+    wrapped = KerasNetwork(scope["model"]) if kind == "keras" else TorchNetwork(scope["model"])
+    np.testing.assert_allclose(wrapped.predict(images, never), found.network.predict(images, never), rtol=1e-5)
+    assert found.model_file.name == {"keras": "best.weights.h5", "torch": "best.pt"}[kind]  # a layer of its own pools
+    assert found.model_file.exists()
+
+
+@saving
+def test_tuning_a_network_of_ours_ends_with_lines_that_build_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = tune("course", data(), ["max", "lp"], trials=1, epochs=1, out="out", strides=[2])
+    assert [choice.pool for choice in found.best.choices] == ["max", "max"]
+    scope = {}
+    exec((tmp_path / "out" / "best.py").read_text(), scope)
+    assert KerasNetwork(scope["model"]).digest() == found.network.digest()
+    assert find_network("out/best.keras").digest() == found.network.digest()
+    assert found.measures["accuracy"] <= 1
+
+
+@saving
+@both
+def test_networks_are_sent_to_other_processes(kind):
+    subject: Any = find_subject(keras_model() if kind == "keras" else torch_model())
+    sent = pickle.loads(pickle.dumps(subject))
+    images = data().x_test
+    np.testing.assert_array_equal(sent.network.predict(images, never), subject.network.predict(images, never))
+    assert [site.name for site in sent.sites] == [site.name for site in subject.sites]
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_strided_convolutions_of_torch_pad_as_a_pooling_does(side):
+    """Their first weights are those of an average, of which zeros beyond the edges are elements."""
+    x = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    layer = candidate("strided").torch_module("sliding", kernel_size=3, stride=2, padding="same")
+    window = ap.Sliding(3, stride=2, padding="same")
+    expected = ap.pool(x, ap.Sum(), window) / 9
+    torch.testing.assert_close(layer(x).detach(), expected)

@@ -325,7 +325,7 @@ def test_refused_compares(refused, trained, tmp_path, arguments, said):
     (["alexnet"], "model must be one of course, vgg-small, resnet-small, all-conv, a .keras file, package.mod"),
     (["--model", ""], "got ''"),
     (["net.keras", "--model", "course"], "model must be said once, got 'net.keras' and --model 'course'"),
-    (["--where", "below"], "where must be one of all, sliding, global, got 'below'"),
+    (["--where", "below"], "where must be one of all, sliding, global, strided, got 'below'"),
     (["--where", "global"], "weights and where are for networks of your own, and model is 'course'"),
     (["a", "b"], "Got unexpected extra argument"),
 ])  # fmt: skip
@@ -498,3 +498,12 @@ def test_backend_is_jax_where_nothing_is_configured(tmp_path, monkeypatch, envir
         (tmp_path / "keras.json").write_text(json.dumps(configured))
     choose_backend()
     assert (os.environ["KERAS_BACKEND"] or None) == expected
+
+
+def test_networks_in_files_are_tensorflows_where_it_is_installed(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    for found, expected in ((object(), "tensorflow"), (None, "jax")):
+        monkeypatch.setenv("KERAS_BACKEND", "")
+        monkeypatch.setattr("anypool.cli.compare.find_spec", lambda name, found=found: found)
+        choose_backend("net.keras")
+        assert os.environ["KERAS_BACKEND"] == expected

@@ -27,7 +27,8 @@ def test_settings_keep_their_commas(text, names):
 def test_every_operator_has_its_name(name):
     found = candidate(name)
     assert found.operator == ap.OPERATORS[name]()
-    assert found.kinds == ("sliding", "global", "adaptive")
+    everywhere = ("sliding", "global", "adaptive", "strided")
+    assert found.kinds == (("sliding", "strided") if found.operator.composed else everywhere)
 
 
 def test_settings_are_those_of_the_text():

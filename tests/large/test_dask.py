@@ -4,9 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
+from chunked import chunkings, computed, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_operator import FarthestFromZero
+from processes import run_python
 
 import anypool as ap
 
@@ -37,10 +39,6 @@ OPERATORS = [
     "variance",
     "lp:p=3",
 ]
-
-
-def computed(x):
-    return x.compute(scheduler="sync")
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
@@ -85,25 +83,13 @@ def test_indices_are_positions_in_the_whole_array(operator, window):
 @settings(max_examples=60)
 @given(data=st.data())
 def test_any_geometry_in_any_chunks(data):
-    rank = data.draw(st.integers(1, 3))
-    shape = tuple(data.draw(st.integers(1, 12)) for _ in range(rank + 1))
-
-    def cut(length):
-        cuts = data.draw(st.sets(st.integers(1, max(length - 1, 1)), max_size=4))
-        bounds = [0, *sorted(each for each in cuts if each < length), length]
-        return tuple(np.diff(bounds).tolist())
-
-    kernel = tuple(data.draw(st.integers(1, n)) for n in shape[1:])
-    stride = tuple(data.draw(st.integers(1, 5)) for _ in kernel)
-    padding = tuple((data.draw(st.integers(0, k - 1)), data.draw(st.integers(0, k - 1))) for k in kernel)
-    window = ap.Sliding(kernel, stride, padding, 1, data.draw(st.booleans()))
+    shape = tuple(data.draw(st.lists(st.integers(1, 12), min_size=2, max_size=4)))
+    window = data.draw(windows(shape[1:]))
     x = np.random.default_rng(1).integers(-9, 9, shape).astype(np.float32)
-    lazy = da.from_array(x, chunks=tuple(map(cut, shape)))
-    axes = tuple(range(1, rank + 1))
+    lazy, axes = da.from_array(x, chunks=data.draw(chunkings(shape))), tuple(range(1, len(shape)))
     for operator in ("max", "sum", ap.Average(count_include_pad=True), "median"):
-        np.testing.assert_array_equal(
-            computed(ap.pool(lazy, operator, window, axes)), ap.pool(x, operator, window, axes)
-        )
+        got = ap.pool(lazy, operator, window, axes)
+        np.testing.assert_array_equal(computed(got), ap.pool(x, operator, window, axes))
 
 
 def test_nothing_is_computed_before_it_is_asked_for():
@@ -113,15 +99,6 @@ def test_nothing_is_computed_before_it_is_asked_for():
     lazy = da.from_array(X, chunks=10).map_blocks(fails, dtype=X.dtype, meta=np.empty((0, 0, 0), X.dtype))
     assert ap.max_pool(lazy, 2).shape == (3, 18, 14)
     assert ap.global_pool(lazy, "average", (0, 1, 2)).shape == ()
-
-
-def test_a_task_per_chunk_of_outputs():
-    lazy = da.zeros((64, 64, 64), chunks=16)
-    pooled = ap.max_pool(lazy, (3, 3, 3), stride=2, padding=1, axes=(0, 1, 2))
-    assert pooled.numblocks == lazy.numblocks
-    assert pooled.chunks == ((8,) * 4,) * 3
-    own = sum(len(layer) for name, layer in pooled.dask.layers.items() if name.startswith("anypool"))
-    assert own <= 2 * lazy.npartitions
 
 
 def test_per_channel_parameters_are_cut_with_their_channels():
@@ -144,10 +121,28 @@ def test_an_implementation_by_hand(impl):
         np.testing.assert_array_equal(computed(got), ap.pool(X, operator, ap.Global(), (1, 2)))
 
 
-def test_zarr_arrays_as_dask_arrays(tmp_path):
+def test_zarr_arrays_become_dask_arrays(tmp_path):
     zarr = pytest.importorskip("zarr")
     stored = zarr.create_array(tmp_path / "x.zarr", data=X, chunks=(1, 16, 16))
-    np.testing.assert_array_equal(computed(ap.max_pool(da.from_zarr(stored), 3)), ap.max_pool(X, 3))
+    sharded = zarr.create_array(tmp_path / "s.zarr", data=X, chunks=(1, 8, 8), shards=(3, 16, 16))
+    mask = zarr.create_array(tmp_path / "m.zarr", data=X > 0, chunks=(3, 16, 16))
+    got = ap.max_pool(stored, 3)
+    assert isinstance(got, da.Array)
+    np.testing.assert_array_equal(computed(got), ap.max_pool(X, 3))
+    assert ap.max_pool(sharded, 2).chunks == ((3,), (8, 8, 2), (8, 6))
+    np.testing.assert_array_equal(computed(ap.max_pool(stored, 3, where=mask)), ap.max_pool(X, 3, where=X > 0))
+    with pytest.raises(TypeError, match="x must be an array, got zarr's Group"):
+        ap.max_pool(zarr.create_group(tmp_path / "g.zarr"), 3)
+
+
+def test_without_dask_zarr_arrays_say_what_to_install(tmp_path):
+    pytest.importorskip("zarr")
+    code = f"""if True:
+        import sys, zarr
+        sys.modules["dask"] = None
+        import anypool as ap
+        ap.max_pool(zarr.create_array({str(tmp_path / "x.zarr")!r}, shape=(4, 4), dtype="uint8"), 2)"""
+    assert 'install "anypool[dask]"' in run_python("-c", code).stderr.splitlines()[-1]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -174,8 +169,19 @@ def test_graphs_travel():
         ("impl must be one of", lambda x: ap.max_pool(x, 2, impl="fast")),
         ("impl='framework' cannot run here", lambda x: ap.max_pool(x, 2, impl="framework")),
         ("known lengths", lambda x: ap.max_pool(x[x[:, 0, 0] > 0], 2)),
-        ("need x in memory", lambda x: ap.max_pool(x, 2, where=np.ones(X.shape, bool))),
-        ("need x in memory", lambda x: ap.global_pool(x, "average", (1, 2), nan_policy="omit")),
+        ("where must broadcast to x", lambda x: ap.max_pool(x, 2, where=np.ones((4, 1, 1), bool))),
+        ("where must hold booleans", lambda x: ap.max_pool(x, 2, where=da.ones(X.shape))),
+        ("where must have chunks of known lengths", lambda x: ap.max_pool(x, 2, where=(x > 0)[x[:, 0, 0] > 0])),
+        ("nan_policy must be one of", lambda x: ap.max_pool(x, 2, nan_policy="drop")),
+        ("fill_value must be given", lambda x: ap.max_pool(x.astype(int), 2, where=x > 0)),
+        ("count_include_pad=True counts", lambda x: ap.avg_pool(x, 2, count_include_pad=True, where=x > 0)),
+        ("out= needs an array", lambda x: ap.max_pool(x, 2, where=x > 0, out=np.empty((3, 18, 14), np.float32))),
+        ("impl='framework' cannot run here", lambda x: ap.max_pool(x, 2, where=x > 0, impl="framework")),
+        ("chunks along axis 1 must sum up to its 18 outputs", lambda x: ap.max_pool(x, 2, chunks=(3, (9, 10), 14))),
+        ("chunks must have one entry for each of the output's 3 axes", lambda x: ap.max_pool(x, 2, chunks=(3, 4))),
+        ("chunks must name axes within", lambda x: ap.max_pool(x, 2, chunks={3: 1})),
+        ("chunks must be between 1 and", lambda x: ap.max_pool(x, 2, chunks=0)),
+        ("chunks must be an integer", lambda x: ap.max_pool(x, 2, chunks=2.5)),
         ("in memory", lambda x: ap.max_unpool(x, x.astype("int64"), 2)),
         ("must be loaded", lambda x: ap.pool(x, ap.GeM(da.ones((3, 1, 1))), ap.Sliding(2))),
     ],
@@ -185,12 +191,10 @@ def test_what_cannot_be_is_refused_in_words(words, call):
         call(da.from_array(X, chunks=10))
 
 
-@pytest.mark.parametrize("library", ["zarr", "xarray"])
-def test_other_lazy_arrays_are_not_loaded_silently(library, tmp_path):
-    module = pytest.importorskip(library)
-    x = module.DataArray(X) if library == "xarray" else module.create_array(tmp_path / "x.zarr", data=X)
-    with pytest.raises(TypeError, match="x must be loaded before it is pooled"):
-        ap.max_pool(x, 2)
+def test_xarray_objects_name_their_accessor():
+    xarray = pytest.importorskip("xarray")
+    with pytest.raises(TypeError, match=r"import anypool.xarray and use x.anypool.pool"):
+        ap.max_pool(xarray.DataArray(X), 2)
 
 
 @pytest.mark.parametrize("x", [None, {"a": 1}, "picture.png", b"bytes"])

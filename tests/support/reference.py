@@ -1,9 +1,9 @@
 """Pooling by slow loops, written from its definition and sharing no code with the package: what tests compare with.
 
-A window along one axis is a list of cells: a position in the array, or None for explicit padding. What hangs over
-the end in ceil mode is no cell at all. `sliding`, `adaptive` and `whole` give the windows along an axis; `pool`,
-`gradient` and `unpool` take one such list per pooled axis, in the order of `axes`, and loop. Floats are computed in
-Python's (float64, sums exactly rounded), integers in Python's unbounded ones.
+A window along one axis is a list of cells: a position in the array, ZERO for padding that holds a zero, or None for
+padding that holds nothing. What hangs over the end in ceil mode is no cell at all. `sliding`, `adaptive` and `whole`
+give the windows along an axis; `pool`, `gradient` and `unpool` take one such list per pooled axis, in the order of
+`axes`, and loop. Floats are computed in Python's (float64, sums exactly rounded), integers in Python's unbounded ones.
 """
 
 import itertools
@@ -13,16 +13,18 @@ from fractions import Fraction
 import numpy as np
 
 INTEGER_KINDS = "iu"
+ZERO = "zero"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Windows along one axis
 
 
-def sliding(n, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
+def sliding(n, kernel, stride=None, padding=0, dilation=1, ceil_mode=False, padding_mode="exclude"):
     """The windows of `kernel` cells along an axis of n elements.
 
-    Padding is an int, a pair (before, after), "valid", "same" or "same_lower".
+    Padding is an int, a pair (before, after), "valid", "same" or "same_lower"; what lies in it is the element that
+    numpy.pad puts there.
     """
     stride = kernel if stride is None else stride
     before, after = padding_around(n, kernel, stride, padding, dilation)
@@ -36,10 +38,34 @@ def sliding(n, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
         starts.append(start)
     if ceil_mode and starts and starts[-1] >= n:
         starts.pop()
-    return [
-        [cell if 0 <= cell < n else None for cell in range(start, start + reach + 1, dilation) if cell < n + after]
+    windows = Along(
+        [beyond(cell, n, padding_mode) for cell in range(start, start + reach + 1, dilation) if cell < n + after]
         for start in starts
-    ]
+    )
+    windows.size = kernel
+    return windows
+
+
+class Along(list):
+    """Windows along an axis, of `size` cells where they are whole."""
+
+    size = None
+
+
+def beyond(cell, n, padding_mode):
+    """What lies at a position: itself inside the axis, beyond it what the mode says."""
+    if 0 <= cell < n:
+        return cell
+    if padding_mode in ("exclude", "zeros"):
+        return None if padding_mode == "exclude" else ZERO
+    while not 0 <= cell < n:
+        if padding_mode == "circular":
+            cell += n if cell < 0 else -n
+        elif padding_mode == "replicate":
+            cell += 1 if cell < 0 else -1
+        else:
+            cell = -cell if cell < 0 else 2 * (n - 1) - cell
+    return cell
 
 
 def padding_around(n, kernel, stride, padding, dilation):
@@ -86,11 +112,12 @@ def pool(
 ):
     """`operator` over every window of x: "max", "min", "average", "sum", "lp", or a function of a window's elements.
 
-    A function is given Python's integers or floats, and NaN wins before it. Max and min have the dtype of x. Averages,
-    p-norms and functions are float64, sums float64 or, of integers, as numpy.sum's; or `dtype`, averages rounded half
-    to even where it is an integer's. Indices are flat positions within the pooled axes, row-major in the order of
-    `axes`. For functions `where`, of x's shape, deletes elements, and a window with less than `least` is NaN.
-    Without keepdims the pooled axes are dropped (they must have one window).
+    A function is given Python's integers or floats, and NaN wins before it; one that is `positional` also the places
+    of the elements in the window along every axis, and the sizes of the widest window. Max and min have the dtype of
+    x. Averages, p-norms and functions are float64, sums float64 or, of integers, as numpy.sum's; or `dtype`, averages
+    rounded half to even where it is an integer's. Indices are flat positions within the pooled axes, row-major in the
+    order of `axes`. For functions `where`, of x's shape, deletes elements, and a window with less than `least` is
+    NaN. Without keepdims the pooled axes are dropped (they must have one window).
     """
     x = np.asarray(x)
     axes = tuple(axis % x.ndim for axis in axes)
@@ -99,7 +126,8 @@ def pool(
         for place in np.ndindex(values.shape):
             elements = window_at(x, windows, axes, place, where)[0]
             few = where is not None and len(elements) < least
-            values[place] = math.nan if few else stored(value_of(operator, elements), values.dtype)
+            function = at_places(operator, x, windows, axes, place, where)
+            values[place] = math.nan if few else stored(value_of(function, elements), values.dtype)
         return values
     indices = np.empty(values.shape, np.int64)
     for place in np.ndindex(values.shape):
@@ -131,7 +159,8 @@ def gradient(
         elements, flat, cells = window_at(x, windows, axes, place, where)
         if callable(operator):
             few = where is not None and len(elements) < least
-            shares = [0.0] * len(flat) if few else operator([float(e) for e in elements])
+            function = at_places(operator, x, windows, axes, place, where)
+            shares = [0.0] * len(flat) if few else function([float(e) for e in elements])
         elif operator in ("max", "min"):
             winner = first_extreme(elements, operator)
             shares = [float(i == winner) for i in range(len(elements))]
@@ -143,7 +172,7 @@ def gradient(
             y = reduce(elements, cells, operator, count_include_pad, divisor_override, p)
             shares = [math.copysign((abs(e) / y) ** (p - 1), e) if y and e else 0.0 for e in map(float, elements)]
         for position, share in zip(flat, shares, strict=True):
-            if share:
+            if share and position >= 0:
                 result[element_at(x.shape, axes, place, position)] += share * float(upstream[place])
     return result
 
@@ -190,6 +219,10 @@ def window_at(x, windows, axes, place, where=None):
         cells += 1
         if None in position:
             continue
+        if ZERO in position:
+            elements.append(x.dtype.type(0))
+            flat.append(-1)
+            continue
         index = list(place)
         number = 0
         for axis, p in zip(axes, position, strict=True):
@@ -200,6 +233,32 @@ def window_at(x, windows, axes, place, where=None):
         elements.append(x[tuple(index)])
         flat.append(number)
     return elements, flat, cells
+
+
+def positional(function):
+    """A function of (elements, places, sizes)."""
+    function.positional = True
+    return function
+
+
+def at_places(function, x, windows, axes, place, where=None):
+    """A positional function as one of the elements of the window at `place` alone."""
+    if not getattr(function, "positional", False):
+        return function
+    places = []
+    for cell in itertools.product(*(enumerate(along[place[axis]]) for along, axis in zip(windows, axes, strict=True))):
+        position = [p for _, p in cell]
+        if None in position:
+            continue
+        if where is not None and ZERO not in position:
+            index = list(place)
+            for axis, p in zip(axes, position, strict=True):
+                index[axis] = p
+            if not where[tuple(index)]:
+                continue
+        places.append([j for j, _ in cell])
+    sizes = [getattr(along, "size", None) or max(map(len, along)) for along in windows]
+    return lambda elements: function(elements, places, sizes)
 
 
 def element_at(shape, axes, place, flat):

@@ -1,13 +1,11 @@
 """Every way in which a torch program leaves Python, tried on every operator over every kind of window.
 
-A case is a pooling as a function or as a layer; a way makes of a program something that runs apart from it. Run as a
-program, this tries all of them and writes the table of docs/ways-out.md.
+A case is a pooling as a function or as a layer; a way makes of a program something that runs apart from it.
 """
 
 from __future__ import annotations
 
 import io
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -47,12 +45,17 @@ WINDOWS: dict[str, Callable[[int], Any]] = {
     "padding ≥ kernel": lambda rank: ap.Sliding(2, 2, 2, 3),
     "asymmetric": lambda rank: ap.Sliding(3, 2, ((0, 2),) * rank),
     "asymmetric, ceil mode": lambda rank: ap.Sliding(3, 2, ((1, 0),) * rank, ceil_mode=True),
+    "zeros": lambda rank: ap.Sliding(3, 2, 1, padding_mode="zeros"),
+    "reflect, ceil mode": lambda rank: ap.Sliding(3, 2, ((1, 2),) * rank, 1, True, "reflect"),
+    "circular, same": lambda rank: ap.Sliding(3, 2, "same", padding_mode="circular"),
     "adaptive": lambda rank: ap.Adaptive(3),
     "adaptive, one axis kept": lambda rank: ap.Adaptive((2, None, 3)[:rank]),
     "global": lambda rank: ap.Global(),
 }
 
 FORMS = ("function", "layer", "masked layer")
+OF_FUNCTIONS = {"layer": ("global", "zeros", "reflect, ceil mode", "circular, same")}
+"""Windows of which layers give no indices; zeros beyond the edge have none anyhow."""
 
 SIZES = {1: ((2, 3, 8), (4, 2, 13)), 2: ((2, 3, 8, 9), (3, 4, 13, 7)), 3: ((2, 3, 6, 9, 8), (1, 2, 7, 6, 11))}
 """By the number of pooled axes: the shape that is traced, and another one."""
@@ -101,6 +104,9 @@ def _layer(case: Case, operator: Any, window: Any) -> torch.nn.Module:
     if isinstance(window, ap.Global):
         return getattr(apt, f"GlobalPool{rank}d")(operator)
     sizes = window.kernel_size, window.stride, window.padding
+    if window.padding_mode != "exclude":
+        more = {"ceil_mode": window.ceil_mode, "padding_mode": window.padding_mode}
+        return getattr(apt, f"Pool{rank}d")(operator, *sizes, **more)
     more = {"dilation": window.dilation, "ceil_mode": window.ceil_mode}
     name = {"max": "MaxPool", "max with indices": "MaxPool", "min": "MinPool", "sum": "SumPool"}.get(case.operator)
     if name:
@@ -126,7 +132,7 @@ def _has_meaning(operator: str, window: str, form: str) -> bool:
     """Whether there is such a layer: global ones give no indices, and masks leave no indices and count no padding."""
     if form == "masked layer":
         return operator not in ("max with indices", "average with padding")
-    return not (operator == "max with indices" and window == "global" and form == "layer")
+    return not (operator == "max with indices" and window in OF_FUNCTIONS.get(form, ("zeros",)))
 
 
 class Net(torch.nn.Module):
@@ -288,7 +294,7 @@ def failures(way: str, chosen: list[Case]) -> Iterator[tuple[Case, str]]:
             found: list[tuple[Case, str]] = []
             for each in (shape, other) if how.any_size else (shape,):
                 x = image(each, seed=4)
-                for got, (case, expected) in zip(_leaves(run(x)), net.named_results(x), strict=True):
+                for got, (case, expected) in zip(leaves(run(x)), net.named_results(x), strict=True):
                     problem = difference(got, expected, how.tolerance)
                     found += [(case, f"at {each}: {problem}")] if problem else []
     except Exception as error:
@@ -302,7 +308,7 @@ def failures(way: str, chosen: list[Case]) -> Iterator[tuple[Case, str]]:
     yield from found
 
 
-def _leaves(results: Any) -> list[Tensor]:
+def leaves(results: Any) -> list[Tensor]:
     return [leaf for each in results for leaf in (each if isinstance(each, tuple) else (each,))]
 
 
@@ -314,36 +320,3 @@ def difference(got: Tensor, expected: Tensor, tolerance: float) -> str | None:
     if not np.allclose(got.numpy(), expected.numpy(), rtol=tolerance, atol=tolerance, equal_nan=True):
         return f"differs by {float((got - expected).abs().max()):g}"
     return None
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The table
-
-
-def table() -> str:
-    """Way × operator, in Markdown: how many windows, ranks and forms are right, and what the others say."""
-    lines = [
-        f"| | {' | '.join(OPERATORS)} |",
-        f"|---|{'---|' * len(OPERATORS)}",
-    ]
-    notes: list[str] = []
-    for way in WAYS:
-        wrong: dict[str, list[tuple[Case, str]]] = {operator: [] for operator in OPERATORS}
-        total = dict.fromkeys(OPERATORS, 0)
-        for rank in SIZES:
-            for form in FORMS:
-                chosen = cases(rank, form)
-                for case in chosen:
-                    total[case.operator] += 1
-                for case, why in dict(failures(way, chosen)).items():
-                    wrong[case.operator].append((case, why))
-                    print(f"{way}: {case}: {why.splitlines()[0]}", file=sys.stderr)
-        cells = [f"{total[each] - len(wrong[each])} of {total[each]}" for each in OPERATORS]
-        lines.append(f"| {way} | {' | '.join(cells)} |")
-        for found in wrong.values():
-            notes += [f"- {way}: {case}: {why.splitlines()[0]}" for case, why in found]
-    return "\n".join([*lines, "", *notes]) + "\n"
-
-
-if __name__ == "__main__":
-    print(table())

@@ -29,6 +29,8 @@ WINDOWS = {
     "padded": ap.Sliding(3, 2, ((1, 1), (0, 1))),
     "padded, ceil mode": ap.Sliding(3, 2, 1, ceil_mode=True),
     "wide": ap.Sliding((5, 2), (1, 2), (2, 0)),
+    "reflect, ceil mode": ap.Sliding(3, 2, ((1, 1), (0, 2)), ceil_mode=True, padding_mode="reflect"),
+    "circular, same": ap.Sliding(3, 2, "same", padding_mode="circular"),
     "adaptive": ap.Adaptive((3, 5)),
     "global": ap.Global(),
 }
@@ -36,7 +38,14 @@ AXES = (1, 2)
 TRACED, OTHER = (2, 9, 8, 3), (3, 7, 12, 3)
 """The size a program is made at, and another."""
 
-QUICK = (("max", "same"), ("min", "padded"), ("average", "padded, ceil mode"), ("median", "adaptive"))
+QUICK = (
+    ("max", "same"),
+    ("min", "padded"),
+    ("average", "padded, ceil mode"),
+    ("median", "adaptive"),
+    ("average", "reflect, ceil mode"),
+    ("max", "circular, same"),
+)
 """What the suite tries of every way; `make test-all` tries the whole grid."""
 
 GRID = [

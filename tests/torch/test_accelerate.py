@@ -1,5 +1,6 @@
 """accelerate and accelerated: what is replaced, what is kept and why, and equal outputs."""
 
+import copy
 import threading
 import warnings
 
@@ -212,6 +213,20 @@ def test_quantized_models(when):
         assert isinstance(steps.pool, apt.MaxPool2d) == change
         outputs.append(steps(x))
     torch.testing.assert_close(*outputs)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_models_quantized_by_fx():
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+    model, x = network().eval(), image()
+    kinds = torch.ao.quantization.get_default_qconfig_mapping("onednn")
+    outputs = []
+    for each in (model, apt.accelerate(model)[0]):
+        prepared = prepare_fx(copy.deepcopy(each), kinds, (x,))
+        prepared(x)
+        outputs.append(convert_fx(prepared)(x))
+    torch.testing.assert_close(*outputs, rtol=0.02, atol=0.02)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")

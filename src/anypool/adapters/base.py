@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
-from anypool import definition, masks
+from anypool import calls, definition, masks, padding
 from anypool.arguments import is_known
 from anypool.operators import ARRAY, Defaults
 from anypool.pooling import Pooling, lifted, shown
@@ -34,8 +34,6 @@ class Implementation:
     def run_into(self, out: Any, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         """As `run`, with the values written into `out`, once it is found fit, which is returned in their place."""
         adapter = self.adapter
-        if not adapter.writable:
-            raise TypeError(f"out= needs an array that can be written into; {adapter.name} arrays cannot")
         adapter.check_out(out, pooling.output_shape, pooling.result)
         adapter.check_writable(out, x)
         result = self.run(x, pooling, parameters)
@@ -50,9 +48,25 @@ class Definition(Implementation):
     name = "definition"
 
     def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        if pooling.operator.composed:
+            return self._composed(x, pooling, parameters)
         with self.adapter.quiet():
             result = definition.pool(x, pooling, parameters, self.adapter.namespace(x))
         return self.adapter.in_order_of(x, result)
+
+    def _composed(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
+        """The values of an operator that is made of other poolings, each by whoever runs it fastest."""
+        adapter, xp = self.adapter, self.adapter.namespace(x)
+
+        def pool(array: Any, operator: Any, window: Any, axes: tuple[int, ...] = pooling.axes) -> Any:
+            return calls.pool(adapter, array, operator, window, axes)
+
+        array, parameters = xp.astype(x, pooling.accumulator), definition.in_dtype(parameters, pooling.accumulator, xp)
+        where = pooling.window, pooling.plan, pooling.axes
+        with adapter.quiet():
+            values = pooling.operator.compose(array, *where, pool, *parameters, xp)
+            values = definition.result_of(values, pooling, xp)
+        return adapter.in_order_of(x, values)
 
 
 class Lifted(Implementation):
@@ -124,6 +138,10 @@ class Adapter:
         """The functions for arrays like x."""
         raise NotImplementedError
 
+    def concat(self, arrays: Sequence[Any], axis: int) -> Any:
+        """Arrays of the framework, one after another along an axis."""
+        return self.namespace(arrays[0]).concat(arrays, axis)
+
     def quiet(self) -> AbstractContextManager[Any]:
         """Where NaN and infinities are data like other, without a framework's warnings."""
         return nullcontext()
@@ -150,6 +168,14 @@ class Adapter:
                     f"{each.name} of {type(operator).__name__} must have one entry per element of the window ({size}) "
                     f"along its last axis, got shape {shown(shape)}"
                 )
+            if each.per_window or each.per_position:
+                whole, what = (pooling.output_shape, "the output") if each.per_window else (room, "x")
+                if not _broadcasts(shape, whole):
+                    raise ValueError(
+                        f"{each.name} of {type(operator).__name__} must broadcast to {what}, of shape {shown(whole)}, "
+                        f"got shape {shown(shape)}"
+                    )
+                continue
             beside = shape[:-1] if each.per_element else shape
             if not _broadcasts(beside, lengths):
                 raise ValueError(
@@ -163,7 +189,20 @@ class Adapter:
     ) -> Any:
         """The values of the elements that count."""
         mask = masks.mask_of(self, x, where, pooling, settings)
+        if pooling.window.pads_with_data:
+            xp = self.namespace(x)
+            mask = padding.padded_mask(mask, masks.with_pooled_axes(xp.shape(mask), pooling), pooling, xp)
+            x, pooling = self.padded(x, pooling)
         return masks.run(self, x, mask, pooling, parameters, settings, impl)
+
+    def padded(self, x: Any, pooling: Pooling) -> tuple[Any, Pooling]:
+        """x with the padding that is data, and the pooling of that."""
+        with_padding = padding.padded(x, pooling, self.namespace(x))
+        return with_padding, padding.of_padded(self, with_padding, pooling)
+
+    def indices_in_array(self, indices: Any, pooling: Pooling) -> Any:
+        """Flat positions within the padded axes as those within x's."""
+        return padding.indices_in_array(indices, pooling)
 
     def mask(self, where: Any, x: Any) -> Any:
         """`where` as an array of the framework, on x's device; of booleans if it is right."""
@@ -189,6 +228,12 @@ class Adapter:
     """Whether the namespace has view_as_real and view_as_complex (torch's names): complex arrays as pairs of reals
     along a last axis, and back."""
 
+    def with_chunks(self, chunks: Any) -> Adapter:
+        """The adapter that cuts outputs into these chunks; TypeError where arrays of the framework have none."""
+        raise TypeError(
+            f"chunks= says how the outputs of Dask and zarr arrays are cut; {self.name} arrays have no chunks"
+        )
+
     no_arithmetic: ClassVar[tuple[str, ...]] = ()
     """The dtypes that arrays of the framework may have, but in which it does not compute."""
 
@@ -202,7 +247,9 @@ class Adapter:
         raise NotImplementedError
 
     def check_out(self, out: Any, shape: tuple[Any, ...], dtype: str) -> None:
-        """TypeError or ValueError where `out` is not an array of this shape and dtype."""
+        """TypeError or ValueError where `out` is not an array of this shape and dtype that can be written into."""
+        if not self.writable:
+            raise TypeError(f"out= needs an array that can be written into; {self.name} arrays cannot")
         if not self.is_array(out):
             raise TypeError(f"out must be an array to write into, of x's kind, {self.name}; got {type(out).__name__}")
         if tuple(out.shape) != shape:
@@ -222,6 +269,10 @@ class Adapter:
     def unpool(self, x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int]) -> Any:
         """Zeros with x at the flat positions `indices` within the axes."""
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
+
+    def checks_indices(self, x: Any, indices: Any) -> bool:
+        """Whether `unpool` itself refuses indices that are out of range, by `definition.out_of_range`."""
+        return False
 
     def is_traced(self, x: Any) -> bool:
         """Whether x stands for values that come when a program runs, so that nothing can be checked of them."""

@@ -1,35 +1,34 @@
 """Dask arrays: lazy and in chunks. One task pools what one chunk of outputs reads, by NumPy's implementations.
 
-`AxisPlan.part` says which positions the outputs of a chunk read, so that a task depends on those input chunks and on no
-others: no rechunking, no overlap exchanged. Where a window is everything along an axis of many chunks, each chunk is
-reduced on its own and the partial results once more.
+`AxisPlan.part` says which positions the outputs of a chunk read, so that a task depends on those input chunks and on
+no others: no rechunking, no overlap exchanged. Where a chunk of outputs reads one chunk, the graph stays a recipe
+(`Blockwise`), which Dask fuses with what loads the chunk. Windows wider than chunks are made of partial results.
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.array.core import normalize_chunks
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
+from dask.layers import ArrayValuesDep
 
-from anypool import calls
+from anypool import masks, padding
+from anypool.adapters import partial
 from anypool.adapters.base import IMPLEMENTATIONS, Adapter, Implementation
-from anypool.arguments import INTEGERS
+from anypool.adapters.tasks import NUMPY, Along, Block, Division, bounds_like, bounds_of
 from anypool.cpu.settings import one_thread
-from anypool.operators import Defaults, Max, Min, Operator, Sum
-from anypool.plans import AxisPlan
-from anypool.pooling import Pooling, cleared_with_caches
-from anypool.windows import Window
-
-Range = tuple[int, int]
-"""First and one past the last."""
+from anypool.operators import Defaults
+from anypool.pooling import Pooling, primitive
+from anypool.windows import Sliding
 
 
 class Blocks(Implementation):
@@ -37,14 +36,15 @@ class Blocks(Implementation):
 
     name = "kernel"
 
-    def __init__(self, adapter: Adapter, impl: str) -> None:
+    def __init__(self, adapter: Dask, impl: str) -> None:
         super().__init__(adapter)
-        self.impl = impl
+        self.impl, self.chunks = impl, adapter.chunks
 
     def run(self, x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        if _is_reduction(x, pooling, parameters):
-            return _of_partial_results(x, pooling, parameters, self.impl)
-        return _pooled(x, pooling, parameters, self.impl)
+        if pooling.operator.composed:
+            result = _composed(x, pooling, parameters)
+            return result if self.chunks is None else result.rechunk(_chunks(self.chunks, pooling, result.chunks))
+        return _pooled(x, None, _division(x, pooling, parameters, self.impl, self.chunks))
 
 
 class Namespace:
@@ -58,35 +58,64 @@ class Namespace:
 
 
 class Dask(Adapter):
+    """Dask arrays, and zarr arrays, which it makes such; outputs are cut by `chunks`, or as x is where it is None."""
+
     name = "Dask"
     defaults = Defaults()
 
+    def __init__(self, chunks: Any = None) -> None:
+        self.chunks = chunks
+
+    def with_chunks(self, chunks: Any) -> Dask:
+        return Dask(chunks)
+
     def array(self, x: Any) -> da.Array:
-        if any(math.isnan(n) for n in x.shape):
-            raise ValueError(f"x must have chunks of known lengths, got shape {x.shape}: call x.compute_chunk_sizes()")
-        return x
+        x = _lazy(x)
+        if not isinstance(x, da.Array):
+            raise TypeError(f"x must be an array, got {type(x).__module__.partition('.')[0]}'s {type(x).__name__}")
+        return _with_known_lengths("x", x)
 
     def choose(self, impl: str, x: da.Array, pooling: Pooling) -> Implementation:
         if impl not in ("auto", *IMPLEMENTATIONS):
             raise ValueError(f"impl must be one of 'auto', {', '.join(map(repr, IMPLEMENTATIONS))}, got {impl!r}")
-        _numpy().choose(impl, np.empty(0, x.dtype), pooling)  # says why not before any task is made
+        NUMPY.choose(impl, np.empty(0, x.dtype), pooling)  # says why not before any task is made
         return Blocks(self, impl)
 
     def namespace(self, x: da.Array) -> type[Namespace]:
         return Namespace
 
     def parameters(self, x: da.Array, pooling: Pooling, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        if arrays and any(each.per_window or each.per_position for each in pooling.operator.parameters()):
+            kind = type(pooling.operator).__name__
+            raise TypeError(f"{kind} takes numbers of windows or elements only of arrays in memory: use x.compute()")
         lazy = [array for array in arrays if isinstance(array, da.Array)]
         if lazy:
             raise TypeError(f"a parameter of {type(pooling.operator).__name__} must be loaded: use p.compute()")
-        return _numpy().parameters(np.broadcast_to(np.zeros((), x.dtype), x.shape), pooling, arrays)
+        return NUMPY.parameters(np.broadcast_to(np.zeros((), x.dtype), x.shape), pooling, arrays)
+
+    def concat(self, arrays: Sequence[da.Array], axis: int) -> da.Array:
+        return da.concatenate(arrays, axis)
+
+    def mask(self, where: Any, x: da.Array) -> Any:
+        where = _lazy(where)
+        return _with_known_lengths("where", where) if isinstance(where, da.Array) else np.asarray(where)
+
+    def padded(self, x: da.Array, pooling: Pooling) -> tuple[da.Array, Pooling]:
+        with_padding = _padded(x, pooling)
+        return with_padding, padding.of_padded(self, with_padding, pooling)
 
     def masked(
         self, x: da.Array, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: Any, impl: str
     ) -> Any:
-        raise TypeError(
-            "where=, nan_policy=, min_count= and fill_value= need x in memory, got a dask array: x.compute()"
-        )
+        where = None if where is None else masks.checked(self, where, x, pooling)
+        if pooling.window.pads_with_data:
+            if where is not None:
+                whole = da.broadcast_to(da.asarray(where), masks.with_pooled_axes(where.shape, pooling))
+                where = ~_padded(~whole, pooling)
+            x, pooling = self.padded(x, pooling)
+        self.choose(impl, x, primitive(pooling, "sum", "float32", pooling.shape))
+        division = _division(x, pooling, parameters, impl, self.chunks, settings, where)
+        return _pooled(x, where if isinstance(where, da.Array) else None, division)
 
     def unpool(self, x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int]) -> Any:
         raise TypeError("max_unpool needs x and indices in memory, got dask arrays: use x.compute()")
@@ -95,282 +124,319 @@ class Dask(Adapter):
         return None
 
 
-def _numpy() -> Adapter:
-    from anypool.adapters.registry import adapter_for
+def _lazy(x: Any) -> Any:
+    """A zarr array as a Dask array of its chunks, or of its shards where it has such; anything else as it is."""
+    if type(x).__module__.partition(".")[0] == "zarr" and hasattr(x, "chunks"):
+        return da.from_zarr(x, chunks=getattr(x, "shards", None) or x.chunks)
+    return x
 
-    return adapter_for(np.empty(0))
+
+NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def _padded(x: da.Array, pooling: Pooling) -> da.Array:
+    """x with the padding that is data, in as many chunks."""
+    window, pads, chunks = pooling.window, [(0, 0)] * x.ndim, list(x.chunks)
+    assert isinstance(window, Sliding)
+    for axis, (before, after) in zip(pooling.axes, padding.amounts(pooling), strict=True):
+        pads[axis] = before, after
+        lengths = list(chunks[axis])
+        lengths[0] += before
+        lengths[-1] += after
+        chunks[axis] = tuple(lengths)
+    return da.pad(x, pads, mode=NUMPY_MODES[window.padding_mode]).rechunk(tuple(chunks))
+
+
+def _with_known_lengths(name: str, x: da.Array) -> da.Array:
+    if any(math.isnan(n) for n in x.shape):
+        raise ValueError(
+            f"{name} must have chunks of known lengths, got shape {x.shape}: call {name}.compute_chunk_sizes()"
+        )
+    return x
+
+
+def _division(
+    x: da.Array,
+    pooling: Pooling,
+    parameters: Sequence[Any],
+    impl: str,
+    chunks: Any,
+    settings: masks.Settings | None = None,
+    where: Any = None,
+) -> Division:
+    """The blocks of outputs; a lazy mask is no part of them, for its chunks are dependencies as x's are."""
+    plans = dict(zip(pooling.axes, pooling.plan, strict=True))
+    bounds: Any = [bounds_like(lengths, plans.get(axis)) for axis, lengths in enumerate(x.chunks)]
+    if chunks is not None:
+        bounds = _bounds(chunks, pooling, bounds)
+    return Division(pooling, bounds, parameters, impl, settings, None if isinstance(where, da.Array) else where)
+
+
+def _bounds(chunks: Any, pooling: Pooling, otherwise: Sequence[Any]) -> Any:
+    """Where outputs are cut by `chunks=`, and as they would be where it says nothing."""
+    if isinstance(chunks, str) or (isinstance(chunks, Mapping | tuple | list) and "auto" in _entries(chunks)):
+        chunks = normalize_chunks(chunks, pooling.output_shape, dtype=pooling.result)
+    return bounds_of(chunks, pooling.output_shape, otherwise)
+
+
+def _chunks(chunks: Any, pooling: Pooling, otherwise: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """The lengths between these bounds, of outputs that are cut already."""
+    before = [[0, *itertools.accumulate(lengths)] for lengths in otherwise]
+    return tuple(tuple(np.diff(bounds).tolist()) for bounds in _bounds(chunks, pooling, before))
+
+
+def _entries(chunks: Any) -> list[Any]:
+    return [each for each in (chunks.values() if isinstance(chunks, Mapping) else chunks) if isinstance(each, str)]
+
+
+def _composed(x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> da.Array:
+    """An operator that sees all of an array along some axes: a task per chunk of the others."""
+    whole = x.rechunk(dict.fromkeys(pooling.operator.whole_axes(pooling.axes, x.ndim), -1))
+    outputs = dict(zip(pooling.axes, pooling.plan, strict=True))
+    chunks = tuple(
+        (outputs[axis].outputs,) if axis in outputs else lengths for axis, lengths in enumerate(whole.chunks)
+    )
+    settings = {"pooling": pooling, "parameters": tuple(parameters)}
+    return da.map_blocks(
+        _composed_chunk, whole, chunks=chunks, meta=np.empty((0,) * x.ndim, pooling.result), **settings
+    )
+
+
+def _composed_chunk(x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> np.ndarray:
+    chunk = replace(pooling, shape=x.shape, memo={})
+    with one_thread():  # Dask runs as many tasks as there are cores
+        return NUMPY.choose("auto", x, chunk).run(x, chunk, parameters)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What each chunk of outputs reads
+# What each block reads of an array's chunks
+
+Piece = tuple[int, int, int]
+"""The number of a chunk along an axis, and the first and one past the last of its own positions."""
+
+
+def _reads(source: da.Array, along: Sequence[Sequence[Along]]) -> list[list[list[Piece]]]:
+    """The pieces of an array, which broadcasts to x, that every block reads along every axis of it."""
+    found = []
+    for chunks, blocks in zip(source.chunks, along[len(along) - source.ndim :], strict=True):
+        bounds = [0, *itertools.accumulate(chunks)]
+        broadcasts = bounds[-1] == 1
+        found.append([list(_pieces(bounds, *((0, 1) if broadcasts else (each.start, each.stop)))) for each in blocks])
+    return found
+
+
+def _pieces(bounds: Sequence[int], start: int, stop: int) -> Iterator[Piece]:
+    """The pieces that positions `start` to `stop` − 1 are made of, one of no length where there are none."""
+    if start == stop:
+        number = min(bisect.bisect_right(bounds, start), len(bounds) - 1) - 1
+        yield number, start - bounds[number], start - bounds[number]
+        return
+    for number in range(bisect.bisect_right(bounds, start) - 1, bisect.bisect_left(bounds, stop)):
+        low, high = max(start, bounds[number]), min(stop, bounds[number + 1])
+        if low < high:
+            yield number, low - bounds[number], high - bounds[number]
+
+
+def _are_aligned(source: da.Array, reads: list[list[list[Piece]]]) -> bool:
+    """Whether every block reads one whole chunk along every axis, its own or the only one."""
+    for chunks, blocks in zip(source.chunks, reads, strict=True):
+        one = len(chunks) == 1
+        if not one and len(chunks) != len(blocks):
+            return False
+        own = [0 if one else number for number in range(len(blocks))]
+        if any(pieces != [(mine, 0, chunks[mine])] for mine, pieces in zip(own, blocks, strict=True)):
+            return False
+    return True
 
 
 @dataclass(frozen=True)
-class _Along:
-    """A chunk of outputs along an axis: its number of outputs, the pieces of input chunks it reads, and its windows."""
+class _Cuts:
+    """What a block reads of an array: the keys of chunks, in lists within lists as numpy.block takes them, and what is
+    cut of each along every axis."""
 
-    outputs: int
-    pieces: tuple[tuple[int, int, int], ...]
-    """Of each input chunk its number, and the first and one past the last of its own positions."""
-    start: int
-    plan: AxisPlan | None
+    keys: Any
+    ranges: list[list[tuple[int, int]]]
 
-
-def _along_pooled(chunks: Sequence[int], plan: AxisPlan) -> list[_Along]:
-    """The chunks of outputs of a pooled axis: those whose windows have their centre in an input chunk make one."""
-    ends = list(itertools.accumulate(chunks))
-    outputs = np.arange(plan.outputs, dtype=np.int64)
-    centres = plan.start(outputs) + (plan.count(outputs) - 1) * plan.dilation // 2
-    inside = np.clip(centres, 0, max(plan.length - 1, 0))
-    bounds = [0, *np.searchsorted(inside, ends[:-1], side="left").tolist(), plan.outputs]
-    found = []
-    for low, high in itertools.pairwise(bounds):
-        if high > low:
-            start, stop, part = plan.part(low, high)
-            found.append(_Along(high - low, tuple(_pieces(chunks, start, stop)), start, part))
-    return found or [_Along(0, ((0, 0, 0),), 0, plan.part(0, 1)[2])]
+    @staticmethod
+    def of(name: str, pieces: list[list[Piece]]) -> _Cuts:
+        return _Cuts(_nested(name, pieces, ()), [[(low, high) for _, low, high in along] for along in pieces])
 
 
-def _pieces(chunks: Sequence[int], start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    begin = 0
-    for number, length in enumerate(chunks):
-        low, high = max(start - begin, 0), min(stop - begin, length)
-        if low < high or (start == stop and begin <= start <= begin + length):
-            yield number, low, max(high, low)
-            if start == stop:
-                return
-        begin += length
+def _nested(name: str, pieces: list[list[Piece]], place: tuple[int, ...]) -> Any:
+    if len(place) == len(pieces):
+        return (name, *place)
+    return [_nested(name, pieces, (*place, number)) for number, _, _ in pieces[len(place)]]
 
 
-def _along_other(chunks: Sequence[int]) -> list[_Along]:
-    begins = [0, *itertools.accumulate(chunks)]
-    return [_Along(n, ((number, 0, n),), begins[number], None) for number, n in enumerate(chunks)]
+def _joined(chunks: Any, ranges: list[list[tuple[int, int]]], place: tuple[int, ...] = ()) -> np.ndarray:
+    axis = len(place)
+    if axis == len(ranges):
+        part = tuple(slice(*ranges[each][number]) for each, number in enumerate(place))
+        return np.asarray(chunks)[part]
+    parts = [_joined(chunk, ranges, (*place, number)) for number, chunk in enumerate(chunks)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Graphs
 
 
-def _pooled(x: da.Array, pooling: Pooling, parameters: Sequence[Any], impl: str) -> Any:
-    plans = dict(zip(pooling.axes, pooling.plan, strict=True))
-    along = [
-        _along_pooled(chunks, plans[axis]) if axis in plans else _along_other(chunks)
-        for axis, chunks in enumerate(x.chunks)
-    ]
-    token = tokenize(x.name, _key(pooling), list(parameters), impl)
-    name = f"anypool-{type(pooling.operator).__name__.lower()}-{token}"
-    layer: dict[Any, Any] = {}
-    for place in itertools.product(*(range(len(blocks)) for blocks in along)):
-        blocks = [along[axis][number] for axis, number in enumerate(place)]
-        block = _Block.of(pooling, blocks, x.shape)
-        inputs = [list(each.pieces) for each in blocks]
-        keys = _nested(x.name, inputs, ())
-        cuts = [[(low, high) for _, low, high in pieces] for pieces in inputs]
-        own = [_own(value, blocks, pooling) for value in parameters]
-        layer[(name, *place)] = (_run, block, keys, cuts, own, impl)
-    chunks = tuple(tuple(each.outputs for each in blocks) for blocks in along)
-    sources: Any = (x,)
-    graph = HighLevelGraph.from_collections(name, layer, dependencies=sources)
-    if not pooling.return_indices:
-        return da.Array(graph, name, chunks, meta=_meta(x, pooling.result))
-    found = []
-    for number, dtype in enumerate((pooling.result, "int64")):
-        part = f"{name}-{number}"
-        picks: Any = {(part, *key[1:]): (_pick, key, number) for key in layer}
-        both = HighLevelGraph({**graph.layers, part: picks}, {**graph.dependencies, part: {name}})
-        found.append(da.Array(both, part, chunks, meta=_meta(x, dtype)))
-    return tuple(found)
-
-
-def _nested(name: str, pieces: list[list[tuple[int, int, int]]], place: tuple[int, ...]) -> Any:
-    """The keys of the input chunks of a task, in lists within lists, as numpy.block takes them."""
-    if len(place) == len(pieces):
-        return (name, *place)
-    return [_nested(name, pieces, (*place, number)) for number, _, _ in pieces[len(place)]]
-
-
-def _own(value: Any, blocks: Sequence[_Along], pooling: Pooling) -> Any:
-    """A parameter's part that goes with a block."""
-    if isinstance(value, int | float):
-        return value
-    first = len(blocks) - value.ndim
-    cuts = []
-    for axis, length in enumerate(value.shape, first):
-        start = blocks[axis].start
-        cuts.append(slice(None) if length == 1 else slice(start, start + blocks[axis].outputs))
-    return value[tuple(cuts)]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Tasks
-
-
 @dataclass(frozen=True)
-class _Block:
-    """The pooling of one block, as it travels to a worker: what a `Pooling` holds, and where the block lies."""
+class _Job:
+    """A block, what goes with it, and how it is cut of chunks; None where it takes whole ones."""
 
-    operator: Operator
-    window: Window
-    axes: tuple[int, ...]
-    plan: tuple[AxisPlan, ...]
-    shape: tuple[int, ...]
-    dtypes: tuple[str, str, str]
-    return_indices: bool
-    empty: bool
-    starts: tuple[int, ...]
-    """Of the pooled axes, as `lengths` are: where the block starts in the array, and how long the array is."""
-    lengths: tuple[int, ...]
+    block: Block
+    parameters: list[Any]
+    where: Any = None
+    ranges: Any = None
+    where_ranges: Any = None
 
-    @staticmethod
-    def of(pooling: Pooling, blocks: Sequence[_Along], shape: Sequence[int]) -> _Block:
-        plans: Any = tuple(blocks[axis].plan for axis in pooling.axes)
-        lengths = tuple(sum(high - low for _, low, high in each.pieces) for each in blocks)
-        return _Block(
-            pooling.operator,
-            pooling.window,
-            pooling.axes,
-            plans,
-            lengths,
-            (pooling.dtype, pooling.accumulator, pooling.result),
-            pooling.return_indices,
-            pooling.empty,
-            tuple(blocks[axis].start for axis in pooling.axes),
-            tuple(shape[axis] for axis in pooling.axes),
-        )
+    def arrays(self, chunks: Any, where_chunks: Any) -> tuple[np.ndarray, Any]:
+        x = np.asarray(chunks) if self.ranges is None else _joined(chunks, self.ranges)
+        if where_chunks is None:
+            return x, self.where
+        return x, where_chunks if self.where_ranges is None else _joined(where_chunks, self.where_ranges)
 
 
-@lru_cache(maxsize=1024)
-def _pooling(block: _Block) -> Pooling:
-    options = *block.dtypes, block.return_indices, block.empty
-    return Pooling(block.operator, block.window, block.axes, block.plan, block.shape, *options)
+def _run(job: _Job, chunks: Any, where: Any = None) -> Any:
+    return job.block.run(*job.arrays(chunks, where), job.parameters)
 
 
-cleared_with_caches(_pooling.cache_clear)
+def _reduce(job: _Job, chunks: Any, where: Any = None) -> Any:
+    return partial.reduce_chunk(job.block, *job.arrays(chunks, where), job.parameters)
 
 
-def _key(pooling: Pooling) -> tuple[Any, ...]:
-    return (
+def _pooled(x: da.Array, where: da.Array | None, division: Division) -> Any:
+    """The values, or (values, indices), of x; `where` is a lazy mask."""
+    pooling = division.pooling
+    name = f"anypool-{type(pooling.operator).__name__.lower()}-{_token(x, where, division)}"
+    if partial.suits(pooling, x.chunks, division.parameters):
+        return _of_partial_results(x, where, division, name)
+    result = _of_blocks(_run, x, where, division, name, pooling.result)
+    if not pooling.return_indices:
+        return result
+    index = tuple(range(x.ndim))
+    return tuple(
+        da.blockwise(_pick, index, result, index, number, None, name=f"{name}-{number}", meta=_meta(x, dtype))
+        for number, dtype in enumerate((pooling.result, "int64"))
+    )
+
+
+def _token(x: da.Array, where: da.Array | None, division: Division) -> str:
+    pooling = division.pooling
+    decided = (
         repr(pooling.operator),
         repr(pooling.window),
         pooling.axes,
         pooling.dtype,
         pooling.result,
         pooling.return_indices,
+        division.settings,
+        division.impl,
+        division.chunks,
     )
-
-
-def _run(block: _Block, chunks: Any, cuts: list[list[Range]], parameters: list[Any], impl: str) -> Any:
-    """Pool what was cut from input chunks, in lists within lists."""
-    x = _joined(chunks, cuts, ())
-    adapter, pooling = _numpy(), _pooling(block)
-    with one_thread():  # Dask runs as many tasks as there are cores
-        result = adapter.choose(impl, x, pooling).run(x, pooling, tuple(parameters))
-    if not block.return_indices:
-        return result
-    values, indices = result
-    return values, _in_array(indices, block)
-
-
-def _joined(chunks: Any, cuts: list[list[Range]], place: tuple[int, ...]) -> np.ndarray:
-    axis = len(place)
-    if axis == len(cuts):
-        part = tuple(slice(*cuts[each][number]) for each, number in enumerate(place))
-        return np.asarray(chunks)[part]
-    parts = [_joined(chunk, cuts, (*place, number)) for number, chunk in enumerate(chunks)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
-
-
-def _in_array(indices: np.ndarray, block: _Block) -> np.ndarray:
-    """Flat positions within a block's pooled axes as those within the array's."""
-    lengths = [block.shape[axis] for axis in block.axes]
-    flat = np.zeros_like(indices)
-    for place, start, length in zip(np.unravel_index(indices, lengths), block.starts, block.lengths, strict=True):
-        flat = flat * length + place + start
-    return flat
+    return tokenize(x.name, where.name if where is not None else division.where, decided, list(division.parameters))
 
 
 def _pick(pair: tuple[Any, Any], number: int) -> Any:
     return pair[number]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Windows of everything, over many chunks
-
-
-def _is_reduction(x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> bool:
-    """Whether each chunk can be reduced on its own, and the partial results once more."""
-    operator = pooling.operator
-    several = any(len(x.chunks[axis]) > 1 for axis in pooling.axes)
-    if not (several and all(plan.whole for plan in pooling.plan)) or pooling.return_indices:
-        return False
-    if any(not isinstance(value, int | float) for value in parameters):
-        return False
-    reduces = type(operator) in (Max, Min, Sum) or bool(operator.reductions)  # a subclass may reduce otherwise
-    return reduces and operator.lift_refusal(pooling.dtype, pooling.accumulator) is None
-
-
-def _of_partial_results(x: da.Array, pooling: Pooling, parameters: Sequence[Any], impl: str) -> da.Array:
-    operator, axes = pooling.operator, pooling.axes
-    names = operator.reductions or (operator.info.name,)
-    dtype = pooling.dtype if operator.selects else operator.lift_dtype or pooling.accumulator
-    settings = {"operator": operator, "parameters": tuple(parameters), "axes": axes, "within": dtype, "impl": impl}
-    chunks = tuple((1,) * len(lengths) if axis in axes else lengths for axis, lengths in enumerate(x.chunks))
-    partial = [
-        da.map_blocks(
-            _reduce_chunk, x, number=number, reduction=name, chunks=chunks, meta=_meta(x, dtype), **settings
-        ).rechunk(dict.fromkeys(axes, -1))
-        for number, name in enumerate(names)
-    ]
-    settings |= {"names": names, "count": math.prod(x.shape[axis] for axis in axes), "result": pooling.result}
-    final = tuple((1,) if axis in axes else lengths for axis, lengths in enumerate(x.chunks))
-    return da.map_blocks(_combine, *partial, chunks=final, meta=_meta(x, pooling.result), **settings)
-
-
 def _meta(x: da.Array, dtype: str) -> np.ndarray:
     return np.empty((0,) * x.ndim, dtype)
 
 
-def _reduce_chunk(
-    chunk: np.ndarray,
-    operator: Operator,
-    parameters: Any,
-    axes: Any,
-    within: str,
-    impl: str,
-    number: int,
-    reduction: str,
-) -> np.ndarray:
-    """One of an operator's reductions of all of a chunk."""
-    if operator.reductions:
-        with np.errstate(all="ignore"):
-            chunk = operator.lift(np.asarray(chunk).astype(within), *parameters, _numpy().namespace(chunk))[number]
-    return _reduced(chunk, reduction, axes, within, impl)
+def _of_blocks(
+    function: Any, x: da.Array, where: da.Array | None, division: Division, name: str, dtype: str
+) -> da.Array:
+    """`function(job, chunks of x, chunks of where)` for every block, as an array."""
+    sources = [x] if where is None else [x, where]
+    reads = [_reads(source, division.along) for source in sources]
+    chunks, meta = division.chunks, _meta(x, dtype)
+    if all(itertools.starmap(_are_aligned, zip(sources, reads, strict=True))):
+        jobs = {place: _job(division, place) for place in division.places()}
+        arguments: list[Any] = [ArrayValuesDep(chunks, jobs), tuple(range(x.ndim))]
+        for source in sources:
+            arguments += [source, tuple(range(x.ndim - source.ndim, x.ndim))]
+        options = {"adjust_chunks": dict(enumerate(chunks)), "align_arrays": False, "name": name, "meta": meta}
+        return da.blockwise(function, tuple(range(x.ndim)), *arguments, **options)
+    layer: dict[Any, Any] = {}
+    for place in division.places():
+        cuts = [
+            _Cuts.of(
+                source.name,
+                [blocks[number] for blocks, number in zip(each, place[x.ndim - source.ndim :], strict=True)],
+            )
+            for source, each in zip(sources, reads, strict=True)
+        ]
+        job = _job(division, place, *(each.ranges for each in cuts))
+        layer[(name, *place)] = (function, job, *(each.keys for each in cuts))
+    dependencies: Any = sources
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=dependencies)
+    return da.Array(graph, name, chunks, meta=meta)
 
 
-def _reduced(x: np.ndarray, name: str, axes: Any, dtype: str, impl: str) -> np.ndarray:
-    with one_thread():
-        return calls.global_pool(_numpy(), x, name, axes, True, dtype=dtype, impl=impl)
+def _job(division: Division, place: tuple[int, ...], ranges: Any = None, where_ranges: Any = None) -> _Job:
+    block, parameters, where = division.block(place), division.parameters_at(place), division.where_at(place)
+    return _Job(block, parameters, where, ranges, where_ranges)
 
 
-def _combine(
-    *parts: np.ndarray,
-    operator: Operator,
-    parameters: Any,
-    axes: Any,
-    within: str,
-    impl: str,
-    names: Any,
-    count: int,
-    result: str,
-) -> np.ndarray:
-    """The value, from the partial results of all chunks."""
-    reduced = tuple(_reduced(part, name, axes, within, impl) for part, name in zip(parts, names, strict=True))
-    value, xp = reduced[0], _numpy().namespace(parts[0])
-    if operator.reductions:
-        with np.errstate(all="ignore"):
-            value = operator.finish(reduced, xp.asarray(float(count)), *parameters, xp)
-    rounds = result in INTEGERS and np.issubdtype(value.dtype, np.floating)
-    return (np.rint(value) if rounds else value).astype(result, copy=False)
+# ---------------------------------------------------------------------------------------------------------------------
+# Windows wider than chunks
+
+
+def _of_partial_results(x: da.Array, where: da.Array | None, division: Division, name: str) -> da.Array:
+    """A task per chunk of x, which reduces what windows hold of it, and one per chunk of outputs, which combines."""
+    plans = dict(zip(division.pooling.axes, division.pooling.plan, strict=True))
+    along = [partial.cut_by_chunks(plans.get(axis), chunks) for axis, chunks in enumerate(x.chunks)]
+    parts = division.over(along)
+    reduced = _of_blocks(_reduce, x, where, parts, f"{name}-parts", division.pooling.result)
+    overlaps = [[_overlaps(mine, blocks) for mine in each] for each, blocks in zip(division.along, along, strict=True)]
+    layer: dict[Any, Any] = {}
+    for place in division.places():
+        block, parameters = division.block(place), division.parameters_at(place)
+        held = [each[number] for each, number in zip(overlaps, place, strict=True)]
+        keys = [(reduced.name, *(number for number, _, _ in each)) for each in itertools.product(*held)]
+        cuts = [tuple(zip(*(cut for _, *cut in each), strict=True)) for each in itertools.product(*held)]
+        groups = partial.groups(len(keys))
+        for number, (low, high) in enumerate(groups if len(groups) > 1 else ()):
+            some = (f"{name}-some", *place, number)
+            layer[some] = (_combine, _Parts(block, cuts[low:high]), keys[low:high])
+        if len(groups) > 1:
+            keys = [(f"{name}-some", *place, number) for number in range(len(groups))]
+            cuts = [((slice(None),) * x.ndim,) * 2] * len(groups)
+        layer[(name, *place)] = (_finish, _Parts(block, cuts, parameters), keys)
+    dependencies: Any = [reduced]
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=dependencies)
+    return da.Array(graph, name, division.chunks, meta=_meta(x, division.pooling.result))
+
+
+def _overlaps(mine: Along, parts: Sequence[Along]) -> list[tuple[int, slice, slice]]:
+    """Of the parts that hold something of a block of outputs along an axis: their number, and the outputs that both
+    have, counted in the part and in the block."""
+    found = []
+    for number, part in enumerate(parts):
+        lo, hi = max(mine.lo, part.lo), min(mine.hi, part.hi)
+        if lo < hi:
+            found.append((number, slice(lo - part.lo, hi - part.lo), slice(lo - mine.lo, hi - mine.lo)))
+    return found
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A block of outputs, and of each of its parts what belongs to the block and where."""
+
+    block: Block
+    cuts: list[Any]
+    parameters: Sequence[Any] = ()
+
+
+def _combine(parts: _Parts, reduced: list[Any]) -> Any:
+    return partial.combine(parts.block, reduced, parts.cuts)
+
+
+def _finish(parts: _Parts, reduced: list[Any]) -> np.ndarray:
+    return partial.finish(parts.block, _combine(parts, reduced), parts.parameters)
 
 
 ADAPTER = Dask()

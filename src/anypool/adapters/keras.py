@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from anypool import masks
+from anypool import masks, padding
 from anypool.adapters.base import IMPLEMENTATIONS, Adapter, Implementation
 from anypool.adapters.registry import adapter_for
 from anypool.calls import CALLS
@@ -153,6 +153,21 @@ class Keras(Adapter):
         if where is not None:
             masks.checked(self, where, x, pooling)
         return self.choose(impl, x, pooling).run(x, pooling, parameters)
+
+    def concat(self, arrays: Sequence[keras.KerasTensor], axis: int) -> keras.KerasTensor:
+        shape = list(arrays[0].shape)
+        shape[axis] = None if shape[axis] is None else sum(array.shape[axis] for array in arrays)
+        return keras.KerasTensor(tuple(shape), arrays[0].dtype)
+
+    def padded(self, x: keras.KerasTensor, pooling: Pooling) -> tuple[keras.KerasTensor, Pooling]:
+        shape = list(self.shape(x))
+        for axis, (before, after) in zip(pooling.axes, padding.amounts(pooling), strict=True):
+            shape[axis] = shape[axis] + before + after
+        with_padding = keras.KerasTensor(_shape(shape), x.dtype)
+        return with_padding, padding.of_padded(self, with_padding, pooling)
+
+    def indices_in_array(self, indices: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
+        return indices
 
     def mask(self, where: Any, x: keras.KerasTensor) -> Any:
         return where if isinstance(where, keras.KerasTensor) else np.asarray(where)

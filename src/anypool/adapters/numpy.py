@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.arguments import FLOATS
-from anypool.cpu import kernels
+from anypool.cpu import kernels, unpooling
+from anypool.definition import out_of_range
+from anypool.masks import Settings, passed_on
 from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults
 from anypool.pooling import Pooling
@@ -63,7 +66,6 @@ class Namespace:
     sign = staticmethod(np.sign)
     sqrt = staticmethod(np.sqrt)
     squeeze = staticmethod(np.squeeze)
-    sum = staticmethod(np.sum)
     take = staticmethod(np.take)
     transpose = staticmethod(np.transpose)
     where = staticmethod(np.where)
@@ -91,6 +93,13 @@ class Namespace:
             np.maximum(lanes[low], lanes[high], out=lanes[high])
             lanes[low], spare = least, lanes[low]
         return np.moveaxis(np.stack(lanes), 0, -1)
+
+    @staticmethod
+    def sum(x: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
+        if axis != -1 or x.shape[-1] == 0 or x.dtype.name not in FLOATS:
+            return np.sum(x, axis=axis, keepdims=keepdims)
+        total = _halved(x)
+        return total if keepdims else total[..., 0]
 
     @staticmethod
     def stop_gradient(x: np.ndarray) -> np.ndarray:
@@ -151,8 +160,23 @@ class Namespace:
         return latest
 
 
+def _halved(x: np.ndarray) -> np.ndarray:
+    """The sum along the last axis, which stays: one half upon the other until one element is left.
+
+    The order of NumPy's own sums depends on how an array lies in memory, and that on how many windows are computed at
+    once; this one's does not.
+    """
+    while (size := x.shape[-1]) > 1:
+        half = size // 2
+        total = x[..., :half] + x[..., half : 2 * half]
+        if size % 2:
+            total[..., 0] += x[..., -1]
+        x = total
+    return x
+
+
 class Kernel(Implementation):
-    """The compiled kernels."""
+    """The compiled kernels; of elements that are beyond their arithmetic, the definition."""
 
     name = "kernel"
 
@@ -160,14 +184,19 @@ class Kernel(Implementation):
         return kernels.refusal(pooling)
 
     def run(self, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        if not pooling.return_indices:
-            return kernels.forward(x, pooling)
-        return self._run(x, pooling, None)
+        try:
+            return self._run(x, pooling, None)
+        except OverflowError:
+            return Definition(self.adapter).run(x, pooling, parameters)
 
     def run_into(self, out: Any, x: np.ndarray, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         if not isinstance(out, np.ndarray) or not _is_writable_by_kernels(out):
             return super().run_into(out, x, pooling, parameters)
-        return self._run(x, pooling, out)  # kernels make the same checks
+        try:
+            return self._run(x, pooling, out)  # kernels make the same checks
+        except OverflowError:
+            self.adapter.write(out, Definition(self.adapter).run(x, pooling, parameters))
+            return out
 
     @staticmethod
     def _run(x: np.ndarray, pooling: Pooling, out: np.ndarray | None) -> Any:
@@ -183,9 +212,9 @@ def _is_writable_by_kernels(out: np.ndarray) -> bool:
 
 
 _LOADED_BY_HAND = {
-    "zarr": "pool dask.array.from_zarr(x), chunk by chunk, or x[...]",
+    "zarr": 'install "anypool[dask]", by which it is pooled chunk by chunk, or pool x[...]',
     "h5py": "pool dask.array.from_array(x), chunk by chunk, or x[...]",
-    "xarray": "pool x.data, or x.to_numpy()",
+    "xarray": "import anypool.xarray and use x.anypool.pool(…), or pool x.data",
     "scipy": "pool x.toarray()",
     "sparse": "pool x.todense()",
 }
@@ -226,6 +255,16 @@ class NumPy(Adapter):
     def namespace(self, x: Any) -> type[Namespace]:
         return Namespace
 
+    def masked(
+        self, x: np.ndarray, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: Settings, impl: str
+    ) -> Any:
+        if impl not in ("auto", "kernel") or kernels.masked_refusal(pooling) is not None:
+            return super().masked(x, where, pooling, parameters, settings, impl)
+        mask, omits = passed_on(self, x, where, pooling, settings)
+        if mask is None and not omits:
+            return super().masked(x, where, pooling, parameters, settings, impl)
+        return kernels.masked(x, pooling, mask, omits, settings.least(pooling), settings.filling(pooling))
+
     def choose(self, impl: str, x: np.ndarray, pooling: Pooling) -> Implementation:
         if impl == "auto" and kernels.refusal(pooling) is None:
             return self.kernel  # what the loop would find, in a third of its time
@@ -250,6 +289,24 @@ class NumPy(Adapter):
 
     def write(self, out: np.ndarray, values: np.ndarray) -> None:
         np.copyto(out, values)
+
+    def unpool(self, x: np.ndarray, indices: np.ndarray, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
+        if not self.checks_indices(x, indices):
+            return super().unpool(x, indices, axes, lengths)
+        order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+        permutation, rows = unpooling.arrangement(order, axes)
+        places = np.transpose(indices, permutation)
+        outer, inner = places.shape[:rows], places.shape[rows + len(axes) :]
+        dense = math.prod(outer), math.prod(x.shape[axis] for axis in axes), math.prod(inner)
+        bits = np.ascontiguousarray(np.transpose(x, permutation).reshape(dense)).view(f"u{x.itemsize}")
+        result = np.empty((dense[0], math.prod(lengths), dense[2]), bits.dtype)
+        if not unpooling.forward(bits, np.ascontiguousarray(places.reshape(dense), np.int64), result):
+            raise out_of_range(int(indices.min()), int(indices.max()), lengths)
+        back = sorted(range(x.ndim), key=permutation.__getitem__)
+        return result.view(x.dtype).reshape(*outer, *lengths, *inner).transpose(back)
+
+    def checks_indices(self, x: np.ndarray, indices: np.ndarray) -> bool:
+        return kernels.available() and x.itemsize in unpooling.ELEMENT_BYTES
 
     def largest(self, indices: Any) -> tuple[int, int] | None:
         return (int(indices.min()), int(indices.max())) if indices.size else None

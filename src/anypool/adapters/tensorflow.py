@@ -28,6 +28,7 @@ class Namespace:
     """TensorFlow's functions under NumPy's names. Positions and lengths are int64."""
 
     multiplies_lengths = True
+    row_major = True
 
     abs = staticmethod(tf.abs)
     broadcast_to = staticmethod(tf.broadcast_to)
@@ -37,7 +38,7 @@ class Namespace:
     isnan = staticmethod(tf.math.is_nan)
     log = staticmethod(tf.math.log)
     log1p = staticmethod(tf.math.log1p)
-    matmul = staticmethod(tf.matmul)
+    matmul = staticmethod(tf.linalg.matmul)
     max_of_all = staticmethod(tf.reduce_max)
     maximum = staticmethod(tf.maximum)
     minimum = staticmethod(tf.minimum)

@@ -26,14 +26,17 @@ from .console import accept_any_character
 from .errors import Failed, Refused
 from .info import info
 from .operators import operators
+from .play import play
+from .pyramid import pyramid
 from .report import report
 from .shape import shape
 from .show import show
+from .tune import tune
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(name="anypool", rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-for command in (compare, report, show, shape, operators, info):
+for command in (compare, tune, report, show, play, shape, pyramid, operators, info):
     app.command()(command)
 
 

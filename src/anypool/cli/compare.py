@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +13,10 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from anypool.lab.callbacks import Callback
+from anypool.lab.clock import overhead
+from anypool.lab.cluster import ClusterError
 from anypool.lab.comparison import prepare
 from anypool.lab.data import Dataset, load
-from anypool.lab.models import NETWORKS
-from anypool.lab.networks.base import WHERE
 from anypool.lab.poolings import split_names
 from anypool.lab.results import ResultsError
 from anypool.lab.runs import AS_GIVEN, LEARNING, TRAINED
@@ -24,7 +24,7 @@ from anypool.lab.runs import AS_GIVEN, LEARNING, TRAINED
 from .console import console, has_unicode, print_table
 from .errors import Failed, refusing
 from .interruption import Interruption
-from .options import DEFAULT_POOLINGS, Pool, integer
+from .options import DEFAULT_POOLINGS, Data, Model, Network, Pool, Shift, Weights, Where, integer, one_model, share
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,26 +42,9 @@ NARROW = 60
 
 
 def compare(
-    network: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[MODEL]",
-            help="A network of yours: a .keras file, or package.module:function that returns a Keras or torch model.",
-            show_default="the course network",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help=f"A network of ours, to be trained: {', '.join(NETWORKS)}."),
-    ] = None,
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME_OR_FILE",
-            help="digits, mnist, fashion_mnist, cifar10, an .npz file with x_train, y_train, x_test, y_test, "
-            "or a folder with a subfolder of images per class.",
-        ),
-    ] = "digits",
+    network: Network = None,
+    model: Model = None,
+    data: Data = "digits",
     pool: Pool = DEFAULT_POOLINGS,
     epochs: Annotated[
         int | None,
@@ -74,26 +57,22 @@ def compare(
     ] = None,
     seeds: Annotated[int, typer.Option(parser=integer, metavar="N", help="Training runs per pooling.")] = 3,
     invert: Annotated[bool, typer.Option("--invert", help="Train on images with dark and light swapped too.")] = False,
-    shift: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SHARE",
-            help="How far images are moved: a share of their shorter side, 1/14 or 0.07, or an integer of pixels.",
-            show_default="1/14, at least a pixel",
-        ),
-    ] = None,
-    where: Annotated[str, typer.Option(metavar="KIND", help=f"Poolings of yours to swap: {', '.join(WHERE)}.")] = "all",
+    shift: Shift = None,
+    where: Where = "all",
     recalibrate: Annotated[
         bool,
         typer.Option("--recalibrate/--no-recalibrate", help="Also measure with batch normalisation's statistics anew."),
     ] = True,
-    weights: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Weights for a network of yours: .weights.h5, or .pt with a torch state."),
-    ] = None,
+    weights: Weights = None,
     out: Annotated[
         str, typer.Option(metavar="DIR", help="The directory for results.json, results.csv and report.html.")
     ] = "anypool-report",
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="A Dask scheduler that makes the runs.", show_default="they are made here"
+        ),
+    ] = None,
 ) -> None:
     """Say what each pooling gains and costs, in a network of ours that is trained or in one of yours.
 
@@ -103,7 +82,7 @@ def compare(
     Every run is kept in results.json as it ends: the same command continues where it was stopped. Ctrl-C stops after
     the batch at hand.
     """
-    choose_backend()
+    choose_backend("course" if network is None else network)
     interruption = Interruption()
 
     def images(scale: bool) -> Dataset:
@@ -112,26 +91,25 @@ def compare(
 
     with interruption.watching():
         with refusing():
-            if network is not None and model is not None:
-                raise ValueError(f"model must be said once, got {network!r} and --model {model!r}")
             comparison = prepare(
-                next((name for name in (network, model) if name is not None), "course"),
+                one_model(network, model),
                 images,
                 poolings=split_names(pool),
                 epochs=epochs,
                 seeds=seeds,
                 invert=invert,
-                shift=None if shift is None else _share(shift),
+                shift=None if shift is None else share(shift),
                 where=where,
                 recalibrate=recalibrate,
                 weights=weights,
                 out=out,
+                cluster=cluster,
             )
         try:
             with Telling(console(), interruption) as telling:
                 comparison.run(telling)
             _finish(telling.console, comparison)
-        except ResultsError as error:
+        except (ResultsError, ClusterError) as error:
             raise Failed(f"{error}; {_kept(comparison)}") from error
     if comparison.stopped:
         raise typer.Exit(interruption.exit_code)
@@ -139,8 +117,12 @@ def compare(
         raise typer.Exit(SOMETHING_FAILED)
 
 
-def choose_backend() -> None:
-    """Let Keras use JAX where the user chose nothing: no KERAS_BACKEND, no keras.json but the one Keras writes."""
+def choose_backend(model: str = "course") -> None:
+    """Choose Keras's backend where the user chose none: no KERAS_BACKEND, no keras.json but the one Keras writes.
+
+    JAX trains small networks fastest. TensorFlow, where it is installed, predicts by large ones many times faster, and
+    so it is for networks in files.
+    """
     if os.environ.get("KERAS_BACKEND"):
         return
     folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -149,16 +131,8 @@ def choose_backend() -> None:
     except (OSError, ValueError):
         configured = KERAS_DEFAULTS
     if configured == KERAS_DEFAULTS or "backend" not in configured:
-        os.environ["KERAS_BACKEND"] = "jax"
-
-
-def _share(text: str) -> float:
-    """The shift that `1/14`, `0.07` or `2` gives; integers are pixels."""
-    try:
-        return int(text) if text.strip().lstrip("+-").isdecimal() else float(Fraction(text))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        rule = "a share of the side, such as 1/14 or 0.07, or an integer of pixels"
-        raise ValueError(f"shift must be {rule}, got {text!r}") from None
+        in_file = model.endswith(".keras") and find_spec("tensorflow") is not None
+        os.environ["KERAS_BACKEND"] = "tensorflow" if in_file else "jax"
 
 
 class Telling(Callback):
@@ -255,6 +229,10 @@ def _finish(to: Console, comparison: Comparison) -> None:
     """Write the report, print the table, and say what is where and what failed."""
     if comparison.runs:
         _print_summary(to, comparison)
+        share = overhead(comparison.runs)
+        if share is not None:
+            spent = sum(run.seconds.get("total", 0.0) for run in comparison.runs)
+            to.print(f"The runs took {spent:,.0f} s, {1 - share:.0%} of it training and predicting", highlight=False)
         said = f"The report is {comparison.write_report()}, the runs are in {comparison.results.path}"
         to.print(said, soft_wrap=True, highlight=False, markup=False)
     if comparison.failures:
@@ -282,7 +260,7 @@ def _print_summary(to: Console, comparison: Comparison) -> None:
 
 
 def _print_stages(to: Console, title: str, stages: Sequence[str], rows: Sequence[Row]) -> None:
-    from anypool.lab.report import with_spread
+    from anypool.lab.tables import with_spread
 
     found = {(row.pool, row.stage): with_spread(row.accuracy) for row in rows}
     pools = dict.fromkeys(row.pool for row in rows)
@@ -291,8 +269,8 @@ def _print_stages(to: Console, title: str, stages: Sequence[str], rows: Sequence
 
 
 def _print_rows(to: Console, title: str, rows: Sequence[Row], images: int) -> None:
-    from anypool.lab.report import percent, seconds, with_spread
     from anypool.lab.summary import accuracy_interval, verdicts
+    from anypool.lab.tables import percent, seconds, with_spread
 
     columns: dict[str, list[str]] = {"pooling": [row.pool for row in rows]}
     intervals = [accuracy_interval(row.accuracy, images) for row in rows]

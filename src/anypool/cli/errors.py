@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+INSTALL = "pip install 'anypool[lab]'"
+
 
 class Refused(Exception):
     """Wrong input; the message names the argument, the value and the rule."""
@@ -20,6 +22,7 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise Refused(f"this command needs {error.name!r}: pip install 'anypool[lab]'") from error
+        said = str(error) if "pip install" in str(error) else f"this command needs {error.name!r}: {INSTALL}"
+        raise Refused(said) from error
     except (ValueError, TypeError, OSError) as error:
         raise Refused(str(error).replace("kernel_size", "size")) from error

@@ -1,7 +1,7 @@
 """The compiled kernels as Python sees them: run, or say why not.
 
-They serve max, min, sum and average over one to three axes of NumPy arrays and torch CPU tensors. A `Pooling` gets its
-kernel once; a call then checks the arrays and runs.
+They serve one to three axes of NumPy arrays and torch CPU tensors; an operator says which kernel computes it
+(`Operator.compiled`). A `Pooling` gets its kernel once; a call then checks the arrays and runs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ import numpy as np
 from anypool.arguments import FLOATS, is_known
 from anypool.cpu.extension import available as available
 from anypool.cpu.extension import compiled, why_not_built
-from anypool.operators import Average, Max, Min, Operator, Sum
+from anypool.operators import Average, Max, Min
+from anypool.operators.base import Place
 from anypool.plans import AxisPlan, SlidingAxis, WholeAxis
 from anypool.pooling import Pooling, counted, fixed_divisor, once_per_pooling
 
-NAMES: dict[type[Operator], str] = {Max: "max", Min: "min", Sum: "sum", Average: "average"}
 MOST_AXES = 3
+DIFFERENTIABLE = ("max", "min", "sum", "average")
+"""The kernels that have a gradient; max and min by the offsets of their elements."""
+POWERS = ("power", "norm", "gem", "logsumexp", "soft")
+"""The kernels that compute in float64 what is rounded to less."""
+LARGEST_MASKED = 2**19
+LARGEST_LAID_OUT = {"order": 2**15 - 1, "mode": 2**12, "variance": 2**20, **dict.fromkeys(POWERS, 2**19)}
+"""Of how many elements the windows may be that a kernel looks at whole."""
 LARGEST_WINDOW = 2**31
 """Of how many elements one can be told by its offset."""
 
@@ -39,13 +46,13 @@ def large_bytes(n: int) -> np.ndarray:
 @once_per_pooling
 def refusal(pooling: Pooling) -> str | None:
     """Why the kernels cannot run this pooling; None if they can."""
-    operator = type(pooling.operator)
+    kernel = pooling.operator.own_kernel()
     if why_not_built is not None:
-        if operator in NAMES:
+        if kernel is not None:
             _say_why_not()
         return why_not_built
-    if operator not in NAMES:
-        return f"there is no kernel for {operator.__name__}, only for max, min, sum and average"
+    if kernel is None:
+        return f"there is no kernel for {pooling.operator}"
     if len(pooling.axes) > MOST_AXES:
         return f"kernels pool at most {MOST_AXES} axes, not {len(pooling.axes)}"
     if len(pooling.shape) > 64:
@@ -54,7 +61,31 @@ def refusal(pooling: Pooling) -> str | None:
         return "kernels need lengths that are known"
     if pooling.dtype in FLOATS and pooling.result not in FLOATS:
         return f"there is no kernel from {pooling.dtype} to {pooling.result}"
+    if kernel.name in LARGEST_LAID_OUT:
+        return _laid_out_refusal(pooling, kernel.name)
     return offsets_refusal(pooling) if pooling.return_indices else None
+
+
+def _laid_out_refusal(pooling: Pooling, name: str) -> str | None:
+    """Why a kernel that looks at windows whole cannot run this pooling; None if it can."""
+    if pooling.window_size > LARGEST_LAID_OUT[name]:
+        return f"this kernel takes windows of up to {LARGEST_LAID_OUT[name]} elements, not {pooling.window_size}"
+    if pooling.empty:
+        return "this kernel needs an element in every window"
+    if not pooling.operator.keeps_dtype and pooling.result not in FLOATS:
+        return f"this kernel gives floats, not {pooling.result}"
+    if name in POWERS and pooling.accumulator != "float32":
+        return f"this kernel computes what is as exact as float32, not {pooling.accumulator}"
+    return None
+
+
+@once_per_pooling
+def gradient_refusal(pooling: Pooling) -> str | None:
+    """Why the kernels, which can run this pooling, have no gradient of it; None where they have."""
+    kernel = pooling.operator.own_kernel()
+    if kernel is not None and kernel.name not in DIFFERENTIABLE:
+        return f"there is no kernel for the gradient of {pooling.operator}"
+    return offsets_refusal(pooling)
 
 
 @once_per_pooling
@@ -67,8 +98,33 @@ def offsets_refusal(pooling: Pooling) -> str | None:
 
 
 def forward(x: Any, pooling: Pooling, out: Any = None) -> Any:
-    """The values, in `out` if given, else in a NumPy array in the memory order of x."""
+    """The values, in `out` if given, else in a NumPy array in the memory order of x.
+
+    OverflowError where elements are beyond the kernel's arithmetic, as infinite exponents are: the definition has it.
+    """
     return _kernel(pooling).forward(x, out)
+
+
+@once_per_pooling
+def masked_refusal(pooling: Pooling) -> str | None:
+    """Why no kernel leaves elements out of this pooling; None if one does."""
+    kernel = pooling.operator.own_kernel()
+    if kernel is None or kernel.name not in DIFFERENTIABLE:
+        return f"there is no kernel for {pooling.operator} that leaves elements out"
+    if pooling.dtype not in FLOATS or pooling.result not in FLOATS:
+        return f"there is no such kernel from {pooling.dtype} to {pooling.result}"
+    if pooling.window_size > LARGEST_MASKED:
+        return f"such kernels take windows of up to {LARGEST_MASKED} elements, not {pooling.window_size}"
+    return refusal(pooling)
+
+
+def masked(
+    x: Any, pooling: Pooling, where: Any, omits_nan: bool, least: int, filling: float, out: Any = None
+) -> np.ndarray:
+    """The values of the elements where the booleans `where`, of x's shape, are True, if given, and with `omits_nan` of
+    those that are no NaN; `filling` where a window has fewer than `least`."""
+    divisor = getattr(pooling.operator, "divisor_override", None) or 0
+    return _kernel(pooling).forward_masked(x, where, out, omits_nan, divisor, least, filling)
 
 
 def forward_with_offsets(x: Any, pooling: Pooling, out: Any = None, offsets_out: Any = None) -> tuple[Any, Any]:
@@ -121,10 +177,12 @@ def _kernel(pooling: Pooling) -> Any:
     if reason is not None:
         raise ValueError(f"impl='kernel': {reason}")
     operator = pooling.operator
+    kernel = operator.own_kernel()
+    assert kernel is not None
     divisor = (fixed_divisor(pooling) or 0) if isinstance(operator, Average) else 0
     counts = isinstance(operator, Average) and not divisor
     return compiled.Kernel(
-        NAMES[type(operator)],
+        kernel.name,
         pooling.dtype,
         _accumulator(pooling),
         pooling.result,
@@ -133,7 +191,16 @@ def _kernel(pooling: Pooling) -> Any:
         list(pooling.axes),
         [_axis(plan, _numbers(counted(plan, operator)) if counts else _NONE) for plan in pooling.plan],
         divisor,
+        kernel.place and _places(kernel.place, int(pooling.window_size)),
+        kernel.numbers,
     )
+
+
+def _places(place: Callable[[int], Place], size: int) -> np.ndarray:
+    """A row for every number of elements from 0 to `size`; of such that no window has, within it all the same."""
+    rows = np.array([(0, 0, 0), *map(place, range(1, size + 1))], np.float64)
+    rows[1:, :2] = np.clip(rows[1:, :2], 0, np.arange(size)[:, None])
+    return rows
 
 
 def _accumulator(pooling: Pooling) -> str:

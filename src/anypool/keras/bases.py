@@ -79,7 +79,10 @@ class Pooling(keras.layers.Layer):
         return -1 if self.data_format == "channels_last" else -self.rank - 1
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        operator, settings = self._current(), self._settings()
+        return self._pool(inputs, mask, self.operator)
+
+    def _pool(self, inputs: Any, mask: Any, operator: Operator) -> Any:
+        settings = self._settings()
         if mask is None or not self.use_mask:
             more = {"return_indices": True} if self.return_indices else settings
             return pool(inputs, operator, self.window, self.axes, **more)
@@ -99,10 +102,6 @@ class Pooling(keras.layers.Layer):
         if len(previous_mask.shape) <= min(self._positive_axes(len(inputs.shape))):
             return previous_mask  # of what lies before the pooled axes, as frames
         return keras.ops.take(self._counts(inputs, where), 0, axis=self.channel_axis)
-
-    def _current(self) -> Operator:
-        """The operator, with what of it is learned as it is now."""
-        return self.operator
 
     def _settings(self) -> dict[str, Any]:
         """What happens where elements are left out, as `anypool.pool` takes it."""
@@ -144,11 +143,12 @@ class SlidingPooling(Pooling):
         pool_size: elements per window; an int, or one per spatial axis.
         strides: distance between windows; an int, or one per spatial axis; default: pool_size.
         padding: "valid", "same" (the extra padding of an odd number at the end), "same_lower" (at the start); or
-            positions, which are never data: an int, one per spatial axis, or ((before, after), …) per spatial axis.
+            positions: an int, one per spatial axis, or ((before, after), …) per spatial axis.
         data_format: "channels_last" (batch, …, channels) or "channels_first" (batch, channels, …); default: Keras's.
         dilation: distance between the elements of a window; an int, or one per spatial axis.
         ceil_mode: round the number of outputs up, so that a last, partial window counts.
         use_mask: whether a mask of the inputs is obeyed, and one of the outputs made.
+        padding_mode: what lies in the padding: "exclude" (nothing), "zeros", "reflect", "replicate" or "circular".
 
     Raises:
         TypeError: an entry is no integer. ValueError: an entry is out of range, or there is not one per spatial axis.
@@ -164,6 +164,7 @@ class SlidingPooling(Pooling):
         *,
         dilation: int | Sequence[int] = 1,
         ceil_mode: bool = False,
+        padding_mode: str = "exclude",
         **options: Any,
     ) -> None:
         super().__init__(data_format, name=name, **options)
@@ -172,7 +173,8 @@ class SlidingPooling(Pooling):
         self.padding = plain(padding)
         self.dilation = self._per_axis("dilation", dilation)
         self.ceil_mode = as_flag("ceil_mode", ceil_mode)
-        self.window = Sliding(self.pool_size, self.strides, self.padding, self.dilation, ceil_mode)
+        self.padding_mode = padding_mode
+        self.window = Sliding(self.pool_size, self.strides, self.padding, self.dilation, ceil_mode, padding_mode)
 
     def get_config(self) -> dict[str, Any]:
         """Keras's configuration; what Keras does not have appears where it is not the default."""
@@ -187,6 +189,8 @@ class SlidingPooling(Pooling):
             config["dilation"] = self.dilation
         if self.ceil_mode:
             config["ceil_mode"] = True
+        if self.padding_mode != "exclude":
+            config["padding_mode"] = self.padding_mode
         return config
 
     def _per_axis(self, name: str, value: Any) -> tuple[int, ...]:
@@ -334,15 +338,14 @@ class GlobalPooling(Pooling):
         self.keepdims = as_flag("keepdims", keepdims)
         self.window = Global()
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
-        pooled = self._current(), self.axes, self.keepdims
+    def _pool(self, inputs: Any, mask: Any, operator: Operator) -> Any:
         if mask is None or not self.use_mask:
-            return global_pool(inputs, *pooled, **self._settings())
-        return self.masked(inputs, self._where(inputs, mask))
+            return global_pool(inputs, operator, self.axes, self.keepdims, **self._settings())
+        return self.masked(inputs, self._where(inputs, mask), operator)
 
-    def masked(self, inputs: Any, where: Any) -> Any:
+    def masked(self, inputs: Any, where: Any, operator: Operator) -> Any:
         """The pooling of what counts; where nothing does, NaN, −inf for a max and inf for a min."""
-        pooled = self._current(), self.axes, self.keepdims
+        pooled = operator, self.axes, self.keepdims
         if not isinstance(self.operator, Max | Min):
             return global_pool(inputs, *pooled, where=where, **self._settings())
         name = keras.backend.standardize_dtype(inputs.dtype)

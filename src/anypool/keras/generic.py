@@ -12,7 +12,7 @@ from anypool.arguments import as_flag
 from anypool.functional import global_pool
 from anypool.keras.bases import AdaptivePooling, GlobalPooling, Pooling, SlidingPooling, by_rank, loadable
 from anypool.masks import Settings
-from anypool.operators import Operator, Parameter, operator_for
+from anypool.operators import Blur, MaxBlur, Operator, Parameter, operator_for
 from anypool.saving import from_config, to_config
 
 
@@ -46,22 +46,25 @@ class OperatorPooling(Pooling):
         min_count: int | None = None,
         fill_value: float | None = None,
         nan_policy: str = "propagate",
+        seed: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
         checked = Settings(min_count, fill_value, nan_policy)
         self.min_count, self.fill_value, self.nan_policy = checked.min_count, checked.fill_value, checked.nan_policy
+        self.seed = seed
         given = operator_for(from_config(operator) if isinstance(operator, dict) else operator)
         if given.split()[1]:
             raise TypeError(f"parameters of {given.info.name} must start from numbers in a layer, got an array")
         self.operator = given
         self.learnable = learnable if isinstance(learnable, bool) else tuple(learnable)
-        names = [each.name for each in given.parameters()]
+        names = [each.name for each in given.learnable()]
         unknown = [] if isinstance(learnable, bool) else [name for name in learnable if name not in names]
         if unknown:
             known = ", ".join(names) or "none"
             raise ValueError(f"learnable must name parameters of {given.info.name} ({known}), got {unknown[0]!r}")
         self.per_channel = as_flag("per_channel", per_channel)
+        self.seed_generator = keras.random.SeedGenerator(seed) if given.random else None
         self.axis = axis
         if axis is not None:
             self.axes = (axis,) if isinstance(axis, int) else tuple(axis)
@@ -71,7 +74,7 @@ class OperatorPooling(Pooling):
         self.built = False
 
     def _learned(self) -> list[Parameter]:
-        parameters = self.operator.parameters()
+        parameters = self.operator.learnable()
         if isinstance(self.learnable, bool):
             return list(parameters) if self.learnable else []
         return [each for each in parameters if each.name in self.learnable]
@@ -93,9 +96,15 @@ class OperatorPooling(Pooling):
         }
         self.built = True
 
-    def _current(self) -> Operator:
-        """The operator, with the weights in shapes that broadcast against the input."""
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+        return self._pool(inputs, mask, self._current(inputs, training))
+
+    def _current(self, inputs: Any, training: bool | None) -> Operator:
+        """The operator with the weights as they are, in shapes that broadcast against the input, and with numbers drawn
+        where it trains."""
         values = {}
+        if training and self.operator.random:
+            values = {each.name: self._draw(inputs) for each in self.operator.parameters() if each.per_window}
         for name, weight in self._parameters_by_name.items():
             value = keras.ops.convert_to_tensor(weight)
             if self.per_channel and self.data_format == "channels_first":
@@ -103,8 +112,18 @@ class OperatorPooling(Pooling):
             values[name] = value
         return replace(self.operator, **values) if values else self.operator
 
+    def _draw(self, inputs: Any) -> Any:
+        """A number in [0, 1) for every window."""
+        shape = list(keras.ops.shape(inputs))
+        axes = self._positive_axes(len(shape))
+        for axis, plan in zip(axes, self.window.plan([shape[axis] for axis in axes], axes), strict=True):
+            shape[axis] = plan.outputs
+        return keras.random.uniform(tuple(shape), seed=self.seed_generator)
+
     def _operator_config(self) -> dict[str, Any]:
         config: dict[str, Any] = {"operator": to_config(self.operator)}
+        if self.seed is not None:
+            config["seed"] = self.seed
         if self.learnable is not True:
             config["learnable"] = self.learnable
         if self.per_channel:
@@ -122,12 +141,13 @@ class AnySlidingPooling(OperatorPooling, SlidingPooling):
 
     Args:
         operator: an operator or its text, as in "gem:p=3".
-        pool_size, strides, padding, data_format, dilation, ceil_mode: as in MaxPooling2D.
+        pool_size, strides, padding, data_format, dilation, ceil_mode, padding_mode: as in MaxPooling2D.
         learnable: whether the operator's parameters are learned, or the names of those that are.
         per_channel: learn one for each channel.
         axis: the pooled axes, for others than the spatial ones, as the channels.
         min_count, fill_value, nan_policy: as in `anypool.pool`, for what a mask or NaN leaves out; by default an output
             that the mask goes on to leave out is 0.
+        seed: of the numbers that random operators draw while the model trains.
 
     Raises:
         TypeError, ValueError: as `anypool.operator_for` and MaxPooling2D, or the operator has no such parameter.
@@ -151,13 +171,80 @@ class AnyGlobalPooling(OperatorPooling, GlobalPooling):
         data_format, keepdims: as in GlobalMaxPooling2D.
     """
 
-    def masked(self, inputs: Any, where: Any) -> Any:
+    def masked(self, inputs: Any, where: Any, operator: Operator) -> Any:
         """As `anypool.global_pool` with `where`."""
-        return global_pool(inputs, self._current(), self.axes, self.keepdims, where=where, **self._settings())
+        return global_pool(inputs, operator, self.axes, self.keepdims, where=where, **self._settings())
+
+
+class BlurPooling(AnySlidingPooling):
+    """A binomial filter at a stride: the base of BlurPooling1D, BlurPooling2D and BlurPooling3D. See `anypool.Blur`.
+
+    Args:
+        pool_size: the filter's size k: 2 is [1, 1]/2, 3 is [1, 2, 1]/4, … strides: distance between outputs.
+        padding: as in MaxPooling2D; default: ⌊(k−1)/2⌋ before and ⌈(k−1)/2⌉ after, for ⌈n/s⌉ outputs.
+        data_format, padding_mode: as in MaxPooling2D.
+    """
+
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 3,
+        strides: int | Sequence[int] = 2,
+        padding: Any = None,
+        data_format: str | None = None,
+        *,
+        padding_mode: str = "reflect",
+        **options: Any,
+    ) -> None:
+        if padding is None:
+            padding = tuple(((size - 1) // 2, size // 2) for size in self._per_axis("pool_size", pool_size))
+        arguments = pool_size, strides, padding, data_format
+        super().__init__(Blur(), *arguments, padding_mode=padding_mode, **options)
+
+    def _operator_config(self) -> dict[str, Any]:
+        return {"padding_mode": self.padding_mode}
+
+
+class MaxBlurPooling(AnySlidingPooling):
+    """Maxima at stride 1, then a binomial filter at a stride: the base of MaxBlurPooling1D, MaxBlurPooling2D and
+    MaxBlurPooling3D. See `anypool.MaxBlur`.
+
+    Args:
+        pool_size, strides, padding, data_format, dilation, padding_mode: of the maxima, as in MaxPooling2D.
+        filter_size: as in `anypool.MaxBlur`.
+    """
+
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 2,
+        strides: int | Sequence[int] | None = None,
+        padding: Any = "valid",
+        data_format: str | None = None,
+        *,
+        filter_size: int = 3,
+        **options: Any,
+    ) -> None:
+        operator = MaxBlur(filter_size)
+        super().__init__(operator, pool_size, strides, padding, data_format, **options)
+        self.filter_size = operator.filter_size
+
+    def _operator_config(self) -> dict[str, Any]:
+        return {"filter_size": self.filter_size}
 
 
 Pooling1D, Pooling2D, Pooling3D = by_rank(
     "Pooling", AnySlidingPooling, "Any operator over windows of {inputs}.", __name__
+)
+BlurPooling1D, BlurPooling2D, BlurPooling3D = by_rank(
+    "BlurPooling",
+    BlurPooling,
+    "A binomial filter over {inputs}, subsampled, so that nothing aliases (Zhang 2019).",
+    __name__,
+)
+MaxBlurPooling1D, MaxBlurPooling2D, MaxBlurPooling3D = by_rank(
+    "MaxBlurPooling",
+    MaxBlurPooling,
+    "The greatest elements of windows of {inputs}, blurred and subsampled (Zhang 2019).",
+    __name__,
 )
 AdaptivePooling1D, AdaptivePooling2D, AdaptivePooling3D = by_rank(
     "AdaptivePooling", AnyAdaptivePooling, "Any operator over adaptive windows of {inputs}.", __name__

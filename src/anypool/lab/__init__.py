@@ -9,10 +9,13 @@
 - `models`: networks of ours, with the pooling as an argument. `subjects`: what poolings are compared in.
 - `networks`: what is asked of a network of Keras or of torch. `measures`: what is measured of it, and of operators.
 - `comparison`: `compare`, a run per pooling, seed and stage. `callbacks`: what is told on the way.
+- `tuning`: `tune`, a search for the pooling of every site of a network.
 - `runs`: what a run is. `results`: results.json, where runs are kept as they end. `environment`: versions, machine.
+- `cluster`: runs on a Dask cluster. `clock`: how much of a run is computing.
 - `summary`: means, spreads, and whether differences exceed them.
-- `report`, `charts`: the page that says what was measured. `examples`: images it
-  shows. `pictures`: images, pooled and drawn.
+- `report`: the page that says what was measured, of templates in page/. `verdict`, `tables`, `charts`: its words,
+  tables and Vega-Lite charts. `examples`, `shown`: images, feature maps and flips it shows. `pictures`: images,
+  pooled and drawn.
 - `shapes`: output sizes, explained. `files`: writing them whole, and locks.
 """
 
@@ -27,11 +30,15 @@ _PUBLIC = {
     "Dataset": "data",
     "Failure": "runs",
     "Run": "runs",
+    "TuneCallback": "callbacks",
+    "Tuning": "tuning.outcome",
     "compare": "comparison",
     "from_arrays": "data",
     "from_datasets": "data",
     "load": "data",
     "render": "report",
+    "swap_pooling": "networks.find",
+    "tune": "tuning.search",
 }
 """Public names and their modules, which are imported when they are asked for: the command line starts at once."""
 

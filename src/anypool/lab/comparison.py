@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import data as datasets
 from .callbacks import Callback, Stopped, check_stop
+from .clock import timed
 from .data import Dataset
 from .examples import Examples
 from .files import check_writable
@@ -17,6 +19,7 @@ from .networks.base import BATCH_SIZE
 from .poolings import DEFAULT, candidates
 from .results import Results, ResultsError, read_settings, records
 from .runs import POLARITIES, Failure, Run, RunKey
+from .shown import FOLDER
 from .subjects import Job, Plan, Subject, find_subject
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ def compare(
     recalibrate: bool = True,
     weights: str | Path | None = None,
     out: str | Path | None = None,
+    cluster: str | None = None,
     callback: Callback | None = None,
 ) -> Comparison:
     """Measure what each pooling gains and costs in a network, on these images.
@@ -71,6 +75,8 @@ def compare(
         weights: a file of weights for a network of yours.
         out: a directory for results.json, in which runs are kept as they end and found again, results.csv and
             report.html; by default none.
+        cluster: the address of a Dask scheduler, such as tcp://host:8786, whose workers make the runs; by default they
+            are made here.
         callback: is told how it goes, and may stop it.
 
     Returns:
@@ -78,6 +84,7 @@ def compare(
 
     Raises:
         ValueError, TypeError: an argument breaks a rule; before any work. ResultsError: a run could not be written.
+        ClusterError: the cluster does not answer any more. ModuleNotFoundError: distributed is not installed.
     """
     comparison = prepare(
         model,
@@ -91,6 +98,7 @@ def compare(
         recalibrate=recalibrate,
         weights=weights,
         out=out,
+        cluster=cluster,
     )
     comparison.run(callback)
     if out is not None and comparison.runs:
@@ -111,13 +119,14 @@ def prepare(
     recalibrate: bool = True,
     weights: str | Path | None = None,
     out: str | Path | None = None,
+    cluster: str | None = None,
 ) -> Comparison:
     """The comparison that `compare` would make, checked and not yet run."""
     names = [candidate.name for candidate in candidates(tuple(poolings))]
     check_count("seeds", seeds, MOST_SEEDS)
     if epochs is not None:
         check_count("epochs", epochs, MOST_EPOCHS)
-    path = None if out is None else _results_path(out)
+    path = None if out is None else results_path(out)
     subject = find_subject(model, weights, where)
     if isinstance(data, Dataset):
         images = data
@@ -132,7 +141,13 @@ def prepare(
         for name in subject.poolings(names)
         for stage in subject.stages(seed, plan)
     ]
-    return Comparison(subject, images, plan, keys, Results(path, settings_for(subject, images, plan)))
+    results = Results(path, settings_for(subject, images, plan))
+    if cluster is not None:
+        from .cluster import connected
+
+        with connected(cluster):
+            pass  # somebody answers
+    return Comparison(subject, images, plan, keys, results, cluster)
 
 
 def _plan(
@@ -161,6 +176,8 @@ class Comparison:
     keys: Sequence[RunKey]
     """Of every run. Poolings take turns within a seed: what slows the machine slows them all."""
     results: Results
+    cluster: str | None = None
+    """The address of a Dask scheduler, where runs are made elsewhere."""
     stopped: bool = False
     """Whether a callback ended the comparison before all runs were done."""
 
@@ -206,28 +223,65 @@ class Comparison:
                 self.stopped = True
 
     def _run(self, missing: Sequence[RunKey], callback: Callback) -> None:
-        data = {POLARITIES[0]: self.data}
         jobs: dict[Job, list[RunKey]] = {}
         for key in missing:
             jobs.setdefault(Job(key.seed, key.polarity, key.pool), []).append(key)
+        if self.cluster is None:
+            self._run_here(jobs, callback)
+        elif jobs:
+            self._run_there(jobs, callback)
+
+    def _run_there(self, jobs: dict[Job, list[RunKey]], callback: Callback) -> None:
+        from . import cluster
+
+        assert self.cluster is not None
+        parcel = cluster.Parcel.of(self.subject, self.data, self.plan)
+        with (
+            cluster.connected(self.cluster) as client,
+            closing(cluster.run_jobs(client, parcel, jobs, callback)) as outcomes,
+        ):
+            for job, outcome in outcomes:
+                for run in outcome.runs:
+                    self._keep(run, callback)
+                if outcome.reason is not None:
+                    self._keep_reason(jobs[job], outcome.reason, callback)
+
+    def _keep(self, run: Run, callback: Callback) -> None:
+        """Write a run's pictures, then the run, which is there only when all of it is.
+
+        Raises:
+            ResultsError: something cannot be written.
+        """
+        if run.shown is not None and self.results.path is not None:
+            try:
+                run.shown.save(self.results.path.parent / FOLDER)
+            except OSError as error:
+                raise ResultsError(f"{error.filename} cannot be written: {error.strerror}") from error
+        self.results.add(run)
+        callback.on_run_end(run)
+
+    def _keep_reason(self, keys: Sequence[RunKey], reason: str, callback: Callback) -> None:
+        for key in keys:
+            if key not in self.results.runs:
+                failure = Failure(key, reason)
+                self.results.add_failure(failure)
+                callback.on_failure(failure)
+
+    def _run_here(self, jobs: dict[Job, list[RunKey]], callback: Callback) -> None:
+        data = {POLARITIES[0]: self.data}
         for job, keys in jobs.items():
             check_stop(callback.should_stop)
             if job.polarity not in data:
                 data[job.polarity] = self.data.inverted()
             callback.on_run_begin(keys[0])
             try:
-                for run in self.subject.measure(job, data[job.polarity], self.plan, callback):
+                for run in timed(self.subject.measure(job, data[job.polarity], self.plan, callback)):
                     if run.key in keys:
-                        self.results.add(run)
-                        callback.on_run_end(run)
+                        self._keep(run, callback)
             except (Stopped, ResultsError):
                 raise
             except Exception as error:  # whatever a model raises, the other poolings can be measured
-                for key in keys:
-                    if key not in self.results.runs:
-                        failure = Failure(key, one_line(error))
-                        self.results.add_failure(failure)
-                        callback.on_failure(failure)
+                self._keep_reason(keys, one_line(error), callback)
 
     def write_report(self) -> Path:
         """Write results.csv and report.html beside results.json; gives the path of the page.
@@ -290,7 +344,7 @@ def one_line(error: BaseException) -> str:
     return shortened or type(error).__name__
 
 
-def _results_path(out: str | Path) -> Path:
+def results_path(out: str | Path) -> Path:
     """results.json in the directory `out`, which need not exist yet but must be writable."""
     if not str(out).strip():
         raise ValueError(f"out must name a directory, got {str(out)!r}")

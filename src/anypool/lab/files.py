@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,7 +43,9 @@ def write_whole(path: Path, content: bytes) -> None:
 def remove_leftovers(path: Path) -> None:
     """Remove what processes left that were killed while they wrote `path`; for who holds its lock."""
     for leftover in path.parent.glob(f".{path.name}.*"):
-        if leftover.suffix != ".lock":
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        elif leftover.suffix != ".lock":
             leftover.unlink(missing_ok=True)
 
 

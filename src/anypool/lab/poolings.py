@@ -15,7 +15,7 @@ DEFAULT = ("max", "min", "average")
 STRIDED = "strided"
 ORIGINAL = "original"
 
-_PREFIXES = {"sliding": "", "global": "Global", "adaptive": "Adaptive"}
+_PREFIXES = {"sliding": "", "strided": "", "global": "Global", "adaptive": "Adaptive"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Candidate:
     name: str
     operator: ap.Operator | None
     """None for what is no operator: a strided convolution."""
-    kinds: tuple[str, ...] = ("sliding", "global", "adaptive")
+    kinds: tuple[str, ...] = ("sliding", "global", "adaptive", "strided")
     """The kinds of pooling layers that it can take the place of."""
 
     def keras_layer(self, kind: str, **settings: Any) -> Any:
@@ -36,7 +36,7 @@ class Candidate:
             return StridedConvolution(**settings)
         import anypool.keras
 
-        return _made(anypool.keras, self.operator, f"{_PREFIXES[kind]}{{}}Pooling2D", settings)
+        return _made(anypool.keras, self.operator, layer_name("keras", self.operator, kind), settings)
 
     def torch_module(self, kind: str, **settings: Any) -> Any:
         """A torch module of this kind, with torch's names of settings."""
@@ -46,15 +46,26 @@ class Candidate:
             return StridedConvolution(**settings)
         import anypool.torch
 
-        return _made(anypool.torch, self.operator, f"{_PREFIXES[kind]}{{}}Pool2d", settings)
+        return _made(anypool.torch, self.operator, layer_name("torch", self.operator, kind), settings)
 
 
-def _made(room: Any, operator: ap.Operator, name: str, settings: dict[str, Any]) -> Any:
-    """The layer for any operator, which learns what of it can be learned; max, min and averages have their own."""
-    named = getattr(room, name.format(operator.info.layer), None)
-    if named is not None and operator.info.name in DEFAULT:
-        return named(**settings)
-    return getattr(room, name.format(""))(operator, **settings)
+def layer_name(framework: str, operator: ap.Operator, kind: str) -> tuple[str, bool]:
+    """The name of an operator's layer, and whether it is its own.
+
+    Max, min and averages as they are have their own, but torch's of averages, which counts padding. That of all others
+    takes the operator and learns what of it can be learned.
+
+    >>> layer_name("keras", ap.Max(), "global"), layer_name("torch", ap.GeM(), "sliding")
+    (('GlobalMaxPooling2D', True), ('Pool2d', False))
+    """
+    end = "Pooling2D" if framework == "keras" else "Pool2d"
+    plain = operator in (ap.Max(), ap.Min()) or (framework == "keras" and operator == ap.Average())
+    return f"{_PREFIXES[kind]}{operator.info.layer if plain else ''}{end}", plain
+
+
+def _made(room: Any, operator: ap.Operator, name: tuple[str, bool], settings: dict[str, Any]) -> Any:
+    layer = getattr(room, name[0])
+    return layer(**settings) if name[1] else layer(operator, **settings)
 
 
 def candidate(name: str) -> Candidate:
@@ -67,12 +78,12 @@ def candidate(name: str) -> Candidate:
     GeM(p=4, eps=1e-06)
     """
     if name == STRIDED:
-        return Candidate(name, None, ("sliding",))
+        return Candidate(name, None, ("sliding", "strided"))
     start, _, rest = name.partition(":")
     try:
-        if rest and start not in ap.OPERATORS and _is_place(name):
-            return Candidate(name, _imported(name))
-        return Candidate(name, ap.operator_for(name))
+        place = rest and start not in ap.OPERATORS and _is_place(name)
+        operator = _imported(name) if place else ap.operator_for(name)
+        return Candidate(name, operator, *([("sliding", "strided")] if operator.composed else []))
     except (ValueError, TypeError) as error:
         if rest:
             raise ValueError(f"pool must name operators, but {name!r} is none: {error}") from error

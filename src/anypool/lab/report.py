@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 import anypool as ap
+from anypool import playground
 
 from . import charts, pictures
+from .charts import Aim, Palette, Spec
 from .examples import Examples
 from .files import write_whole
 from .measures import MEASURES
 from .models import parameters_without_pooling
 from .poolings import operators_of
 from .results import to_csv
-from .runs import INVERTED, Failure, Run
-from .summary import PerSeed, Row, Verdict, accuracy_interval, best, claims, summarise, verdicts
+from .runs import AS_GIVEN, FINE_TUNED, INVERTED, RECALIBRATED, SWAPPED, TRAINED, Failure, Run
+from .shown import FOLDER, Shown
+from .summary import Row, claims, summarise, verdicts
+from .tables import Cell, Line, Table, measure_tables, percent, readable, savings, summary_table
+from .tuning.outcome import read_settings
+from .tuning.space import Choice
+from .verdict import Card, cards, sentences
 
 WINDOW = ap.Sliding(2)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A panel as the page needs it."""
+    """An image as the page needs it."""
 
     source: str
     caption: str
@@ -37,15 +47,40 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Chart:
+    """A chart with what it is called, and how to read it."""
+
+    title: str
+    note: str
+    spec: Spec
+
+
+@dataclass(frozen=True)
 class Group:
     """All that was measured on images of one polarity, in one stage."""
 
-    polarity: str
-    stage: str
-    rows: list[tuple[Row, Verdict, tuple[float, float]]]
-    """Each with how it stands to the highest, and its accuracy's interval."""
-    leader: Row
-    charts: dict[str, Any]
+    title: str
+    cards: list[Card]
+    sentences: list[str]
+    table: Table
+    charts: list[Chart]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Pairs of pictures of one pooling, in a row."""
+
+    pool: str
+    note: str
+    pairs: list[tuple[Picture, Picture]]
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Those of all poolings on images of one polarity, in one stage."""
+
+    title: str
+    lines: list[Strip]
 
 
 def write_report(
@@ -57,13 +92,15 @@ def write_report(
 ) -> Path:
     """Write report.html and results.csv on these runs; gives the path of the page.
 
-    The examples are kept in examples.npz, and are those of that file where none are given.
+    The examples are kept in examples.npz, and are those of that file where none are given. What runs left in the folder
+    to be shown is shown.
 
     Raises:
         ValueError: there is no run to report on. OSError: a file cannot be written.
     """
     kept = folder / "examples.npz"
-    page = render(settings, runs, examples or Examples.load(kept), failures)
+    shown = Shown.load_all(folder / FOLDER, [run.key for run in runs])
+    page = render(settings, runs, examples or Examples.load(kept), failures, shown)
     if examples is not None:
         examples.save(kept)
     write_whole(folder / "results.csv", to_csv(runs).encode())
@@ -72,12 +109,17 @@ def write_report(
 
 
 def render(
-    settings: dict[str, Any], runs: Sequence[Run], examples: Examples | None, failures: Sequence[Failure] = ()
+    settings: dict[str, Any],
+    runs: Sequence[Run],
+    examples: Examples | None,
+    failures: Sequence[Failure] = (),
+    shown: Sequence[Shown] = (),
 ) -> str:
     """The report on these runs, made with these settings: a self-contained HTML page.
 
     Args:
         examples: images to show pooled, as they came; without them none are shown.
+        shown: what some of the runs left to be shown.
 
     Raises:
         ValueError: there is no run to report on.
@@ -85,71 +127,118 @@ def render(
     if not runs:
         raise ValueError("runs must hold at least one run, got none")
     rows = summarise(runs)
-    colours = {name: number for number, name in enumerate(dict.fromkeys(row.pool for row in rows))}
+    palette = Palette(tuple(dict.fromkeys(row.pool for row in rows)))
     kinds = dict.fromkeys((row.polarity, row.stage) for row in rows)
-    groups = [_group([row for row in rows if (row.polarity, row.stage) == kind], colours, settings) for kind in kinds]
+    groups = [_group([row for row in rows if (row.polarity, row.stage) == kind], palette, settings) for kind in kinds]
     polarities = dict.fromkeys(row.polarity for row in rows)
-    looks = [] if examples is None else [(name, _looks(examples, name, list(colours))) for name in polarities]
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": percent, "with_spread": _unbroken, "seconds": seconds}
-    template = environment.from_string(files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8"))
-    return template.render(
+    looks = [] if examples is None else [(name, _looks(examples, name, palette.names)) for name in polarities]
+    return _page(
+        "report.html.jinja",
         settings=settings,
+        trained=rows[0].stage == TRAINED,
         groups=groups,
         claims=claims(rows, settings["background"], settings["test_images"]),
-        colours=colours,
-        layers=_layers(rows),
         looks=looks,
-        operators=_table(rows, "operator"),
-        network=_table(rows, "network"),
-        costs=_table(rows, "cost"),
+        maps=_strips(shown, _maps),
+        flips=_strips(shown, _flips),
+        playground=None
+        if examples is None
+        else playground.page(examples.images[0], name=f"an image of {settings['data']}"),
+        tables=measure_tables(rows, palette),
+        savings=savings(rows),
         unpooled=_unpooled(settings),
         failures=failures,
         polarities=len(polarities),
-        seeds=max(row.seeds for row in rows),
         runs=len(runs),
         environments=environments(runs),
     )
 
 
+def write_search_report(folder: Path) -> Path:
+    """Write report.html on the search whose tuning.json is in this directory; gives the path of the page.
+
+    Raises:
+        ValueError: there is none, it is damaged, or no trial came to its end. OSError: a file cannot be written.
+    """
+    if read_settings(folder) is None:
+        raise ValueError(f"out must be a directory with a tuning.json, but there is none in {folder}")
+    page = render_search(json.loads((folder / "tuning.json").read_bytes()))
+    write_whole(folder / "report.html", page.encode())
+    return folder / "report.html"
+
+
+def render_search(content: Mapping[str, Any]) -> str:
+    """The page on a search, from what its tuning.json holds.
+
+    Raises:
+        ValueError: no trial came to its end.
+    """
+    aims: dict[str, Aim] = {name: MEASURES[name].better or "higher" for name in content["settings"]["aims"]}
+    points = [
+        {"label": f"{trial['number']}: {', '.join(str(Choice(**one)) for one in trial['choices'])}", **trial["values"]}
+        for trial in content["trials"]
+        if trial["values"]
+    ]
+    if not points:
+        raise ValueError("a search must have at least one trial that came to its end, to be shown")
+    count = len(charts.front(points, aims))
+    lead = f"{len(content['trials'])} trials, of which {len(points)} came to their end"
+    lead += f". In {' and '.join(charts.heading(name) for name in aims)} together no other beats {count} of them."
+    return render_front(f"Poolings searched on {content['settings']['data']}", lead, points, aims)
+
+
+def render_front(title: str, lead: str, points: Sequence[Mapping[str, Any]], aims: Mapping[str, Aim]) -> str:
+    """A page on the trials of a search: two aims against each other with the Pareto front, and a table.
+
+    Args:
+        title, lead: what the page is called, and its answer in a sentence or two.
+        points: the trials, each with a `label` and a number for every aim.
+        aims: names of measures, and which way is better: the first goes up, the second across.
+
+    Raises:
+        ValueError: there is no point or no aim, or a point lacks an aim.
+    """
+    if not points or not aims:
+        raise ValueError(f"points and aims must hold at least one each, got {len(points)} and {len(aims)}")
+    for point in points:
+        missing = [name for name in ("label", *aims) if name not in point]
+        if missing:
+            raise ValueError(f"points must each have a label and all aims, but one lacks {', '.join(missing)}")
+    lines = [Line(str(point["label"]), [_number(name, point[name]) for name in aims]) for point in points]
+    table = Table("Trials", ["trial", *(charts.heading(name) for name in aims)], lines)
+    note = "Trials in colour are the Pareto front: no other equals or beats them in every aim."
+    front = Chart("The trials", note, charts.pareto(points, aims))
+    return _page("front.html.jinja", title=title, lead=lead, front=front, trials=table)
+
+
+def _number(name: str, value: float) -> Cell:
+    return Cell(readable(value, charts.unit(name)), value)
+
+
+def _page(name: str, **parts: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_read),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    inlined = {"style": _read("page.css"), "script": _read("page.js"), "library": charts.library()}
+    return environment.get_template(name).render(**{key: Markup(text) for key, text in inlined.items()}, **parts)
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _playground(examples: Examples, data: str) -> str:
+    return playground.page(examples.images[0], name=f"an image of {data}")
+
+
 def environments(runs: Sequence[Run]) -> list[dict[str, str]]:
     """What the runs were made with: more than one where somebody continued elsewhere, or with other versions."""
     return [dict(items) for items in dict.fromkeys(tuple(run.environment.items()) for run in runs)]
-
-
-def percent(value: float, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f} %"
-
-
-def with_spread(measure: PerSeed) -> str:
-    """The mean and, for several seeds, the spread, in percent: 97.1 ± 0.4 %.
-
-    >>> with_spread(PerSeed((0.97, 0.98)))
-    '97.5 ± 0.7 %'
-    """
-    if measure.spread is None:
-        return percent(measure.mean)
-    return f"{100 * measure.mean:.1f} ± {100 * measure.spread:.1f} %"
-
-
-def _unbroken(measure: PerSeed) -> str:
-    return with_spread(measure).replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def seconds(measure: PerSeed | None) -> str:
-    """Seconds per epoch with three significant digits, or a dash where none was measured."""
-    return "—" if measure is None else f"{measure.mean:#.3g} s"
-
-
-def _layers(rows: Sequence[Row]) -> list[tuple[str, Row]]:
-    """What pooling keeps, said once for all poolings that keep the same."""
-    alike: dict[tuple[Any, ...], list[Row]] = {}
-    for row in (row for row in rows if row.layers):
-        geometry = tuple((layer.values_in, layer.values_out, layer.parameters_after) for layer in row.layers)
-        alike.setdefault((row.parameters, geometry), []).append(row)
-    return [(", ".join(dict.fromkeys(row.pool for row in same)), same[0]) for same in alike.values()]
 
 
 def _unpooled(settings: dict[str, Any]) -> int | None:
@@ -159,83 +248,82 @@ def _unpooled(settings: dict[str, Any]) -> int | None:
     return parameters_without_pooling(settings["input_shape"], settings["classes"])
 
 
-def _group(rows: list[Row], colours: dict[str, int], settings: dict[str, Any]) -> Group:
-    stands = verdicts(rows, settings["test_images"])
-    intervals = [accuracy_interval(row.accuracy, settings["test_images"]) for row in rows]
-    told = list(zip(rows, stands, intervals, strict=True))
-    return Group(rows[0].polarity, rows[0].stage, told, best(rows), _charts(rows, colours))
+# ---------------------------------------------------------------------------------------------------------------------
+# Groups
 
 
-@dataclass(frozen=True)
-class Table:
-    """Measures of one sort: their headings, and for every row its names and cells."""
-
-    headings: list[str]
-    rows: list[tuple[str, list[str]]]
-
-
-def _table(rows: Sequence[Row], of: str) -> Table | None:
-    """The measures of this sort that some row has; what an operator does is said once for each polarity."""
-    names = [name for name, info in MEASURES.items() if info.of == of and any(name in row.measures for row in rows)]
-    if not names:
-        return None
-    several = len({(row.polarity, row.stage) for row in rows}) > 1
-    lines: dict[str, list[str]] = {}
-    for row in rows:
-        what = f"{row.pool}, {row.polarity}" if of == "operator" else f"{row.pool}, {row.polarity}, {row.stage}"
-        cells = [
-            readable(row.measures[name].mean, MEASURES[name].unit) if name in row.measures else "—" for name in names
-        ]
-        if any(cell != "—" for cell in cells):
-            lines.setdefault(what if several else row.pool, cells)
-    return Table([MEASURES[name].heading for name in names], list(lines.items()))
+STAGES = {
+    SWAPPED: ", poolings swapped and nothing else",
+    RECALIBRATED: ", batch normalisation recalibrated",
+    FINE_TUNED: ", fine-tuned",
+}
 
 
-def readable(value: float, unit: str) -> str:
-    """A measure's mean as a table says it.
-
-    >>> readable(0.1234, "share"), readable(12.345, "dB"), readable(1234567.0, "count"), readable(0.0123, "ms")
-    ('12.3 %', '12.3 dB', '1,234,567', '0.0123')
-    """
-    if unit == "share":
-        return percent(value)
-    if unit == "dB":
-        return f"{value:.1f} dB"
-    return f"{value:,.0f}" if unit in ("count", "bytes") else f"{value:.3g}"
+def _title(polarity: str, stage: str) -> str:
+    images = "Images as given" if polarity == AS_GIVEN else "Images inverted: dark and light swapped"
+    return images + STAGES.get(stage, "")
 
 
-def _charts(rows: Sequence[Row], colours: dict[str, int]) -> dict[str, Any]:
-    def dots(name: str, unit: str) -> Any:
-        series = [charts.Series(row.pool, colours[row.pool], (row.measures[name],)) for row in rows]
-        return charts.dots(series, f"{name} by pooling", unit, percent=True)
-
-    drawn = {"Test accuracy": dots("accuracy", "share of test images")}
-    if min(len(row.curve) for row in rows) > 1:
-        learning = [charts.Series(row.pool, colours[row.pool], row.curve) for row in rows]
-        drawn["Learning"] = charts.curves(learning, "test accuracy after each epoch", "epochs of training")
-    drawn |= {
-        MEASURES[name].heading.capitalize(): dots(name, "share of moves")
-        for name in ("consistency", "fidelity")
-        if all(name in row.measures for row in rows)
-    }
-    seconds = [charts.Series(row.pool, colours[row.pool], (row.seconds,)) for row in rows if row.seconds]
-    if seconds:
-        drawn["Seconds per epoch"] = charts.dots(seconds, "seconds by pooling", "seconds, training alone")
-    return drawn
+def _group(rows: list[Row], palette: Palette, settings: dict[str, Any]) -> Group:
+    images = settings["test_images"]
+    stands = verdicts(rows, images)
+    title = _title(rows[0].polarity, rows[0].stage)
+    table = summary_table(title, rows, stands, palette, images)
+    return Group(title, cards(rows, settings), sentences(rows, stands), table, _charts(rows, palette, images))
 
 
-def _looks(examples: Examples, polarity: str, pool: Sequence[str]) -> list[list[Picture]]:
+def _charts(rows: Sequence[Row], palette: Palette, images: int) -> list[Chart]:
+    drawn = [
+        ("Accuracy against consistency", "Up and to the right is better.", charts.trade_off(rows, palette, images)),
+        ("Accuracy against cost", "Up and to the left is better.", charts.costs(rows, palette, images)),
+        ("Any measure", "", charts.explorer(rows, palette)),
+        ("Learning", "The mean of the seeds. Choose poolings in the legend.", charts.curves(rows, palette)),
+    ]
+    return [Chart(title, note, spec) for title, note, spec in drawn if spec is not None]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pictures
+
+
+def _looks(examples: Examples, polarity: str, pools: Sequence[str]) -> list[list[Picture]]:
     """Each example with its pooled versions, all on the scale of the images."""
     shown = examples.inverted() if polarity == INVERTED else examples
-    panels = [pictures.pooled(image, operators_of(pool), WINDOW) for image in shown.images]
-    return [[_picture(panel, shown.range) for panel in line] for line in panels]
+    panels = [pictures.pooled(image, operators_of(pools), WINDOW) for image in shown.images]
+    return [[_picture(panel.image, panel.title, shown.range) for panel in line] for line in panels]
 
 
-def _picture(panel: pictures.Panel, scale: tuple[float, float]) -> Picture:
-    image = panel.image
-    channels = image.shape[2]
-    shown = image if channels in (3, 4) else image[..., 0]
-    picture = Image.fromarray(pictures.to_pixels(shown, *scale))
-    encoded = base64.b64encode(pictures.png(picture)).decode()
-    shape = f"{image.shape[0]} × {image.shape[1]}"
-    return Picture(f"data:image/png;base64,{encoded}", panel.title, shape)
+def _strips(shown: Sequence[Shown], pairs_of: Any) -> list[Strips]:
+    groups: dict[str, list[Strip]] = {}
+    for one in shown:
+        strip = pairs_of(one)
+        if strip.pairs:
+            groups.setdefault(_title(one.key.polarity, one.key.stage), []).append(strip)
+    return [Strips(title, lines) for title, lines in groups.items()]
+
+
+def _maps(shown: Shown) -> Strip:
+    pairs = []
+    for channel in range(shown.before.shape[2]):
+        before, after = shown.before[..., channel], shown.after[..., channel]
+        scale = float(min(before.min(), after.min())), float(max(before.max(), after.max()))
+        pairs.append((_picture(before, "before", scale), _picture(after, "after", scale)))
+    sizes = [" × ".join(map(str, maps.shape[:2])) for maps in (shown.before, shown.after)]
+    return Strip(shown.key.pool, " to ".join(sizes), pairs)
+
+
+def _flips(shown: Shown) -> Strip:
+    pairs = []
+    for number in range(len(shown.still)):
+        both = shown.still[number], shown.moved[number]
+        scale = float(both[0].min()), float(both[0].max())
+        told = zip(shown.classes[number], shown.confidence[number], strict=True)
+        captions = [f"{label} ({confidence:.0%})" for label, confidence in told]
+        pairs.append((_picture(both[0], captions[0], scale), _picture(both[1], captions[1], scale)))
+    return Strip(shown.key.pool, "", pairs)
+
+
+def _picture(image: np.ndarray, caption: str, scale: tuple[float, float]) -> Picture:
+    shown = image[..., 0] if image.ndim == 3 and image.shape[2] not in (3, 4) else image
+    encoded = base64.b64encode(pictures.png(Image.fromarray(pictures.to_pixels(shown, *scale)))).decode()
+    return Picture(f"data:image/png;base64,{encoded}", caption, f"{image.shape[0]} × {image.shape[1]}")

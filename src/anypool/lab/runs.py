@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .shown import Shown
 
 AS_GIVEN = "as given"
 INVERTED = "inverted"
@@ -62,10 +65,14 @@ class Run:
     """Accuracy after each epoch."""
     epoch_seconds: list[float] = field(default_factory=list)
     """Training alone; the first includes compilation."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long it took: `total`, and `computing`, those of them in which the network trained and predicted."""
     environment: dict[str, str] = field(default_factory=dict)
     """Versions and machine."""
     unknown: dict[str, Any] = field(default_factory=dict)
     """Fields that another version wrote and this one does not know: kept, and written again."""
+    shown: Shown | None = field(default=None, compare=False, repr=False)
+    """Pictures of it, which have files of their own."""
 
     @property
     def key(self) -> RunKey:
@@ -73,7 +80,7 @@ class Run:
 
     def entry(self) -> dict[str, Any]:
         """The run as results.json holds it."""
-        known = {name.name: getattr(self, name.name) for name in fields(self) if name.name != "unknown"}
+        known = {name: getattr(self, name) for name in _written()}
         known["layers"] = [vars(layer) for layer in self.layers]
         return known | self.unknown
 
@@ -84,7 +91,7 @@ class Run:
         Raises:
             ValueError, TypeError, KeyError, AttributeError: it is none.
         """
-        names = {name.name for name in fields(cls)} - {"unknown"}
+        names = _written()
         known = {name: value for name, value in entry.items() if name in names}
         known["layers"] = [PoolingLayer.from_entry(layer) for layer in entry["layers"]]
         run = cls(**known, unknown={name: value for name, value in entry.items() if name not in names})
@@ -92,13 +99,18 @@ class Run:
         return run
 
     def _check(self) -> None:
-        numbers = [*self.measures.values(), *self.curve, *self.epoch_seconds]
+        numbers = [*self.measures.values(), *self.curve, *self.epoch_seconds, *self.seconds.values()]
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
             raise ValueError(f"the run {tuple(self.key)} has a measure that is no number")
         if type(self.seed) is not int or type(self.pool) is not str or type(self.stage) is not str:
             raise ValueError(f"the run {tuple(self.key)} is of no known kind")
         if self.polarity not in POLARITIES:
             raise ValueError(f"the run {tuple(self.key)} is of no known kind")
+
+
+def _written() -> list[str]:
+    """The fields of a run that results.json holds."""
+    return [name.name for name in fields(Run) if name.name not in ("unknown", "shown")]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from .data import Dataset
 from .environment import environment
 from .measures.network import measure_network
 from .measures.operators import MOST_IMAGES, measure_operator
+from .measures.training import measure_training
 from .networks.base import RECALIBRATED_ON, WHERE, History, Network, Site, check_outputs, spread_over
 from .poolings import ORIGINAL, candidate
 from .runs import FINE_TUNED, RECALIBRATED, SWAPPED, TRAINED, Run, RunKey
+from .shown import look
 
 if TYPE_CHECKING:
     from .networks.keras import KerasNetwork
@@ -109,6 +111,18 @@ class _Operators:
         return self.known[key]
 
 
+@dataclass
+class _Steps:
+    """What a step of training costs, measured once per pooling: no seed and no stage changes it."""
+
+    known: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def measure(self, pool: str, network: Network, data: Dataset) -> dict[str, float]:
+        if pool not in self.known:
+            self.known[pool] = measure_training(network, data.x_train)
+        return self.known[pool]
+
+
 class TrainedNetwork:
     """A network of ours, trained from its first weights, which the seed decides as it does the order of the images."""
 
@@ -118,7 +132,7 @@ class TrainedNetwork:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.operators = _Operators()
+        self.operators, self.steps = _Operators(), _Steps()
 
     @property
     def framework(self) -> str:
@@ -153,7 +167,8 @@ class TrainedNetwork:
         key = RunKey(*job, TRAINED)
         network = self._make(job, data)
         history = network.fit(data, plan.epochs, LEARNING_RATE, job.seed, _telling(callback, key), callback.should_stop)
-        yield _run(key, network, data, plan, history, self.operators.measure(job, data), callback)
+        alone = self.operators.measure(job, data) | self.steps.measure(job.pool, network, data)
+        yield _run(key, network, data, plan, history, alone, callback)
 
     def _make(self, job: Job, data: Dataset) -> KerasNetwork:
         import keras
@@ -183,7 +198,7 @@ class SwappedNetwork:
         self.sites = [site for site in network.sites() if site.kind in WHERE[where]]
         if not self.sites:
             raise ValueError(f"model must have pooling layers of the kind {where!r}, got {name!r}, which has none")
-        self.operators = _Operators()
+        self.operators, self.steps = _Operators(), _Steps()
         self.framework = f"Keras on {network.backend}" if "keras" in network.libraries else network.backend
 
     def check(self, data: Dataset) -> None:
@@ -236,6 +251,7 @@ class SwappedNetwork:
             if stage == FINE_TUNED and plan.epochs:
                 tell = _telling(callback, key)
                 history = network.fit(data, plan.epochs, FINE_TUNING_RATE, job.seed, tell, callback.should_stop)
+                alone = alone | self.steps.measure(job.pool, network, data)
             if stage in stages:
                 yield _run(key, network, data, plan, history, alone, callback)
 
@@ -248,7 +264,7 @@ class SwappedNetwork:
         if not sites:
             taken, there = " or ".join(chosen.kinds), ", ".join(sorted({site.kind for site in self.sites}))
             raise ValueError(f"{pool} takes the place of {taken} pooling, and there is {there} pooling alone")
-        return self.network.swapped(chosen, sites)
+        return self.network.swapped([(site, chosen) for site in sites])
 
 
 def _telling(callback: Callback, key: RunKey) -> Callable[[int, float], None]:
@@ -264,8 +280,9 @@ def _run(
     alone: dict[str, float],
     callback: Callback,
 ) -> Run:
-    """The run of a network as it is now; `alone` is what its operator does by itself."""
+    """The run of a network as it is now; `alone` is what was measured apart: of its operator, of a step of training."""
     measured = measure_network(network, data, plan.max_shift, plan.draws, plan.moved_images, callback.should_stop)
+    shown = look(key, network, data, plan.max_shift, callback.should_stop) if key.seed == 0 else None
     return Run(
         pool=key.pool,
         seed=key.seed,
@@ -277,4 +294,5 @@ def _run(
         curve=history.curve,
         epoch_seconds=history.epoch_seconds,
         environment=environment(*network.libraries),
+        shown=shown,
     )

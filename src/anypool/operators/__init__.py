@@ -1,8 +1,10 @@
 """What: the operators, one class each."""
 
-from anypool.operators.base import ARRAY, Defaults, Info, Operator, Parameter, parameter
+from anypool.operators.base import ARRAY, Defaults, Info, Operator, Parameter, is_fixed, parameter
+from anypool.operators.chance import RandomMixed, Stochastic
 from anypool.operators.extremes import Max, Min
-from anypool.operators.mixtures import AvgMax, Mixed
+from anypool.operators.importance import DetailPreserving, LocalImportance
+from anypool.operators.mixtures import AvgMax, Gated, Mixed
 from anypool.operators.morphology import Dilation, Erosion
 from anypool.operators.order import Median, OrderedWeighted, Quantile, Rank, TopKMean, TrimmedMean
 from anypool.operators.power import GeM, GeometricMean, HarmonicMean, Lp, PowerMean
@@ -14,6 +16,8 @@ from anypool.operators.registry import (
     register_operator,
     serialize,
 )
+from anypool.operators.resample import AdaptivePolyphase, Spectral, Wavelet
+from anypool.operators.smooth import Blur, MaxBlur
 from anypool.operators.soft import AdaPool, LogSumExp, Soft
 from anypool.operators.statistics import Count, Mode, Range, Std, Variance
 from anypool.operators.sums import Average, Sum
@@ -22,19 +26,25 @@ __all__ = [
     "ARRAY",
     "OPERATORS",
     "AdaPool",
+    "AdaptivePolyphase",
     "Average",
     "AvgMax",
+    "Blur",
     "Count",
     "Defaults",
+    "DetailPreserving",
     "Dilation",
     "Erosion",
+    "Gated",
     "GeM",
     "GeometricMean",
     "HarmonicMean",
     "Info",
+    "LocalImportance",
     "LogSumExp",
     "Lp",
     "Max",
+    "MaxBlur",
     "Median",
     "Min",
     "Mixed",
@@ -44,15 +54,20 @@ __all__ = [
     "Parameter",
     "PowerMean",
     "Quantile",
+    "RandomMixed",
     "Range",
     "Rank",
     "Soft",
+    "Spectral",
     "Std",
+    "Stochastic",
     "Sum",
     "TopKMean",
     "TrimmedMean",
     "Variance",
+    "Wavelet",
     "deserialize",
+    "is_fixed",
     "operator_class",
     "operator_for",
     "parameter",

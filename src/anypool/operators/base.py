@@ -1,14 +1,15 @@
 """What an operator is: one class that holds its formula, what of it can be learned, and what it is called.
 
-An operator is written in one of two ways, in functions of an array namespace `xp` (NumPy's names on every framework,
+An operator is written in one of three ways, in functions of an array namespace `xp` (NumPy's names on every framework,
 see `anypool.adapters.Adapter`) and of its parameters:
 
 - `lift` makes of x the arrays to be reduced, `reductions` names how each is reduced over every window ("max", "min" or
   "sum", by whoever does that fastest), and `finish` makes the value of the reductions and the number of elements;
 - `reduce` makes the value of windows laid out along a last axis, with a mask of their valid elements, which has no axes
-  where all are valid.
+  where all are valid;
+- `compose` makes the values of the whole array, of other poolings, where they are not those of single windows.
 
-With both, `reduce` is the definition and lifting an acceleration of it.
+With the first two, `reduce` is the definition and lifting an acceleration of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from anypool.arguments import FLOATS, as_number, is_known, wide
+from anypool.plans import Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +58,12 @@ class Info:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number of an operator that can be learned: one for all, one per channel, or one per element of the window.
+    """A number of an operator that can be learned: one for all, one per channel, or one per element of the window; or
+    numbers that are drawn, one per window.
 
     >>> import anypool as ap
-    >>> ap.GeM.parameters()
-    (Parameter(name='p', default=3.0, at_least=0.001, at_most=inf, per_element=False),)
+    >>> ap.GeM.parameters()[0].name, ap.GeM.parameters()[0].at_least
+    ('p', 0.001)
     """
 
     name: str
@@ -69,17 +72,28 @@ class Parameter:
     at_most: float = math.inf
     per_element: bool = False
     """Whether there may be one for every element of the window, along a last axis of its own."""
+    per_window: bool = False
+    """Whether there is one for every window: a number that is drawn, and not learned; None for none."""
+    per_position: bool = False
+    """Whether there is one for every element of x, which comes with x, and is not learned itself."""
 
 
 def parameter(
-    default: float, *, at_least: float = -math.inf, at_most: float = math.inf, per_element: bool = False
+    default: float | None,
+    *,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+    per_element: bool = False,
+    per_window: bool = False,
+    per_position: bool = False,
 ) -> Any:
     """A field of an operator that can be learned: a finite number within these bounds, or an array of x's framework
     that broadcasts against x and has length 1 along the pooled axes.
 
     With `per_element` it is a number for all elements of the window; a tuple with one for each, in row-major order of
     the pooled axes; or an array (…, k), with one for each of the window's k elements along its last axis and the axes
-    before it as above.
+    before it as above. With `per_window` it is an array that broadcasts to the output, or None; with `per_position` one
+    that broadcasts to x.
 
     >>> import anypool as ap
     >>> @dataclass(frozen=True)
@@ -93,8 +107,25 @@ def parameter(
     >>> ap.pool([1.0, 5.0, 2.0, 0.0], Scaled(2), ap.Sliding(2), axes=0)
     array([10.,  4.])
     """
-    bounds = {"at_least": at_least, "at_most": at_most, "per_element": per_element}
-    return field(default=default, metadata=bounds)
+    bounds = {"at_least": at_least, "at_most": at_most}
+    shape = {"per_element": per_element, "per_window": per_window, "per_position": per_position}
+    return field(default=default, metadata={**bounds, **shape})
+
+
+Place = tuple[int, int, float]
+"""(first, last, t): (1 − t)·x₍first₎ + t·x₍last₎ of a sorted window, counted from 0."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Which compiled kernel computes an operator, and with what numbers."""
+
+    name: str
+    """As the compiled module calls it."""
+    place: Callable[[int], Place] | None = None
+    """Of an order statistic: what it is of windows of n elements."""
+    numbers: tuple[float, float] = (0.0, 0.0)
+    """Parameters."""
 
 
 ARRAY = ...
@@ -123,8 +154,8 @@ class Operator:
 
     info: ClassVar[Info]
 
-    reductions: ClassVar[tuple[str, ...]] = ()
-    """How what `lift` gives is reduced: "max", "min" or "sum" for each array."""
+    reductions: ClassVar[tuple[Any, ...]] = ()
+    """How what `lift` gives is reduced: "max", "min" or "sum" for each array, or an operator that is 0 of nothing."""
 
     lift_dtype: ClassVar[str | None] = None
     """The dtype to lift in, where the accumulator's would lose too much; None for the accumulator's."""
@@ -135,15 +166,12 @@ class Operator:
     selects: ClassVar[bool] = False
     """Whether the value is an element, so that it has an index and `offset` says which."""
 
-    random: ClassVar[bool] = False
-    """Whether it draws random numbers."""
-
     def __post_init__(self) -> None:
         for each in self.parameters():
             value = getattr(self, each.name)
             if each.per_element and isinstance(value, list | tuple):
                 object.__setattr__(self, each.name, tuple(_within(each, number) for number in value))
-            elif not _is_array(value):
+            elif not (_is_array(value) or (value is None and each.per_window)):
                 object.__setattr__(self, each.name, _within(each, value))
 
     # What an operator computes
@@ -164,6 +192,14 @@ class Operator:
         reduce(windows, valid, *parameters, xp)."""
         raise NotImplementedError
 
+    def compose(
+        self, x: Any, window: Any, plan: Plan, axes: tuple[int, ...], pool: Any, *parameters_and_xp: Any
+    ) -> Any:
+        """The values of an array, for operators that are composed: `window` and `plan` say where the outputs are, and
+        pool(x, operator, window, axes) pools, over the same axes where it is not told. Called as compose(x, window,
+        plan, axes, pool, *parameters, xp)."""
+        raise NotImplementedError
+
     def offset(self, windows: Any, valid: Any, xp: Any) -> Any:
         """The place of the selected element in every window, for operators that select: shape (…, k) to (…)."""
         raise NotImplementedError
@@ -173,6 +209,25 @@ class Operator:
         return xp.nan_like(windows)
 
     # What is known of it
+
+    @property
+    def random(self) -> bool:
+        """Whether layers draw numbers for it while they train."""
+        return False
+
+    @property
+    def composed(self) -> bool:
+        """Whether it is no reduction of single windows, but of other poolings, or of the array as a whole."""
+        return type(self).compose is not Operator.compose
+
+    def compiled(self) -> Compiled | None:
+        """The kernel that computes it with these parameters, if there is one. A subclass may compute something else, so
+        this is not inherited: `own_kernel` asks the class itself."""
+        return None
+
+    def own_kernel(self) -> Compiled | None:
+        """`compiled`, if this very class says it."""
+        return self.compiled() if "compiled" in vars(type(self)) else None
 
     @property
     def counts_padding(self) -> bool:
@@ -202,6 +257,14 @@ class Operator:
                 return f"{each.name} must have one entry per element of the window ({size}), got {len(value)}"
         return None
 
+    def plan_refusal(self, window: Any, plan: Plan) -> str | None:
+        """Why an operator that is composed has no values in these windows; None if it has."""
+        return None
+
+    def whole_axes(self, axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+        """The axes along which an operator that is composed must see all of an array."""
+        return axes
+
     def lift_refusal(self, dtype: str, accumulator: str) -> str | None:
         """Why lifting elements of `dtype` in `lift_dtype` would not be exact enough where results are to be as exact as
         `accumulator` is; None where it is."""
@@ -225,6 +288,11 @@ class Operator:
         return _parameters(cls)
 
     @classmethod
+    def learnable(cls) -> tuple[Parameter, ...]:
+        """The parameters that can be learned: those that are not drawn, and do not come with x."""
+        return tuple(each for each in cls.parameters() if not (each.per_window or each.per_position))
+
+    @classmethod
     def is_lifted(cls) -> bool:
         """Whether lifting is its definition."""
         return cls.reduce is Operator.reduce
@@ -245,6 +313,11 @@ class Operator:
             next(given) if value is ARRAY else value
             for value in (getattr(self, each.name) for each in self.parameters())
         )
+
+
+def is_fixed(value: Any) -> bool:
+    """Whether a parameter's value is a number, or not given, and no array."""
+    return value is None or isinstance(value, int | float)
 
 
 def count_valid(windows: Any, valid: Any, xp: Any) -> Any:

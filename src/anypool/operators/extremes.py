@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from anypool.operators.base import Info, Operator
+from anypool.operators.base import Compiled, Info, Operator
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ class Max(Extreme):
 
     info = Info("max", "max x", layer="Max")
 
+    def compiled(self) -> Compiled:
+        return Compiled("max")
+
     def best(self, elements: Any, xp: Any) -> Any:
         return xp.max(elements, axis=-1, keepdims=True)
 
@@ -75,6 +78,9 @@ class Min(Extreme):
     """
 
     info = Info("min", "min x", layer="Min")
+
+    def compiled(self) -> Compiled:
+        return Compiled("min")
 
     def best(self, elements: Any, xp: Any) -> Any:
         return xp.min(elements, axis=-1, keepdims=True)

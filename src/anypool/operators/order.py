@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from anypool.arguments import as_integer, as_number, is_known
-from anypool.operators.base import Info, Operator, count_valid, parameter
+from anypool.operators.base import Compiled, Info, Operator, Place, count_valid, parameter
 from anypool.operators.stable import softmax
 
 MIDDLES = ("lower", "mean")
@@ -68,6 +68,13 @@ class Median(OrderStatistic):
     def keeps_dtype(self) -> bool:
         return self.mid == "lower"
 
+    def compiled(self) -> Compiled:
+        return Compiled("order", self._place)
+
+    def _place(self, n: int) -> Place:
+        middle = (n - 1) // 2
+        return _between(n, 0.5) if self.mid == "mean" else (middle, middle, 0.0)
+
     def of_sorted(self, ordered: Any, count: Any, xp: Any) -> Any:
         if self.mid == "mean":
             return _interpolated(ordered, count, 0.5, xp)
@@ -101,6 +108,9 @@ class Quantile(OrderStatistic):
         if not 0 <= q <= 1:
             raise ValueError(f"q must be between 0 and 1, got {q}")
         object.__setattr__(self, "q", q)
+
+    def compiled(self) -> Compiled:
+        return Compiled("order", lambda n: _between(n, self.q))
 
     def of_sorted(self, ordered: Any, count: Any, xp: Any) -> Any:
         return _interpolated(ordered, count, self.q, xp)
@@ -149,8 +159,14 @@ class Rank(OrderStatistic):
         number = fewest()
         return _too_few(self.k, number) if number < abs(self.k) else None
 
+    def compiled(self) -> Compiled:
+        return Compiled("order", lambda n: (self._place(n), self._place(n), 0.0))
+
     def of_sorted(self, ordered: Any, count: Any, xp: Any) -> Any:
-        return _at(ordered, self.k - 1 if self.k > 0 else count + self.k, xp)
+        return _at(ordered, self._place(count), xp)
+
+    def _place(self, count: Any) -> Any:
+        return self.k - 1 if self.k > 0 else count + self.k
 
 
 @dataclass(frozen=True)
@@ -270,11 +286,16 @@ def _at(ordered: Any, place: Any, xp: Any) -> Any:
     return xp.take_along_axis(ordered, places)[..., 0]
 
 
+def _between(n: Any, q: float) -> tuple[Any, Any, Any]:
+    """The places of the two elements around (n − 1)·q, and how far it lies from the first to the second."""
+    return (n - 1) * q // 1, -(-(n - 1) * q // 1), (n - 1) * q % 1
+
+
 def _interpolated(ordered: Any, count: Any, q: float, xp: Any) -> Any:
     """Between the two elements around (n − 1)·q."""
-    lower = _of_count(lambda n: (n - 1) * q // 1, ordered, count, xp)
-    upper = _of_count(lambda n: -(-(n - 1) * q // 1), ordered, count, xp)
-    t = _of_count(lambda n: (n - 1) * q % 1, ordered, count, xp, index=False)
+    lower = _of_count(lambda n: _between(n, q)[0], ordered, count, xp)
+    upper = _of_count(lambda n: _between(n, q)[1], ordered, count, xp)
+    t = _of_count(lambda n: _between(n, q)[2], ordered, count, xp, index=False)
     below, above = _at(ordered, lower, xp), _at(ordered, upper, xp)
     t = t if isinstance(t, float) else t[..., 0]
     between = below * (1 - t) + xp.where(below == above, 0, above) * t  # where: ∞·0 is no number

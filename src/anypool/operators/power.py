@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from anypool.arguments import as_number
-from anypool.operators.base import ARRAY, Info, Operator, parameter
+from anypool.operators.base import ARRAY, Compiled, Info, Operator, parameter
 from anypool.operators.stable import log_mean_exp
 
 LARGEST_POWER = 6.0
@@ -20,6 +20,12 @@ def _power_refusal(p: Any, accumulator: str) -> str | None:
     if p is ARRAY:
         return None
     return f"powers over {LARGEST_POWER:g} may not fit into a float64, p is {p:g}" if p > LARGEST_POWER else None
+
+
+def _kernel(name: str, p: Any, eps: float = 0.0) -> Compiled | None:
+    """The kernel of a power that is known beforehand, and that fits into a float64."""
+    fits = isinstance(p, int | float) and (p == 0 or LEAST_POWER <= abs(p) <= LARGEST_POWER)
+    return Compiled(name, numbers=(p, eps)) if fits else None
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,9 @@ class Lp(Operator):
     @property
     def needs_element(self) -> bool:
         return False
+
+    def compiled(self) -> Compiled | None:
+        return _kernel("norm", self.p)
 
     def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
         # The largest is factored out against overflow. A zero adds nothing and has no slope, whatever a framework says
@@ -111,6 +120,9 @@ class GeM(Operator):
             raise ValueError(f"eps must be above 0 and finite, got {eps}")
         object.__setattr__(self, "eps", eps)
 
+    def compiled(self) -> Compiled | None:
+        return _kernel("gem", self.p, self.eps)
+
     def reduce(self, windows: Any, valid: Any, p: Any, xp: Any) -> Any:
         size = xp.maximum(xp.where(valid, windows, self.eps), self.eps)
         return xp.exp(log_mean_exp(xp.log(size), valid, p, xp))
@@ -164,6 +176,9 @@ class PowerMean(Operator):
     info = Info("power_mean", "(Σxᵖ/n)^(1/p)", "scipy.stats.pmean", layer="PowerMean")
     reductions = ("sum",)
     lift_dtype = "float64"
+
+    def compiled(self) -> Compiled | None:
+        return _kernel("power", self.p)
 
     def reduce(self, windows: Any, valid: Any, p: Any, xp: Any) -> Any:
         return _power_mean(windows, valid, p, xp)
@@ -219,6 +234,9 @@ class GeometricMean(FixedPowerMean):
 
     info = Info("geometric_mean", "(Πx)^(1/n)", "scipy.stats.gmean", layer="GeometricMean")
 
+    def compiled(self) -> Compiled | None:
+        return _kernel("power", self.p)
+
 
 @dataclass(frozen=True)
 class HarmonicMean(FixedPowerMean):
@@ -234,6 +252,9 @@ class HarmonicMean(FixedPowerMean):
     p = -1
 
     info = Info("harmonic_mean", "n/Σ(1/x)", "scipy.stats.hmean", layer="HarmonicMean")
+
+    def compiled(self) -> Compiled | None:
+        return _kernel("power", self.p)
 
 
 LEAST_POWER = 1e-3

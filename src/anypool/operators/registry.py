@@ -8,11 +8,15 @@ from dataclasses import fields
 from typing import Any
 
 from anypool.operators.base import Operator
+from anypool.operators.chance import RandomMixed, Stochastic
 from anypool.operators.extremes import Max, Min
-from anypool.operators.mixtures import AvgMax, Mixed
+from anypool.operators.importance import DetailPreserving, LocalImportance
+from anypool.operators.mixtures import AvgMax, Gated, Mixed
 from anypool.operators.morphology import Dilation, Erosion
 from anypool.operators.order import Median, OrderedWeighted, Quantile, Rank, TopKMean, TrimmedMean
 from anypool.operators.power import GeM, GeometricMean, HarmonicMean, Lp, PowerMean
+from anypool.operators.resample import AdaptivePolyphase, Spectral, Wavelet
+from anypool.operators.smooth import Blur, MaxBlur
 from anypool.operators.soft import AdaPool, LogSumExp, Soft
 from anypool.operators.statistics import Count, Mode, Range, Std, Variance
 from anypool.operators.sums import Average, Sum
@@ -45,9 +49,12 @@ BUILT_IN: tuple[type[Operator], ...] = (
     *(Max, Min, Average, Sum, Lp, GeM),
     *(Median, Quantile, Rank, TrimmedMean, TopKMean, OrderedWeighted),
     *(PowerMean, GeometricMean, HarmonicMean),
-    *(LogSumExp, Soft, AdaPool, Mixed, AvgMax),
+    *(LogSumExp, Soft, AdaPool, Mixed, AvgMax, Gated),
+    *(LocalImportance, DetailPreserving),
     *(Variance, Std, Range, Mode, Count),
     *(Dilation, Erosion),
+    *(Stochastic, RandomMixed),
+    *(Blur, MaxBlur, AdaptivePolyphase, Spectral, Wavelet),
 )
 for _kind in BUILT_IN:
     register_operator(_kind)

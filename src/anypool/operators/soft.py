@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from anypool.operators.base import Info, Operator, float_count, parameter
+from anypool.operators.base import Compiled, Info, Operator, float_count, parameter
 from anypool.operators.stable import log_mean_exp, softmax, with_limits
 
 GRADIENTS = ("full", "straight_through")
+
+LEAST_RATE = 1e-3
+"""Nearer to 0, the mean of the kernels' exponentials tells too little of their arguments."""
+
+
+def _kernel(name: str, rate: Any) -> Compiled | None:
+    """The kernel of a rate that is known beforehand."""
+    fits = isinstance(rate, int | float) and abs(rate) >= LEAST_RATE
+    return Compiled(name, numbers=(rate, 0)) if fits else None
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,9 @@ class LogSumExp(Operator):
     r: Any = parameter(1.0)
 
     info = Info("logsumexp", "(1/r)·ln(Σeʳˣ/n)", "arXiv 1411.6228", layer="LogSumExp")
+
+    def compiled(self) -> Compiled | None:
+        return _kernel("logsumexp", self.r)
 
     def reduce(self, windows: Any, valid: Any, r: Any, xp: Any) -> Any:
         return log_mean_exp(windows, valid, r, xp)
@@ -66,6 +78,9 @@ class Soft(Operator):
         super().__post_init__()
         if self.gradient not in GRADIENTS:
             raise ValueError(f"gradient must be one of {', '.join(map(repr, GRADIENTS))}, got {self.gradient!r}")
+
+    def compiled(self) -> Compiled | None:
+        return _kernel("soft", self.beta)
 
     def reduce(self, windows: Any, valid: Any, beta: Any, xp: Any) -> Any:
         finite = valid & xp.isfinite(windows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anypool.arguments import FLOATS, as_integer, is_known
-from anypool.operators.base import Defaults, Info, Operator, count_valid, float_count
+from anypool.operators.base import Compiled, Defaults, Info, Operator, count_valid, float_count
 from anypool.operators.stable import root
 from anypool.operators.sums import sum_dtypes
 
@@ -33,6 +33,9 @@ class Variance(Operator):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ddof", as_integer("ddof", self.ddof, 0))
+
+    def compiled(self) -> Compiled:
+        return Compiled("variance", numbers=(self.ddof, 0))
 
     def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
         count = float_count(windows, valid, xp)
@@ -76,6 +79,9 @@ class Std(Variance):
     """
 
     info = Info("std", "√(Σ(x − x̄)²/(n − ddof))", "numpy.std", layer="Std")
+
+    def compiled(self) -> Compiled:
+        return Compiled("variance", numbers=(self.ddof, 1))
 
     def reduce(self, windows: Any, valid: Any, xp: Any) -> Any:
         return root(super().reduce(windows, valid, xp), xp)
@@ -148,6 +154,9 @@ class Mode(Operator):
     """
 
     info = Info("mode", "argmaxᵥ |{i: xᵢ = v}|", "scipy.stats.mode", layer="Mode")
+
+    def compiled(self) -> Compiled:
+        return Compiled("mode")
 
     @property
     def keeps_dtype(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from anypool.arguments import FLOATS, UNSIGNED, as_flag, wide
-from anypool.operators.base import Defaults, Info, Operator
+from anypool.operators.base import Compiled, Defaults, Info, Operator
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Sum(Operator):
 
     info = Info("sum", "Σx", layer="Sum")
     separable = True
+
+    def compiled(self) -> Compiled:
+        return Compiled("sum")
 
     @property
     def needs_element(self) -> bool:
@@ -72,6 +75,9 @@ class Average(Operator):
         set_field(self, "count_include_pad", as_flag("count_include_pad", self.count_include_pad))
         if self.divisor_override is not None:
             set_field(self, "divisor_override", _divisor(self.divisor_override))
+
+    def compiled(self) -> Compiled:
+        return Compiled("average")
 
     @property
     def counts_padding(self) -> bool:

@@ -71,7 +71,7 @@ def _cache(x: Tensor, key: tuple[Any, ...], native: Native | None) -> Cached:
         return None, ALWAYS  # some of them it refuses
     pooling = _decided(ADAPTER, x, rank, operator, window, return_indices)
     known: Cached = None, NEVER
-    if eager.refusal(pooling) is None and kernels.offsets_refusal(pooling) is None:
+    if eager.refusal(pooling) is None and kernels.gradient_refusal(pooling) is None:
         is_small = NEVER if native is None or return_indices else native.is_faster(x, rank, operator, window)
         known = eager.compiled_for(x, pooling), is_small
     if len(_CACHE) >= _LARGEST_CACHE:

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from anypool import definition
+from anypool import definition, padding
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.jax import rules
 from anypool.adapters.jax.windows import ALONG_ONE_AXIS, MAX, MIN, SUM, AxisWindows, Slices, Windows
 from anypool.arguments import FLOATS, INTEGERS, is_known
-from anypool.operators import Average, Defaults, Max, Min, Sum
-from anypool.plans import AdaptiveAxis, AxisPlan, SlidingAxis
+from anypool.operators import Average, Defaults, Max, Min, Sum, is_fixed
+from anypool.plans import AdaptiveAxis, AxisPlan, FractionalAxis, SlidingAxis
 from anypool.pooling import Pooling, counted
 from anypool.windows import Sliding
 
@@ -43,7 +43,7 @@ class Namespace:
     isnan = staticmethod(jnp.isnan)
     log = staticmethod(jnp.log)
     log1p = staticmethod(jnp.log1p)
-    matmul = staticmethod(jnp.matmul)
+    matmul = staticmethod(partial(jnp.matmul, precision="highest"))
     max = staticmethod(jnp.max)
     max_of_all = staticmethod(jnp.max)
     maximum = staticmethod(jnp.maximum)
@@ -134,6 +134,8 @@ class Framework(Implementation):
     def refusal(self, x: Any, pooling: Pooling) -> str | None:
         if type(pooling.operator) not in (Max, Min, Sum, Average):  # a subclass may reduce otherwise
             return f"JAX has no operation for {type(pooling.operator).__name__}"
+        if any(isinstance(plan, FractionalAxis) for plan in pooling.plan):
+            return "JAX has no operation for windows at steps that differ"
         unknown = [plan for plan in pooling.plan if not _is_known(plan)]
         if unknown and not (_is_plain(unknown, pooling) and any(map(_may_be_short, unknown))):
             return "the length of a pooled axis is unknown"
@@ -174,7 +176,7 @@ class Jitted(Implementation):
         self.inner, self.name = inner, inner.name
 
     def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        arrays = tuple(value for value in parameters if not isinstance(value, int | float))
+        arrays = tuple(value for value in parameters if not is_fixed(value))
         return _run(x, arrays, self.inner, pooling)
 
 
@@ -188,6 +190,16 @@ def _run(x: Any, arrays: tuple[Any, ...], implementation: Implementation, poolin
 def _unpool(x: Any, indices: Any, axes: tuple[int, ...], lengths: tuple[Any, ...]) -> Any:
     with jax.numpy_rank_promotion("allow"):
         return definition.unpool(x, indices, axes, lengths, Namespace)
+
+
+@partial(jax.jit, static_argnums=1)
+def _padded(x: Any, pooling: Pooling) -> Any:
+    return padding.padded(x, pooling, Namespace)
+
+
+@partial(jax.jit, static_argnums=1)
+def _indices_in_array(indices: Any, pooling: Pooling) -> Any:
+    return padding.indices_in_array(indices, pooling)
 
 
 class Jax(Adapter):
@@ -231,6 +243,22 @@ class Jax(Adapter):
                 if _may_be_short(plan):
                     raise ValueError(_too_short(axis, plan))
         return self._jitted[chosen]
+
+    def padded(self, x: Any, pooling: Pooling) -> tuple[Any, Pooling]:
+        assert isinstance(pooling.window, Sliding)
+        for axis, plan, pads in zip(pooling.axes, pooling.plan, padding.amounts(pooling), strict=True):
+            least = pooling.window.least_length(*pads)
+            if not (is_known(plan.length) or _is_at_least(plan.length, least)):
+                raise ValueError(
+                    f"padding_mode {pooling.window.padding_mode!r} takes {least} elements of axis {axis} of length "
+                    f"{plan.length}, and JAX must know beforehand that it is as long: say so in "
+                    f"jax.export.symbolic_shape(…, constraints=['{plan.length} >= {least}'])"
+                )
+        with_padding = _padded(x, pooling)
+        return with_padding, padding.of_padded(self, with_padding, pooling)
+
+    def indices_in_array(self, indices: Any, pooling: Pooling) -> Any:
+        return _indices_in_array(indices, pooling)
 
     def unpool(self, x: Any, indices: Any, axes: Sequence[int], lengths: Sequence[int]) -> Any:
         return _unpool(x, indices, tuple(axes), tuple(lengths))
@@ -283,12 +311,15 @@ def _is_plain(unknown: Sequence[AxisPlan], pooling: Pooling) -> bool:
 
 def _may_be_short(plan: AxisPlan) -> bool:
     """Whether JAX cannot tell that an axis is as long as a window: then it takes no array of so many windows."""
-    if _is_known(plan):
-        return False
+    return not (_is_known(plan) or _is_at_least(plan.outputs, 0))
+
+
+def _is_at_least(length: Any, least: Any) -> bool:
+    """Whether JAX can tell that a symbolic length is no less."""
     try:
-        return not plan.outputs >= 0
+        return bool(length >= least)
     except Exception:  # InconclusiveDimensionOperation, whose module depends on the version of JAX
-        return True
+        return False
 
 
 def _too_short(axis: int, plan: AxisPlan) -> str:

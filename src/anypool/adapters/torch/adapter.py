@@ -14,11 +14,13 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from anypool import definition
+from anypool import definition, masks, padding
 from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
-from anypool.adapters.torch import aten, eager, library, ordering
+from anypool.adapters.torch import aten, eager, library, ordering, unpooling
 from anypool.arguments import DTYPES
 from anypool.cpu import kernels
+from anypool.cpu.unpooling import ELEMENT_BYTES
+from anypool.definition import out_of_range
 from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults, Sum
 from anypool.pooling import Pooling
@@ -287,11 +289,12 @@ class Onnx(Implementation):
 
 def _gradient_refusal(x: Tensor, pooling: Pooling) -> str | None:
     """Why there would be no gradient of the kernels where one is wanted."""
-    return kernels.offsets_refusal(pooling) if x.requires_grad and torch.is_grad_enabled() else None
+    return kernels.gradient_refusal(pooling) if x.requires_grad and torch.is_grad_enabled() else None
 
 
 class Kernel(Implementation):
-    """The compiled kernels: at once, or as operators of a traced program."""
+    """The compiled kernels: at once, or as operators of a traced program; of elements that are beyond their arithmetic,
+    the definition."""
 
     name = "kernel"
 
@@ -302,10 +305,17 @@ class Kernel(Implementation):
             return TRANSFORMED
         if _tracing() is not None or _is_onnx_export():
             return "TorchScript and ONNX programs are for machines that may know torch's operators alone"
+        if _traced(x) and (reason := kernels.gradient_refusal(pooling)):
+            return f"{reason}, and programs may be differentiated"
         return eager.refusal(pooling) or _gradient_refusal(x, pooling)
 
     def run(self, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        return library.run(x, pooling) if _traced(x) else eager.run(x, pooling)
+        if _traced(x):
+            return library.run(x, pooling)
+        try:
+            return eager.run(x, pooling)
+        except OverflowError:
+            return SignedDefinition(self.adapter).run(x, pooling, parameters)
 
     def run_into(self, out: Any, x: Tensor, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         adapter = self.adapter
@@ -313,7 +323,10 @@ class Kernel(Implementation):
         adapter.check_writable(out, x)
         apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
         if apart and out.is_contiguous() and not (out.is_neg() or pooling.return_indices or _traced(x)):
-            return eager.values_into(out, x, pooling)
+            try:
+                return eager.values_into(out, x, pooling)
+            except OverflowError:
+                pass  # the same way as below
         return super().run_into(out, x, pooling, parameters)
 
 
@@ -416,6 +429,17 @@ class Torch(Adapter):
     def namespace(self, x: Tensor) -> Namespace:
         return _namespace(x.device)
 
+    def masked(
+        self, x: Tensor, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: masks.Settings, impl: str
+    ) -> Any:
+        if impl in ("auto", "kernel") and is_plain(x) and not (x.requires_grad and torch.is_grad_enabled()):
+            mask, omits = masks.passed_on(self, x, where, pooling, settings)
+            plain = mask is None or (type(mask) is Tensor and mask.is_cpu)
+            if plain and (omits or mask is not None) and kernels.masked_refusal(pooling) is None:
+                least, filling = settings.least(pooling), settings.filling(pooling)
+                return eager.masked(x, pooling, mask, omits, least, filling)
+        return super().masked(x, where, pooling, parameters, settings, impl)
+
     def choose(self, impl: str, x: Tensor, pooling: Pooling) -> Implementation:
         if impl == "auto":
             if is_plain(x) and (eager.refusal(pooling) or _gradient_refusal(x, pooling)) is None:
@@ -434,6 +458,13 @@ class Torch(Adapter):
             return tuple(ordering.in_order(each, layout) for each in result)
         ordered = ordering.in_order(result, layout)
         return ordering.changeable(ordered) if is_plain(x) else ordered
+
+    def padded(self, x: Tensor, pooling: Pooling) -> tuple[Tensor, Pooling]:
+        signed = SAME_BITS.get(self.dtype(x))  # torch moves no elements of the others
+        if signed is None:
+            return super().padded(x, pooling)
+        with_padding = padding.padded(x.view(signed), pooling, self.namespace(x)).view(x.dtype)
+        return with_padding, padding.of_padded(self, with_padding, pooling)
 
     writable = True
 
@@ -459,9 +490,16 @@ class Torch(Adapter):
         name = self.dtype(x)
         if name in SAME_BITS:
             return self._unpool(x.view(SAME_BITS[name]), indices, axes, lengths).view(x.dtype)
-        if x.device.type == "cpu" and not (eager.is_transformed(x) or _traced(x) or _traced(indices)):
-            return aten.unpool(x, indices, axes, lengths)
+        if self.checks_indices(x, indices):
+            result = unpooling.run(x, indices, axes, lengths)
+            if result is None:
+                raise out_of_range(int(indices.min()), int(indices.max()), lengths)
+            return result
         return definition.unpool(x, indices, axes, lengths, self.namespace(x))
+
+    def checks_indices(self, x: Tensor, indices: Tensor) -> bool:
+        at_once = x.device.type == "cpu" and not (eager.is_transformed(x) or _traced(x) or _traced(indices))
+        return at_once and kernels.available() and x.element_size() in ELEMENT_BYTES
 
     def largest(self, indices: Tensor) -> tuple[int, int] | None:
         if indices.is_meta or _traced(indices) or _transforming() or indices.numel() == 0:

@@ -48,6 +48,8 @@ def refusal(x: Tensor, pooling: Pooling) -> str | None:
             return "torch has only max and average over adaptive windows"
         if torch.onnx.is_in_onnx_export() and not all(along.whole for along in pooling.plan):
             return "TorchScript's ONNX exporter has adaptive windows only where their size is fixed"
+        if not all(along.whole or is_known(along.length) for along in pooling.plan):
+            return "a program that torch compiles ahead of time keeps the lengths adaptive windows were made for"
         return None
     if not all(isinstance(plan, SlidingAxis) for plan in pooling.plan):
         return "torch has no mix of adaptive and sliding windows"
@@ -106,21 +108,6 @@ def is_fused(pooling: Pooling) -> bool:
         return type(pooling.operator) is Average  # a mean
     sizes = [along.kernel_size for along in pooling.plan]
     return all(map(is_known, sizes)) and math.prod(sizes) <= FUSED_ELEMENTS
-
-
-def unpool(x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int]) -> Tensor:
-    """Zeros with x at flat positions within the axes; on CPU tensors, where one thread writes a row from its first
-    source to its last, so that the last stays."""
-    last = tuple(range(-len(axes), 0))
-    values, places = (torch.movedim(t, tuple(axes), last) for t in (x, indices))
-    lead, outputs, sources = values.shape[: -len(axes)], math.prod(lengths), math.prod(values.shape[-len(axes) :])
-    values, places = (t.reshape(math.prod(lead), sources) for t in (values, places.to(torch.int64)))
-    if x.requires_grad and torch.is_grad_enabled():
-        numbers = torch.arange(sources).expand_as(places)
-        stays = numbers.new_empty(len(places), outputs).scatter_(1, places, numbers).gather(1, places) == numbers
-        values = torch.where(stays, values, values.detach())
-    result = values.new_zeros(len(places), outputs).scatter(1, places, values)
-    return torch.movedim(result.reshape(*lead, *lengths), last, tuple(axes))
 
 
 def _adaptive(images: Tensor, operator: Any, outputs: list[Any]) -> Tensor:

@@ -83,6 +83,13 @@ def values_into(out: Tensor, x: Tensor, pooling: Pooling) -> Tensor:
     return out
 
 
+def masked(x: Tensor, pooling: Pooling, where: Tensor | None, omits_nan: bool, least: int, filling: float) -> Tensor:
+    """The values of the elements that count, as `kernels.masked` has them."""
+    out = OutputFactory(pooling.output_shape, order(x), getattr(torch, pooling.result))(x)
+    kernels.masked(array(x), pooling, None if where is None else array(where), omits_nan, least, filling, array(out))
+    return out
+
+
 class OutputFactory:
     """New tensors of one kind, their elements whatever they are; large ones in the memory of earlier outputs."""
 
@@ -120,7 +127,8 @@ class CompiledPooling:
         self.forward = kernels.bind_forward(pooling, steps, self.values_like.steps)
         self.select: kernels.Launch | None = None
         function = _Selection if pooling.operator.selects else _Linear
-        self.differentiable = function.apply if pooling.result in FLOATS else None
+        has_gradient = pooling.result in FLOATS and kernels.gradient_refusal(pooling) is None
+        self.differentiable = function.apply if has_gradient else None
 
     def values(self, x: Tensor) -> Tensor:
         found = self.values_like(x)
@@ -269,7 +277,7 @@ class _Linear(Function):
 def _gradient(grad: Tensor, offsets: Tensor | None, pooling: Pooling, layout: Order) -> Tensor:
     """`gradient`, which differentiates on, and takes batches of gradients, where that is wanted."""
     if (torch.is_grad_enabled() and grad.requires_grad) or is_transformed(grad):
-        return _applied(_Gradient, grad, offsets, pooling, layout)
+        return applied(_Gradient, grad, offsets, pooling, layout)
     return gradient(grad, offsets, pooling, layout)
 
 
@@ -303,12 +311,12 @@ class _Gradient(Function):
     def backward(ctx: Any, grad: Tensor) -> Any:
         (offsets,) = ctx.saved_tensors
         if offsets is None:
-            return _applied(_Pooled, grad, ctx.pooling), None, None, None
+            return applied(_Pooled, grad, ctx.pooling), None, None, None
         return gathered(grad, indices(offsets, ctx.pooling), ctx.pooling), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, grad: Tensor, *_: None) -> Tensor:
-        return _applied(_Gradient, grad, *ctx.saved_tensors, ctx.pooling, ctx.layout)
+        return applied(_Gradient, grad, *ctx.saved_tensors, ctx.pooling, ctx.layout)
 
     @staticmethod
     def vmap(
@@ -319,7 +327,7 @@ class _Gradient(Function):
             offsets = offsets.expand(size, *offsets.shape)
         outermost = None if layout is None else (0, *(each + 1 for each in layout))
         batch = _batch(pooling, size)
-        return _applied(_Gradient, grad.movedim(axis or 0, 0), offsets, batch, outermost), 0
+        return applied(_Gradient, grad.movedim(axis or 0, 0), offsets, batch, outermost), 0
 
 
 class _Pooled(Function):
@@ -340,12 +348,12 @@ class _Pooled(Function):
 
     @staticmethod
     def jvp(ctx: Any, x: Tensor, _: None) -> Tensor:
-        return _applied(_Pooled, x, ctx.pooling)
+        return applied(_Pooled, x, ctx.pooling)
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], x: Tensor, pooling: Pooling) -> tuple[Tensor, int]:
         x = x.movedim(in_dims[0] or 0, 0)
-        return _applied(_Pooled, x, _batch(pooling, x.shape[0])), 0
+        return applied(_Pooled, x, _batch(pooling, x.shape[0])), 0
 
 
 def _batch(pooling: Pooling, size: int) -> Pooling:
@@ -363,7 +371,7 @@ def _batches(pooling: Pooling) -> dict[int, Pooling]:
     return {}
 
 
-def _applied(function: Any, x: Tensor, *arguments: Any) -> Tensor:
+def applied(function: Any, x: Tensor, *arguments: Any) -> Tensor:
     """`function.apply`; also of `is_grads_batched`'s batches, whose vmap is older than functions' rules for it."""
     if not _is_batched(x):
         return function.apply(x, *arguments)

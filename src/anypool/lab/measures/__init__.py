@@ -2,7 +2,7 @@
 
 docs/measures.md defines them.
 
-- `shifts`: predictions of moved images. `network`: all that is measured on a network.
+- `shifts`: predictions of moved images. `network`: all that is measured on a network. `training`: what training costs.
 - `information`, `spectrum`, `selection`: what an operator keeps of an image; `operators`: all that is measured on one.
 """
 
@@ -41,5 +41,9 @@ MEASURES = {
     "selection": Info("selection entropy", "number", None, "operator"),
     "multiply_adds": Info("multiply-adds", "count", "lower", "cost"),
     "activation_bytes": Info("activation bytes", "bytes", "lower", "cost"),
-    "ms_forward": Info("forward, ms per image", "ms", "lower", "cost"),
+    "saved_bytes": Info("saved for backward, bytes", "bytes", "lower", "cost"),
+    "peak_bytes": Info("peak memory of a step, bytes", "bytes", "lower", "cost"),
+    "ms_forward": Info("predicting, ms per image", "ms", "lower", "cost"),
+    "ms_training_forward": Info("training forward, ms per image", "ms", "lower", "cost"),
+    "ms_training_backward": Info("training backward, ms per image", "ms", "lower", "cost"),
 }

@@ -129,7 +129,11 @@ def rolled(images: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def diagonal_wobble(
-    probabilities: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray, max_shift: int
+    probabilities: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    labels: np.ndarray,
+    max_shift: int,
+    still: np.ndarray | None = None,
 ) -> float:
     """How much the probability of the right class varies while an image moves along its diagonal.
 
@@ -137,13 +141,15 @@ def diagonal_wobble(
 
     Args:
         probabilities: images to the probabilities of their classes, shape (count, classes).
+        still: those of the images where they are, if they are known.
 
     Source: the diagonal shifts of Zhang 2019, arXiv 1904.11486.
     """
     right = []
     for step in diagonal_steps(max_shift):
-        moved = shifted(images, np.full((len(images), 2), step))
-        right.append(probabilities(moved)[np.arange(len(images)), labels])
+        known = still if step == 0 else None
+        found = probabilities(shifted(images, np.full((len(images), 2), step))) if known is None else known
+        right.append(found[np.arange(len(images)), labels])
     return float(np.mean(np.max(right, axis=0) - np.min(right, axis=0)))
 
 

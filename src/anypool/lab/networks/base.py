@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -15,6 +15,7 @@ from ..runs import PoolingLayer
 
 if TYPE_CHECKING:
     from ..poolings import Candidate
+    from .steps.base import Step
 
 BATCH_SIZE = 32
 PREDICTED_AT_ONCE = 128
@@ -24,13 +25,18 @@ RECALIBRATED_ON = 2048
 """Images, at most, that new statistics of batch normalisation are taken from."""
 
 ShouldStop = Callable[[], bool]
-Kind = Literal["sliding", "global", "adaptive"]
+Kind = Literal["sliding", "global", "adaptive", "strided"]
+"""What pools at a site; `strided` is a convolution with a stride, which pools where it leaves outputs out."""
 WHERE: dict[str, tuple[Kind, ...]] = {
-    "all": ("sliding", "global", "adaptive"),
+    "all": ("sliding", "global", "adaptive", "strided"),
     "sliding": ("sliding",),
     "global": ("global", "adaptive"),
+    "strided": ("strided",),
 }
 """Which pooling layers are swapped, by what a user calls them."""
+
+GREATEST_STRIDE = 4
+"""Of a convolution that counts as a pooling: those of greater strides cut images into patches."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Site:
     name: str
     kind: Kind
     settings: dict[str, Any]
+    """Those of a strided convolution are of the pooling that its stride is: windows as large as the stride."""
 
 
 @dataclass
@@ -58,6 +65,9 @@ class Diverged(ArithmeticError):
 
 class Network(Protocol):
     """A network from images of shape (count, height, width, channels) to one output per class."""
+
+    model: Any
+    """The framework's own object."""
 
     libraries: tuple[str, ...]
     """What computes it, for the record of versions."""
@@ -80,14 +90,30 @@ class Network(Protocol):
     def copied(self) -> Network:
         """A copy; nothing is shared."""
 
+    @property
+    def suffix(self) -> str:
+        """How a file is called that `save` writes."""
+
+    def save(self, path: Path) -> None:
+        """Write the model to a file, or its weights where they alone can be had back from one."""
+
     def load_weights(self, path: Path) -> None:
         """Take the weights in a file."""
 
     def digest(self) -> str:
         """A fingerprint of its weights."""
 
-    def swapped(self, candidate: Candidate, sites: list[Site]) -> Network:
-        """A copy in which the candidate pools at these sites; weights are copied, and nothing is shared."""
+    def swapped(self, choices: Sequence[tuple[Site, Candidate]]) -> Network:
+        """A copy in which each candidate pools at its site; weights are copied, and nothing is shared.
+
+        A strided convolution is made with stride 1, and the candidate pools what it gives.
+        """
+
+    def replaced(self, layers: Mapping[str, Any]) -> Network:
+        """A copy in which these layers of its framework pool at the sites of these names."""
+
+    def resized(self, site: Site, size: int, stride: int) -> Site:
+        """The site with another window; one that overlaps is padded `same`."""
 
     def predict(self, images: np.ndarray, should_stop: ShouldStop) -> np.ndarray:
         """Its outputs in inference: shape (count, classes). Raises `Stopped` between batches."""
@@ -111,6 +137,23 @@ class Network(Protocol):
 
     def cost(self, images: np.ndarray) -> dict[str, float]:
         """Multiply-adds and activation bytes per image."""
+
+    def pooled_maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What enters and what leaves the first sliding pooling layer for one image, shapes (height, width, channels).
+
+        None where there is no such layer, or the framework does not say.
+        """
+
+    def training_step(self, images: np.ndarray) -> Step | None:
+        """A step of training on these images, without its optimiser; None where nothing is trainable.
+
+        It runs on a copy where running it would change the network.
+        """
+
+
+def is_there(site: Site, candidate: Candidate) -> bool:
+    """Whether a candidate pools at a site already, as `strided` does at a strided convolution."""
+    return site.kind == "strided" and candidate.operator is None
 
 
 def are_probabilities(outputs: np.ndarray) -> bool:

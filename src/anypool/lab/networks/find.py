@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,32 @@ def find_network(model: Any, weights: str | Path | None = None) -> Network:
         except Exception as error:  # h5py, pickle, zipfile and the frameworks each raise their own
             raise ValueError(f"weights must be a file of the model's weights, got {str(weights)!r}: {error}") from error
     return network
+
+
+def swap_pooling(model: Any, layers: Mapping[str, Any]) -> Any:
+    """A copy of a Keras or torch model with these layers in place of its poolings; weights are copied.
+
+    Args:
+        model: which.
+        layers: a layer or module by the name of each pooling to take the place of: Keras's path of the layer, torch's
+            name of the module. Where there is a convolution with a stride, it is made with stride 1, and the layer
+            pools what it gives.
+
+    Raises:
+        TypeError: model is none. ValueError: it has no pooling of such a name, or cannot be copied.
+
+    >>> import torch, anypool.torch
+    >>> swap_pooling(torch.nn.Sequential(torch.nn.MaxPool2d(2)), {"0": anypool.torch.MinPool2d(2)})[0]
+    MinPool2d(kernel_size=2, stride=2)
+    """
+    network = _wrapped(model)
+    if network is None:
+        raise TypeError(f"model must be a Keras or torch model, got {type(model).__name__}")
+    names = [site.name for site in network.sites()]
+    unknown = [name for name in layers if name not in names]
+    if unknown:
+        raise ValueError(f"layers must be for poolings of the model ({', '.join(names) or 'none'}), got {unknown[0]!r}")
+    return network.replaced(layers).model
 
 
 def _wrapped(model: Any) -> Network | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -14,10 +15,12 @@ import numpy as np
 import anypool.keras
 
 from ..callbacks import check_stop
+from ..clock import computing
 from ..data import Dataset
 from ..runs import PoolingLayer
 from .base import (
     BATCH_SIZE,
+    GREATEST_STRIDE,
     PREDICTED_AT_ONCE,
     Diverged,
     History,
@@ -29,13 +32,18 @@ from .base import (
     are_probabilities,
     check_outputs,
     digest_of,
+    is_there,
 )
 
 if TYPE_CHECKING:
     from ..poolings import Candidate
+    from .steps.base import Step
 
 GRAPHS = (keras.Sequential, keras.Function)
 """Models whose layers Keras can call anew."""
+
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+"""Whose stride counts as a pooling."""
 
 DROPOUTS = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianDropout)
 
@@ -47,6 +55,7 @@ def _classes(prefix: str) -> tuple[type, ...]:
     )
 
 
+@anypool.keras.bases.loadable
 class StridedConvolution(keras.layers.Layer):
     """A convolution in place of a pooling: the same window and stride, weights that begin as a channel's average."""
 
@@ -83,6 +92,38 @@ class StridedConvolution(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+@anypool.keras.bases.loadable
+class PooledConvolution(keras.layers.Layer):
+    """A convolution with stride 1, and a pooling of what it gives: what a strided convolution is swapped for."""
+
+    def __init__(self, convolution: keras.Layer, pooling: keras.Layer, **options: Any) -> None:
+        super().__init__(**options)
+        self.convolution = convolution
+        self.pooling = pooling
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights of both, where loading has not made them already."""
+        if not self.convolution.built:
+            self.convolution.build(input_shape)
+        if not self.pooling.built:
+            self.pooling.build(self.convolution.compute_output_shape(input_shape))
+
+    def call(self, inputs: Any) -> Any:
+        """The pooled convolution."""
+        return self.pooling(self.convolution(inputs))
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the same layer again."""
+        own = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("convolution", "pooling")}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> PooledConvolution:
+        """The layer of a configuration."""
+        own = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("convolution", "pooling")}
+        return cls(**{**config, **own})
+
+
 POOLINGS: dict[Kind, tuple[type, ...]] = {
     "global": _classes("Global"),
     "adaptive": _classes("Adaptive"),
@@ -97,6 +138,9 @@ SETTINGS: dict[Kind, tuple[str, ...]] = {
 
 def site_of(layer: Any, path: str) -> Site | None:
     """What a layer is as a pooling of images; None where it is something else."""
+    if isinstance(layer, CONVOLUTIONS) and 1 < max(layer.strides) <= GREATEST_STRIDE:
+        window = {"pool_size": layer.strides, "strides": layer.strides, "padding": "same"}
+        return Site(path, "strided", {**window, "data_format": layer.data_format})
     kind = next((kind for kind, classes in POOLINGS.items() if isinstance(layer, classes)), None)
     if kind is None:
         return None
@@ -129,9 +173,23 @@ class KerasNetwork:
     def _batch_norms(self) -> list[Any]:
         return [layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
-    def copied(self) -> Network:
+    def copied(self) -> KerasNetwork:
         """A copy; nothing is shared."""
-        return self._copy(_Swap(None, set()))
+        return self._copy(_Swap({}))
+
+    @property
+    def suffix(self) -> str:
+        """`.keras`, or `.weights.h5` where a layer of the user's own pools: a file says how to make it anew."""
+        held = {id(layer) for layer in _leaves(self.model)}
+        poolings = (layer for layer in self.model._flatten_layers() if site_of(layer, "") is not None)
+        return ".keras" if all(id(layer) in held for layer in poolings) else ".weights.h5"
+
+    def save(self, path: Path) -> None:
+        """Write the model to a .keras file, or its weights to a .weights.h5 file."""
+        if path.suffix == ".keras":
+            self.model.save(path)
+        else:
+            self.model.save_weights(path)
 
     def load_weights(self, path: Path) -> None:
         """Take the weights in a .weights.h5 file."""
@@ -143,28 +201,55 @@ class KerasNetwork:
 
     def sites(self) -> list[Site]:
         """The model's pooling layers, in the order in which Keras holds them."""
-        found = (site_of(layer, layer.path or layer.name) for layer in self.model._flatten_layers())
+        found = (site_of(layer, _path(layer)) for layer in self.model._flatten_layers())
         return [site for site in found if site is not None]
 
-    def swapped(self, candidate: Candidate, sites: list[Site]) -> Network:
-        """A copy in which the candidate pools at these sites.
+    def swapped(self, choices: Sequence[tuple[Site, Candidate]]) -> Network:
+        """A copy in which each candidate pools at its site; a strided convolution is `strided` already.
 
         Raises:
             ValueError: the model cannot be made anew from its configuration.
         """
-        return self._copy(_Swap(candidate, {site.name for site in sites}))
+        return self._copy(
+            _Swap({site.name: _maker(site, candidate) for site, candidate in choices if not is_there(site, candidate)})
+        )
 
-    def _copy(self, swap: _Swap) -> Network:
+    def replaced(self, layers: Mapping[str, Any]) -> Network:
+        """A copy in which these layers pool at the sites of these names.
+
+        Raises:
+            ValueError: the model cannot be made anew from its configuration.
+        """
+        strided = {site.name for site in self.sites() if site.kind == "strided"}
+
+        def maker(name: str, layer: Any) -> LayerMaker:
+            return lambda original: _after(original, layer) if name in strided else layer
+
+        return self._copy(_Swap({name: maker(name, layer) for name, layer in layers.items()}))
+
+    def resized(self, site: Site, size: int, stride: int) -> Site:
+        """The site with another window."""
+        padding = site.settings["padding"] if size == stride else "same"
+        return replace(site, settings={**site.settings, "pool_size": size, "strides": stride, "padding": padding})
+
+    def _copy(self, swap: _Swap) -> KerasNetwork:
         copy = swap.copy(self.model)
         if not copy.built:
             copy.build(self.model.input_shape)
-        for new, old in zip(copy._flatten_layers(), self.model._flatten_layers(), strict=True):
-            if site_of(old, "") is None:
-                for variable, value in zip(_own_variables(new), _own_variables(old), strict=True):
-                    variable.assign(keras.ops.copy(value.value))
-                new.trainable = old.trainable
+        made = swap.made()
+        inside = {id(layer) for new in made for layer in new._flatten_layers(include_self=False)}
+        layers = [layer for layer in copy._flatten_layers() if id(layer) not in inside]
+        for new, old in zip(layers, self.model._flatten_layers(), strict=True):
+            if isinstance(new, PooledConvolution):
+                new = new.convolution
+            if new in made:
+                continue
+            for variable, value in zip(_own_variables(new), _own_variables(old), strict=True):
+                variable.assign(keras.ops.copy(value.value))
+            new.trainable = old.trainable
         return KerasNetwork(copy)
 
+    @computing
     def predict(self, images: np.ndarray, should_stop: ShouldStop) -> np.ndarray:
         """The model's outputs in inference."""
         asking = keras.callbacks.LambdaCallback()
@@ -174,6 +259,7 @@ class KerasNetwork:
         outputs = self.model.predict(whole, batch_size=PREDICTED_AT_ONCE, verbose=0, callbacks=[asking])
         return np.asarray(outputs)[: len(images)]
 
+    @computing
     def recalibrate(self, images: np.ndarray, should_stop: ShouldStop) -> None:
         """Take the statistics of batch normalisation anew, as the means of those of batches of these images."""
         norms = self._batch_norms()
@@ -193,6 +279,7 @@ class KerasNetwork:
             for dropout, rate in zip(dropouts, kept[1], strict=True):
                 dropout.rate = rate
 
+    @computing
     def fit(
         self,
         data: Dataset,
@@ -254,6 +341,58 @@ class KerasNetwork:
             "activation_bytes": float(sum(prod(output.shape[1:]) * 4 for output in outputs)),
         }
 
+    def pooled_maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What enters and leaves the first sliding pooling layer, where the model is a graph that holds it itself."""
+        layers = self.model.layers if isinstance(self.model, GRAPHS) else []
+        for layer in layers:
+            site = site_of(layer, "")
+            if site is not None and site.kind == "sliding" and _is_called_once(layer):
+                both = keras.Model(self.model.inputs, [layer.input, layer.output])([image])
+                before, after = (keras.ops.convert_to_numpy(maps)[0] for maps in both)
+                is_first = getattr(layer, "data_format", None) == "channels_first"
+                return (np.moveaxis(before, 0, -1), np.moveaxis(after, 0, -1)) if is_first else (before, after)
+        return None
+
+    def training_step(self, images: np.ndarray) -> Step | None:
+        """A step of training by the backend, without its optimiser; None where nothing is trainable."""
+        if not self.model.trainable_variables:
+            return None
+        return _STEPS[self.backend](self, images)
+
+
+def _jax_step(network: KerasNetwork, images: np.ndarray) -> Step:
+    from .steps.jax import jax_step
+
+    model = network.model
+    state = [variable.value for variable in model.non_trainable_variables]
+
+    def apply(weights: Any, x: Any) -> Any:
+        return model.stateless_call(weights, state, x, training=True)[0]
+
+    return jax_step(apply, [variable.value for variable in model.trainable_variables], images)
+
+
+def _tensorflow_step(network: KerasNetwork, images: np.ndarray) -> Step:
+    from .steps.tensorflow import tensorflow_step
+
+    model = network.copied().model
+    weights = [variable.value for variable in model.trainable_variables]
+    return tensorflow_step(lambda x: model(x, training=True), weights, images)
+
+
+def _torch_step(network: KerasNetwork, images: np.ndarray) -> Step:
+    from .steps.torch import torch_step
+
+    model, x = network.copied().model, keras.ops.convert_to_tensor(images)
+    return torch_step(lambda: model(x, training=True), [x, *(variable.value for variable in model.variables)])
+
+
+_STEPS: dict[str, Callable[[KerasNetwork, np.ndarray], Step]] = {
+    "jax": _jax_step,
+    "tensorflow": _tensorflow_step,
+    "torch": _torch_step,
+}
+
 
 def _leaves(model: Any) -> Iterator[Any]:
     """The layers of a graph and of the graphs within it, in order."""
@@ -280,19 +419,47 @@ def _multiply_adds(layer: Any) -> int:
     return prod(kernel.shape) * prod(places)
 
 
+def _path(layer: Any) -> str:
+    """What tells a layer apart within its model."""
+    return str(layer.path or layer.name)
+
+
 def _own_variables(layer: Any) -> list[Any]:
     """The variables of a layer that are not those of a layer within it."""
     inner = {id(variable) for sub in layer._flatten_layers(include_self=False) for variable in sub.variables}
     return [variable for variable in layer.variables if id(variable) not in inner]
 
 
-class _Swap:
-    """A copy of a model with other poolings: what is used twice is copied once."""
+LayerMaker = Callable[[Any], Any]
+"""What makes the layer that takes the place of another."""
 
-    def __init__(self, candidate: Candidate | None, names: set[str]) -> None:
-        self.candidate = candidate
-        self.names = names
+
+def _maker(site: Site, candidate: Candidate) -> LayerMaker:
+    def make(original: Any) -> Any:
+        options = {"name": original.name, "dtype": original.dtype_policy}
+        if site.kind != "strided":
+            return candidate.keras_layer(site.kind, **site.settings, **options)
+        return _after(original, candidate.keras_layer(site.kind, **site.settings, dtype=original.dtype_policy))
+
+    return make
+
+
+def _after(strided: Any, pooling: Any) -> PooledConvolution:
+    """A strided convolution made with stride 1, with a pooling of what it gives; its name is the convolution's."""
+    config = {**strided.get_config(), "strides": (1, 1)}
+    return PooledConvolution(type(strided).from_config(config), pooling, name=strided.name, dtype=strided.dtype_policy)
+
+
+class _Swap:
+    """A copy of a model with other layers at the sites of these names: what is used twice is copied once."""
+
+    def __init__(self, makers: Mapping[str, LayerMaker]) -> None:
+        self.makers = makers
         self.copies: dict[int, tuple[Any, Any]] = {}  # with the originals, whose ids they keep from being used again
+
+    def made(self) -> list[Any]:
+        """The layers that took the place of others."""
+        return [new for old, new in self.copies.values() if _path(old) in self.makers]
 
     def copy(self, original: Any) -> Any:
         """The copy of a layer, a model or another operation."""
@@ -303,11 +470,9 @@ class _Swap:
         return self.copies[id(original)][1]
 
     def _copy(self, original: Any) -> Any:
-        path = original.path or original.name
-        site = site_of(original, path)
-        if site is not None and self.candidate is not None and path in self.names:
-            options = {"name": original.name, "dtype": original.dtype_policy}
-            return self.candidate.keras_layer(site.kind, **site.settings, **options)
+        path = _path(original)
+        if path in self.makers:
+            return self.makers[path](original)
         if isinstance(original, GRAPHS):
             return keras.models.clone_model(original, clone_function=self.copy)
         try:
@@ -326,7 +491,7 @@ class _Swap:
 
     def _swap_value(self, holder: Any, name: str, old: Any, new: Any) -> None:
         if isinstance(old, keras.Layer) and isinstance(new, keras.Layer):
-            if site_of(old, "") is None:
+            if _path(old) not in self.makers:
                 self._swap_within(new, old)
             else:
                 replacement = self.copy(old)
@@ -334,7 +499,7 @@ class _Swap:
                 setattr(holder, name, replacement)
         elif isinstance(old, list) and isinstance(new, list):
             for place, (inner_old, inner_new) in enumerate(zip(old, new, strict=True)):
-                if isinstance(inner_old, keras.Layer) and site_of(inner_old, "") is not None:
+                if isinstance(inner_old, keras.Layer) and _path(inner_old) in self.makers:
                     new[place] = self.copy(inner_old)
                 elif isinstance(inner_old, keras.Layer):
                     self._swap_within(inner_new, inner_old)

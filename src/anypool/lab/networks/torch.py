@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -17,10 +18,12 @@ from torch import nn
 import anypool.torch
 
 from ..callbacks import check_stop
+from ..clock import computing
 from ..data import Dataset
 from ..runs import PoolingLayer
 from .base import (
     BATCH_SIZE,
+    GREATEST_STRIDE,
     PREDICTED_AT_ONCE,
     Diverged,
     History,
@@ -32,10 +35,12 @@ from .base import (
     are_probabilities,
     check_outputs,
     digest_of,
+    is_there,
 )
 
 if TYPE_CHECKING:
     from ..poolings import Candidate
+    from .steps.base import Step
 
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -72,17 +77,40 @@ class StridedConvolution(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution."""
+        convolution = self._made(x.shape[1])
+        return convolution(self._padded(x) if self.settings[2] == "same" else x)
+
+    def _padded(self, x: torch.Tensor) -> torch.Tensor:
+        """What `same` adds, which torch's strided convolutions do not know: the odd one at the end."""
+        convolution = self._made(x.shape[1])
+        ends: list[int] = []
+        sides = zip(x.shape[:-3:-1], convolution.kernel_size[::-1], convolution.stride[::-1], strict=True)
+        for length, size, stride in sides:
+            missing = max((-(-length // stride) - 1) * stride + size - length, 0)
+            ends += [missing // 2, missing - missing // 2]
+        return nn.functional.pad(x, ends)
+
+    def _made(self, channels: int) -> nn.Conv2d:
         if self.convolution is None:
-            channels = x.shape[1]
-            self.convolution = nn.Conv2d(channels, channels, *self.settings, bias=False)
+            size, stride, padding = self.settings
+            padding = 0 if padding == "same" else padding
+            self.convolution = nn.Conv2d(channels, channels, size, stride, padding, bias=False)
             with torch.no_grad():
                 average = torch.eye(channels) / prod(self.convolution.kernel_size)
                 self.convolution.weight.copy_(average[:, :, None, None].expand_as(self.convolution.weight))
-        return self.convolution(x)
+        return self.convolution
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        weight = state.get(f"{prefix}convolution.weight")
+        if weight is not None:
+            self._made(len(weight))
+        super()._load_from_state_dict(state, prefix, *arguments)
 
 
 def site_of(module: nn.Module, path: str) -> Site | None:
     """What a module is as a pooling of images; None where it is something else."""
+    if isinstance(module, nn.Conv2d) and 1 < max(module.stride) <= GREATEST_STRIDE:
+        return Site(path, "strided", {"kernel_size": module.stride, "stride": module.stride, "padding": "same"})
     kind = next((kind for kind, classes in POOLINGS.items() if isinstance(module, classes)), None)
     if kind is None or getattr(module, "return_indices", False):
         return None
@@ -127,6 +155,12 @@ class TorchNetwork:
         except Exception as error:  # torch and the objects a model holds raise many kinds
             raise TypeError(f"model cannot be copied: {error}") from error
 
+    suffix = ".pt"
+
+    def save(self, path: Path) -> None:
+        """Write the state of the model."""
+        torch.save(self.model.state_dict(), path)
+
     def load_weights(self, path: Path) -> None:
         """Take the weights in a .pt file; nothing else in it is loaded."""
         self.model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -140,21 +174,39 @@ class TorchNetwork:
         found = (site_of(module, name) for name, module in self.model.named_modules())
         return [site for site in found if site is not None]
 
-    def swapped(self, candidate: Candidate, sites: list[Site]) -> Network:
-        """A copy in which the candidate pools at these sites.
+    def swapped(self, choices: Sequence[tuple[Site, Candidate]]) -> Network:
+        """A copy in which each candidate pools at its site; a strided convolution is `strided` already.
+
+        Raises:
+            TypeError: the model cannot be copied.
+        """
+        made = [(site, candidate) for site, candidate in choices if not is_there(site, candidate)]
+        return self.replaced(
+            {site.name: candidate.torch_module(site.kind, **site.settings) for site, candidate in made}
+        )
+
+    def replaced(self, modules: Mapping[str, nn.Module]) -> Network:
+        """A copy in which these modules pool at the sites of these names.
 
         Raises:
             TypeError: the model cannot be copied.
         """
         model = self._copied_model()
-        for site in sites:
-            module = candidate.torch_module(site.kind, **site.settings)
-            if not site.name:
-                return TorchNetwork(module)
-            parent, _, name = site.name.rpartition(".")
-            setattr(model.get_submodule(parent), name, module)
+        for path, module in modules.items():
+            old = model.get_submodule(path)
+            new = nn.Sequential(_dense(old), module) if isinstance(old, nn.Conv2d) else module
+            if not path:
+                return TorchNetwork(new)
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, new)
         return TorchNetwork(model)
 
+    def resized(self, site: Site, size: int, stride: int) -> Site:
+        """The site with another window."""
+        padding = site.settings["padding"] if size == stride else "same"
+        return replace(site, settings={**site.settings, "kernel_size": size, "stride": stride, "padding": padding})
+
+    @computing
     def predict(self, images: np.ndarray, should_stop: ShouldStop) -> np.ndarray:
         """The model's outputs in inference."""
         outputs = []
@@ -164,6 +216,7 @@ class TorchNetwork:
                 outputs.append(self.model(_tensor(images[start : start + PREDICTED_AT_ONCE])).numpy())
         return np.concatenate(outputs)
 
+    @computing
     def recalibrate(self, images: np.ndarray, should_stop: ShouldStop) -> None:
         """Take the statistics of batch normalisation anew, as the means of those of batches of these images."""
         norms = [module for module in self.model.modules() if isinstance(module, BATCH_NORMS)]
@@ -179,6 +232,7 @@ class TorchNetwork:
         for norm, momentum in zip(norms, kept, strict=True):
             norm.momentum = momentum
 
+    @computing
     def fit(
         self,
         data: Dataset,
@@ -234,6 +288,38 @@ class TorchNetwork:
             for hook in hooks:
                 hook.remove()
         return counts
+
+    def pooled_maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What enters and leaves the first sliding pooling module that is called."""
+        seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+        def see(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+            before, after = (maps[0].movedim(0, -1).numpy().copy() for maps in (inputs[0], output))
+            seen.append((before, after))
+
+        chosen = (*POOLINGS["sliding"], StridedConvolution)
+        hooks = [module.register_forward_hook(see) for module in self.model.modules() if isinstance(module, chosen)]
+        try:
+            self.predict(image, lambda: False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return seen[0] if seen else None
+
+    def training_step(self, images: np.ndarray) -> Step | None:
+        """A step of training on a copy, without its optimiser; None where nothing is trainable."""
+        from .steps.torch import torch_step
+
+        model, x = self._copied_model().train(), _tensor(images)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            return None
+        return torch_step(lambda: model(x), [x, *model.parameters(), *model.buffers()])
+
+
+def _dense(convolution: nn.Conv2d) -> nn.Conv2d:
+    """A convolution with stride 1 in place of its own."""
+    convolution.stride = (1, 1)
+    return convolution
 
 
 def _multiply_adds(module: nn.Module, output: torch.Tensor) -> int:
