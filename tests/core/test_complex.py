@@ -1,5 +1,7 @@
 """Sums and averages of complex numbers: those of their parts, on every array that has them; all else is refused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from adapters import ADAPTERS
@@ -59,7 +61,7 @@ def test_conjugate_views_of_torch():
 def test_gradients(name):
     rng = np.random.default_rng(0)
     x, upstream = example(rng), example(rng, shape=(4, 3, 2))
-    adapter = ADAPTERS[name]()
+    adapter: Any = ADAPTERS[name]()
     pooled = lambda part: ap.avg_pool(part, 3, stride=(2, 3))  # noqa: E731
     if name == "torch":
         torch = adapter.torch
@@ -101,7 +103,7 @@ def test_masks_and_nan(adapter, rng):
 
 @pytest.mark.parametrize("name", ["numpy", "torch"])
 def test_out_dtype_and_keepdims(name, rng):
-    adapter = ADAPTERS[name]()
+    adapter: Any = ADAPTERS[name]()
     x = adapter.make(example(rng))
     out = adapter.make(np.zeros((4, 3, 3), np.complex64))
     assert ap.sum_pool(x, 2, out=out) is out
