@@ -43,7 +43,7 @@ def table() -> str:
 
 def _row(kind: type[Any]) -> str:
     info = kind.info
-    learned = ", ".join(f"`{each.name}`" for each in kind.parameters()) or "–"
+    learned = ", ".join(f"`{each.name}`" for each in kind.learnable()) or "–"
     names = f'`{kind.__name__}`, `"{info.name}"`'
     cells = (names, _escaped(info.formula), learned, _layers(kind), info.source or "–")
     return "| " + " | ".join(cells) + " |"
@@ -112,7 +112,7 @@ def _section(kind: type[Any]) -> str:
         + f".png\n:alt: the photograph after {name} pooling\n:width: 128px\n:class: pooled\n:align: right\n```",
         "```{eval-rst}\n" + f".. autoclass:: anypool.{kind.__name__}\n" + "```",
     ]
-    rows = [f"| `{each.name}` | {each.default} | {_bounds(each)} |" for each in kind.parameters()]
+    rows = [f"| `{each.name}` | {each.default} | {_bounds(each)} |" for each in kind.learnable()]
     if rows:
         lines.append("\n".join(["| can be learned | starts at | within |", "|---|---|---|", *rows]))
     return "\n\n".join(lines)

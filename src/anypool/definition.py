@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from anypool.arguments import FLOATS, INTEGERS, is_known
-from anypool.operators import Operator
+from anypool.operators import Operator, Parameter, is_fixed
 from anypool.plans import AxisPlan, Plan
 from anypool.pooling import Pooling, counted, lifted
 
@@ -116,9 +116,7 @@ def result_of(values: Any, pooling: Pooling, xp: Any) -> Any:
 
 def in_dtype(parameters: Sequence[Any], dtype: str, xp: Any) -> tuple[Any, ...]:
     """An operator's parameters, arrays in this dtype."""
-    return tuple(
-        value if isinstance(value, int | float) else xp.astype(xp.asarray(value), dtype) for value in parameters
-    )
+    return tuple(value if is_fixed(value) else xp.astype(xp.asarray(value), dtype) for value in parameters)
 
 
 def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any, mask: Any = None) -> tuple[Any, ...]:
@@ -136,7 +134,7 @@ def _reductions(x: Any, pooling: Pooling, parameters: Sequence[Any], xp: Any, ma
             inner = inner * math.prod(plan.length for plan in plans)
         else:
             beside = [
-                _beside_windows(value, xp.shape(state[0]), axes, each.per_element, xp)
+                _beside_windows(value, xp.shape(state[0]), axes, plans, each, xp)
                 for each, value in zip(operator.parameters(), parameters, strict=True)
             ]
             state = _each_block(_Values(operator, plans, xp), state, beside, axes, plans, xp)
@@ -238,7 +236,7 @@ def _each_block(
     flat = [xp.reshape(array, (*merged, *lengths)) for array in moved]
     beside = [
         value
-        if isinstance(value, int | float) or len(merged) == len(lead)
+        if is_fixed(value) or len(merged) == len(lead)
         else xp.reshape(value, (*merged, *xp.shape(value)[len(lead) :]))
         for value in parameters
     ]
@@ -272,17 +270,30 @@ def _in_blocks(
             return tuple(xp.concat(parts, axis) for parts in zip(*blocks, strict=True))
     (start, stop), lead = ranges[0], xp.shape(arrays[0])[0]
     whole = not is_known(stop) or (start, stop) == (0, lead)
-    cut = [value if whole or isinstance(value, int | float) else value[start:stop] for value in parameters]
+    cut = [value if is_fixed(value) else _cut(value, ranges, whole, plans, xp) for value in parameters]
     return compute(arrays, cut, ranges)
 
 
-def _beside_windows(value: Any, shape: Sequence[Any], axes: Sequence[int], per_element: bool, xp: Any) -> Any:
-    """A parameter that broadcasts against x, as it broadcasts against windows (lead…, outputs…, elements)."""
-    if isinstance(value, int | float):
+def _cut(value: Any, ranges: Sequence[Range], whole: bool, plans: Plan, xp: Any) -> Any:
+    """The part of a parameter (lead…, outputs or 1…, elements or 1) that goes with these ranges."""
+    value = value if whole else value[slice(*ranges[0])]
+    first = len(xp.shape(value)) - 1 - len(plans)
+    for axis, (plan, (start, stop)) in enumerate(zip(plans, ranges[1:], strict=True), first):
+        if is_known(stop) and (start, stop) != (0, plan.outputs) and xp.shape(value)[axis] != 1:
+            value = value[(*(slice(None),) * axis, slice(start, stop))]
+    return value
+
+
+def _beside_windows(
+    value: Any, shape: Sequence[Any], axes: Sequence[int], plans: Plan, declared: Parameter, xp: Any
+) -> Any:
+    """A parameter that broadcasts against x, or the output, as it does against windows (lead…, outputs…, elements)."""
+    if is_fixed(value):
         return value
-    elements = xp.shape(value)[-1] if per_element else 1
-    lengths = [1 if axis in axes else n for axis, n in enumerate(shape)]
-    spread = xp.broadcast_to(value if per_element else value[..., None], (*lengths, elements))
+    elements = xp.shape(value)[-1] if declared.per_element else 1
+    outputs = {axis: plan.outputs if declared.per_window else 1 for axis, plan in zip(axes, plans, strict=True)}
+    lengths = [outputs.get(axis, n) for axis, n in enumerate(shape)]
+    spread = xp.broadcast_to(value if declared.per_element else value[..., None], (*lengths, elements))
     return xp.moveaxis(spread, axes, tuple(range(-len(axes) - 1, -1)))
 
 
@@ -313,14 +324,15 @@ def _elements_last(x: Any, lead: int, xp: Any) -> Any:
     """(lead…, elements, outputs, elements, outputs, …) as (lead…, outputs…, elements).
 
     Of many small windows the elements stay first in memory, so that functions of the last axis run along the others;
-    not of lengths that are not known, of which torch would ask whether such an array can be reshaped as a view.
+    not of lengths that are not known, of which torch would ask whether such an array can be reshaped as a view, nor
+    where an array has but one order in memory, and whose transpositions one after another TFLite's converter drops.
     """
     shape = xp.shape(x)
     every, elements = range(len(shape)), range(lead, len(shape), 2)
     others = [axis for axis in every if axis not in elements]
     lengths, size = [shape[axis] for axis in others], math.prod(shape[axis] for axis in elements)
     outputs = math.prod(lengths[lead:])
-    if is_known(outputs) and is_known(size) and outputs >= size:
+    if is_known(outputs) and is_known(size) and outputs >= size and not getattr(xp, "row_major", False):
         windows = xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths))
         return xp.moveaxis(windows, (0,), (-1,))
     # Of lengths that are not known, row-major: a program would be bound to whatever order of strides it was made at.

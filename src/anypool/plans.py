@@ -161,6 +161,24 @@ class AdaptiveAxis(AxisPlan):
 
 
 @dataclass(frozen=True)
+class FractionalAxis(AxisPlan):
+    """Output i reads [starts[i], stops[i]), both ascending, of an axis of known length."""
+
+    starts: tuple[int, ...] = ()
+    stops: tuple[int, ...] = ()
+
+    def start(self, i: Any) -> Any:
+        return np.asarray(self.starts, np.int64)[np.asarray(i)]
+
+    def count(self, i: Any) -> Any:
+        return np.asarray(self.stops, np.int64)[np.asarray(i)] - self.start(i)
+
+    @property
+    def has_empty_window(self) -> bool:
+        return self.length == 0
+
+
+@dataclass(frozen=True)
 class WholeAxis(AxisPlan):
     """One window: the whole axis."""
 

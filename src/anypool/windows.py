@@ -1,21 +1,24 @@
-"""Where, as a user writes it: `Sliding`, `Adaptive` and `Global` windows, which make plans of lengths."""
+"""Where, as a user writes it: `Sliding`, `Adaptive`, `Fractional` and `Global` windows, which make plans of lengths."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anypool.arguments import as_flag, as_integer, is_known, per_axis, plain
-from anypool.plans import AdaptiveAxis, AxisPlan, Plan, SlidingAxis, WholeAxis
+import numpy as np
+
+from anypool.arguments import as_flag, as_integer, as_number, is_known, per_axis, plain
+from anypool.plans import AdaptiveAxis, AxisPlan, FractionalAxis, Plan, SlidingAxis, WholeAxis
 
 PADDINGS = ("valid", "same", "same_lower")
 PADDING_MODES = ("exclude", "zeros", "reflect", "replicate", "circular")
 
 
 class Window:
-    """What the three windows share: `rank`, `plan` and `output_shape`."""
+    """What the windows share: `rank`, `plan` and `output_shape`."""
 
     __match_args__: tuple[str, ...] = ()
 
@@ -280,6 +283,91 @@ class Adaptive(Window):
 
 
 @dataclass(frozen=True)
+class Fractional(Window):
+    """As many windows as outputs are wanted, at steps that differ by one, by lot.
+
+    Of n elements and m outputs, windows that tile the axis, of ⌊n/m⌋ or ⌈n/m⌉ elements: a_j to a_(j+1) with a_j =
+    ⌊(j + u)·n/m⌋ − ⌊u·n/m⌋. With `kernel_size` k, windows that may overlap: a_j to a_j + k, with α = (n − k)/(m − 1)
+    in the place of n/m and the last at n − k, as in torch.nn.FractionalMaxPool2d. With `seed` the steps a_(j+1) − a_j
+    are these in random order. Source: Graham 2014, arXiv 1412.6071.
+
+    Args:
+        output_size: outputs per axis; an int, or one per axis.
+        kernel_size: elements per window, an int, or one per axis; default: windows tile the axis.
+        u: in [0, 1), a number drawn for all axes, or one per axis.
+        seed: of the order of the steps, by numpy.random.default_rng; default: the pseudorandom order of u.
+
+    Raises:
+        TypeError: an entry is no number. ValueError: an entry is out of range, or an axis has too few elements, or a
+        length that is not known yet.
+
+    >>> import anypool as ap
+    >>> ap.pool([1, 2, 3, 4, 5, 6, 7], "max", Fractional(5, u=0.3), axes=0)
+    array([1, 3, 4, 5, 7])
+    >>> ap.pool([1, 2, 3, 4, 5, 6, 7], "max", Fractional(4, kernel_size=2, u=0.3), axes=0)
+    array([2, 4, 5, 7])
+    """
+
+    output_size: int | tuple[int, ...]
+    kernel_size: int | tuple[int, ...] | None = None
+    u: float | tuple[float, ...] = 0.5
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__  # the class is frozen; this is its construction
+        set_field(self, "output_size", per_axis("output_size", self.output_size, 1))
+        if self.kernel_size is not None:
+            set_field(self, "kernel_size", per_axis("kernel_size", self.kernel_size, 1))
+        given = plain(self.u)
+        numbers = tuple(as_number("u", each) for each in (given if isinstance(given, tuple) else (given,)))
+        if not all(0 <= each < 1 for each in numbers):
+            raise ValueError(f"u must be at least 0 and below 1, got {self.u!r}")
+        set_field(self, "u", numbers if isinstance(given, tuple) else numbers[0])
+        if self.seed is not None:
+            set_field(self, "seed", as_integer("seed", self.seed, 0))
+        ranks = {len(value) for value in (self.output_size, self.kernel_size, self.u) if isinstance(value, tuple)}
+        if len(ranks) > 1:
+            raise ValueError(f"{self}: each must have one entry per pooled axis, so all the same number")
+
+    @property
+    def rank(self) -> int | None:
+        given = (self.output_size, self.kernel_size, self.u)
+        return next((len(value) for value in given if isinstance(value, tuple)), None)
+
+    @property
+    def default_rank(self) -> int:
+        return self.rank or 2
+
+    def axis_plan(self, entry: int, length: Any, axis: int | None = None) -> AxisPlan:
+        axis = entry if axis is None else axis
+        outputs, kernel, u = (_entry(value, entry) for value in (self.output_size, self.kernel_size, self.u))
+        if not is_known(length):
+            raise ValueError(f"{self} needs lengths that are known, and axis {axis} has none")
+        if length < outputs + (kernel or 1) - 1:
+            raise ValueError(
+                f"{self} gives {outputs} outputs of windows of {kernel or 1} elements or more, each at a place of its "
+                f"own, but axis {axis} has length {length}"
+            )
+        steps = self._steps(length - (kernel or 0), outputs - 1 if kernel else outputs, u)
+        if self.seed is not None:
+            np.random.default_rng((self.seed, entry)).shuffle(steps)
+        first = length - kernel if kernel and outputs == 1 else 0
+        places = [first, *itertools.accumulate(steps)]
+        starts, stops = (places, [start + kernel for start in places]) if kernel else (places[:-1], places[1:])
+        widest = max(stop - start for start, stop in zip(starts, stops, strict=True))
+        return FractionalAxis(length, outputs, widest, starts=tuple(starts), stops=tuple(stops))
+
+    @staticmethod
+    def _steps(length: int, number: int, u: float) -> list[int]:
+        """So many steps that make up a length, pseudorandom."""
+        places = [int((j + u) * length / number) - int(u * length / number) for j in range(number)]
+        return [b - a for a, b in itertools.pairwise([*places, length])]
+
+    def _outputs(self, entry: int, length: int | None) -> int | None:
+        return _entry(self.output_size, entry)
+
+
+@dataclass(frozen=True)
 class Global(Window):
     """One window: everything.
 
@@ -300,7 +388,12 @@ class Global(Window):
         return 1
 
 
-WINDOWS: dict[str, type[Window]] = {"sliding": Sliding, "adaptive": Adaptive, "global": Global}
+WINDOWS: dict[str, type[Window]] = {
+    "sliding": Sliding,
+    "adaptive": Adaptive,
+    "fractional": Fractional,
+    "global": Global,
+}
 """The windows by name."""
 
 

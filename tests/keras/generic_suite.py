@@ -164,3 +164,21 @@ def test_blurs(tmp_path):
         np.testing.assert_allclose(numpy(got[0]), ap.pool(X, "blur", around, (1, 2)), rtol=1e-5)
         expected = ap.pool(X, ap.MaxBlur(4), ap.Sliding(3, 2, "same"), (1, 2))
         np.testing.assert_allclose(numpy(got[1]), expected, rtol=1e-5)
+
+
+def test_random_operators_draw_while_they_train(tmp_path):
+    x = keras.ops.convert_to_tensor(X)
+    layer, again = (layers.Pooling2D("stochastic", 2, seed=7) for _ in range(2))
+    first = numpy(layer(x, training=True))
+    np.testing.assert_array_equal(first, numpy(again(x, training=True)))
+    assert (first != numpy(layer(x, training=True))).any()
+    np.testing.assert_allclose(numpy(layer(x)), ap.pool(X, "stochastic", ap.Sliding(2), (1, 2)), rtol=1e-5)
+    inputs = keras.Input((None, None, 3))
+    pooled = layers.GlobalPooling2D("stochastic", seed=7)(layers.Pooling2D("random_mixed", 2)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1)(pooled))
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    model.fit(X, np.zeros((2, 1), np.float32), epochs=1, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(numpy(loaded(X)), numpy(model(X)), rtol=1e-5)
+    assert loaded.layers[-2].get_config()["seed"] == 7

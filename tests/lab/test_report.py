@@ -6,12 +6,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from labruns import SETTINGS, made_up_run
+from processes import ROOT
 
 from anypool.lab.data import load
 from anypool.lab.examples import Examples
 from anypool.lab.measures import MEASURES
 from anypool.lab.models import parameters_without_pooling
 from anypool.lab.report import render
+from anypool.lab.results import Results
 from anypool.lab.runs import AS_GIVEN, INVERTED, Failure, RunKey
 from anypool.lab.summary import PerSeed, accuracy_interval, claims, paired_p, summarise, verdicts
 
@@ -240,3 +242,10 @@ def test_examples_come_back(tmp_path, digits):
     (tmp_path / "examples.npz").write_bytes(b"PK")
     assert Examples.load(tmp_path / "examples.npz") is None
     assert Examples.load(tmp_path / "nothing.npz") is None
+
+
+def test_page_on_a_file_of_version_0_1_0():
+    results = Results.open(ROOT / "tests" / "data" / "results-0.1.0.json")
+    page = text_of(render(results.settings, list(results.runs.values()), None))
+    assert "pooling has the highest mean test accuracy" in page
+    assert "saved for backward, bytes" not in page

@@ -1,8 +1,8 @@
 """The same bits however an array is cut: what is promised of which operators and windows, and what is not.
 
-Promised: whatever adds no floats; floats added over up to three elements along each axis; sums and exponential means by
-the definition. Sums of floats over wider windows have the error of any sum, and the order of additions in them is
-that of the kernel which the lengths of an array ask for.
+Promised: whatever adds no floats; floats added over up to three elements along each axis; sums and exponential means
+by the definition. Sums of floats over wider windows have the error of any sum: the order of additions in them is that
+of the kernel which the lengths of an array ask for.
 """
 
 import numpy as np

@@ -78,6 +78,13 @@ def test_chunks_of_outputs():
         assert pooled.compute(scheduler="sync").shape == (31, 31, 31)
 
 
+def test_chunks_of_operators_composed_of_poolings():
+    blurred = ap.pool(LAZY, "blur", ap.Sliding(3, 2, 1), (1, 2), chunks={1: 10})
+    assert blurred.chunks[1] == (10, 10, 10, 2)
+    got = blurred.compute(scheduler="sync")
+    np.testing.assert_allclose(got, ap.pool(np.asarray(LAZY), "blur", ap.Sliding(3, 2, 1), (1, 2)))
+
+
 def test_chunks_are_for_arrays_that_have_such():
     for call in (
         lambda x: ap.max_pool(x, 2, chunks=2),

@@ -153,9 +153,13 @@ except ImportError as error:
 
 
 @pytest.mark.parametrize(
-    ("blocked", "source", "client"),
-    [("zarr", "a.zarr", None), ("rasterio", "a.tif", None), ("distributed", "a.zarr", "tcp://localhost:1")],
+    ("blocked", "extra", "source", "client"),
+    [
+        ("zarr", "pyramid", "a.zarr", None),
+        ("rasterio", "raster", "a.tif", None),
+        ("distributed", "cluster", "a.zarr", "tcp://localhost:1"),
+    ],
 )
-def test_what_is_not_installed_is_named_with_what_to_install(blocked, source, client):
+def test_what_is_not_installed_is_named_with_what_to_install(blocked, extra, source, client):
     done = run_python("-c", WITHOUT.format(blocked=blocked, source=source, destination="out.tif", client=client))
-    assert f'ap.pyramid needs {blocked}: pip install "anypool[pyramid]"' in done.stdout + done.stderr
+    assert f'ap.pyramid needs {blocked}: pip install "anypool[{extra}]"' in done.stdout + done.stderr

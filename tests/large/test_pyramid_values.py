@@ -87,7 +87,7 @@ def check(case):
 
 
 @given(cases())
-@settings(max_examples=40)
+@settings(max_examples=30)
 @example(
     {
         "dtype": "uint8", "operator": "mode", "shape": (7, 9, 5), "chunks": (2, 3, 5), "shards": (4, 3, 10),
@@ -120,7 +120,7 @@ def test_levels_have_the_bits_of_pooling_in_memory(operator, rng):
 
 
 @given(cases(dtypes=("float16", "float32", "float64"), operators=("mean", "sum", "median", "max", "min")))
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_floats_have_the_same_bits_for_every_cut(case):
     case = {**case, "levels": 2, "shape": tuple(max(4, n) for n in case["shape"])}
     case["factors"] = tuple(min(f, 2) for f in case["factors"])

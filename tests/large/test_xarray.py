@@ -109,6 +109,16 @@ def test_pool_is_the_pooling_of_the_array():
     assert small.dtype == "uint8"
 
 
+def test_padding_that_is_data():
+    x = field(missing=0)
+    got = x.anypool.pool("average", {"y": 3, "x": 3}, {"y": 2, "x": 2}, 1, padding_mode="reflect")
+    expected = ap.avg_pool(x.values, 3, 2, 1, padding_mode="reflect")
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+    np.testing.assert_array_equal(got.x, x.x[::2])
+    blurred = x.anypool.pool("blur", {"y": 3, "x": 3}, 2, 1)
+    np.testing.assert_allclose(blurred, ap.pool(x.values, "blur", ap.Sliding(3, 2, 1), (1, 2)), rtol=1e-12)
+
+
 def test_strided_rolling_is_construct():
     x = field(missing=0)
     got = x.anypool.pool("max", {"y": 3, "x": 3}, stride={"y": 2, "x": 2}, padding=1, min_count=9)

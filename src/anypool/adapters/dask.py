@@ -42,7 +42,8 @@ class Blocks(Implementation):
 
     def run(self, x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> Any:
         if pooling.operator.composed:
-            return _composed(x, pooling, parameters)
+            result = _composed(x, pooling, parameters)
+            return result if self.chunks is None else result.rechunk(_chunks(self.chunks, pooling, result.chunks))
         return _pooled(x, None, _division(x, pooling, parameters, self.impl, self.chunks))
 
 
@@ -84,10 +85,16 @@ class Dask(Adapter):
         return Namespace
 
     def parameters(self, x: da.Array, pooling: Pooling, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        if arrays and any(each.per_window or each.per_position for each in pooling.operator.parameters()):
+            kind = type(pooling.operator).__name__
+            raise TypeError(f"{kind} takes numbers of windows or elements only of arrays in memory: use x.compute()")
         lazy = [array for array in arrays if isinstance(array, da.Array)]
         if lazy:
             raise TypeError(f"a parameter of {type(pooling.operator).__name__} must be loaded: use p.compute()")
         return NUMPY.parameters(np.broadcast_to(np.zeros((), x.dtype), x.shape), pooling, arrays)
+
+    def concat(self, arrays: Sequence[da.Array], axis: int) -> da.Array:
+        return da.concatenate(arrays, axis)
 
     def mask(self, where: Any, x: da.Array) -> Any:
         where = _lazy(where)
@@ -160,11 +167,22 @@ def _division(
     """The blocks of outputs; a lazy mask is no part of them, for its chunks are dependencies as x's are."""
     plans = dict(zip(pooling.axes, pooling.plan, strict=True))
     bounds: Any = [bounds_like(lengths, plans.get(axis)) for axis, lengths in enumerate(x.chunks)]
+    if chunks is not None:
+        bounds = _bounds(chunks, pooling, bounds)
+    return Division(pooling, bounds, parameters, impl, settings, None if isinstance(where, da.Array) else where)
+
+
+def _bounds(chunks: Any, pooling: Pooling, otherwise: Sequence[Any]) -> Any:
+    """Where outputs are cut by `chunks=`, and as they would be where it says nothing."""
     if isinstance(chunks, str) or (isinstance(chunks, Mapping | tuple | list) and "auto" in _entries(chunks)):
         chunks = normalize_chunks(chunks, pooling.output_shape, dtype=pooling.result)
-    if chunks is not None:
-        bounds = bounds_of(chunks, pooling.output_shape, bounds)
-    return Division(pooling, bounds, parameters, impl, settings, None if isinstance(where, da.Array) else where)
+    return bounds_of(chunks, pooling.output_shape, otherwise)
+
+
+def _chunks(chunks: Any, pooling: Pooling, otherwise: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """The lengths between these bounds, of outputs that are cut already."""
+    before = [[0, *itertools.accumulate(lengths)] for lengths in otherwise]
+    return tuple(tuple(np.diff(bounds).tolist()) for bounds in _bounds(chunks, pooling, before))
 
 
 def _entries(chunks: Any) -> list[Any]:
@@ -178,7 +196,7 @@ def _composed(x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> da.Ar
     chunks = tuple(
         (outputs[axis].outputs,) if axis in outputs else lengths for axis, lengths in enumerate(whole.chunks)
     )
-    settings = {"pooling": pooling, "parameters": tuple(parameters)}
+    settings = {"pooling": replace(pooling, memo={}), "parameters": tuple(parameters)}
     return da.map_blocks(
         _composed_chunk, whole, chunks=chunks, meta=np.empty((0,) * x.ndim, pooling.result), **settings
     )

@@ -17,7 +17,7 @@ from anypool import definition, masks
 from anypool.adapters.tasks import NUMPY, Along, Block, pooling_of
 from anypool.arguments import FLOATS, INTEGERS
 from anypool.cpu.settings import one_thread
-from anypool.operators import Average, Max, Min, Operator, Sum
+from anypool.operators import Average, Max, Min, Operator, Sum, is_fixed
 from anypool.plans import AxisPlan, WholeAxis
 from anypool.pooling import Pooling
 from anypool.windows import Adaptive, Global
@@ -37,7 +37,7 @@ def suits(pooling: Pooling, chunks: Sequence[Sequence[int]], parameters: Sequenc
         for axis, plan in zip(pooling.axes, pooling.plan, strict=True)
     ):
         return False
-    if any(not isinstance(value, int | float) for value in parameters):
+    if any(not is_fixed(value) for value in parameters):
         return False
     named = bool(operator.reductions) and all(name in COMBINE for name in operator.reductions)
     reduces = type(operator) in (Max, Min, Sum) or named  # a subclass may reduce otherwise

@@ -9,8 +9,9 @@ from typing import Any
 import keras
 
 from anypool.arguments import as_flag
-from anypool.functional import global_pool, pool
+from anypool.functional import global_pool
 from anypool.keras.bases import AdaptivePooling, GlobalPooling, Pooling, SlidingPooling, by_rank, loadable
+from anypool.masks import Settings
 from anypool.operators import Blur, MaxBlur, Operator, Parameter, operator_for
 from anypool.saving import from_config, to_config
 
@@ -42,20 +43,28 @@ class OperatorPooling(Pooling):
         learnable: bool | Sequence[str] = True,
         per_channel: bool = False,
         axis: int | Sequence[int] | None = None,
+        min_count: int | None = None,
+        fill_value: float | None = None,
+        nan_policy: str = "propagate",
+        seed: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
+        checked = Settings(min_count, fill_value, nan_policy)
+        self.min_count, self.fill_value, self.nan_policy = checked.min_count, checked.fill_value, checked.nan_policy
+        self.seed = seed
         given = operator_for(from_config(operator) if isinstance(operator, dict) else operator)
         if given.split()[1]:
             raise TypeError(f"parameters of {given.info.name} must start from numbers in a layer, got an array")
         self.operator = given
         self.learnable = learnable if isinstance(learnable, bool) else tuple(learnable)
-        names = [each.name for each in given.parameters()]
+        names = [each.name for each in given.learnable()]
         unknown = [] if isinstance(learnable, bool) else [name for name in learnable if name not in names]
         if unknown:
             known = ", ".join(names) or "none"
             raise ValueError(f"learnable must name parameters of {given.info.name} ({known}), got {unknown[0]!r}")
         self.per_channel = as_flag("per_channel", per_channel)
+        self.seed_generator = keras.random.SeedGenerator(seed) if given.random else None
         self.axis = axis
         if axis is not None:
             self.axes = (axis,) if isinstance(axis, int) else tuple(axis)
@@ -65,15 +74,14 @@ class OperatorPooling(Pooling):
         self.built = False
 
     def _learned(self) -> list[Parameter]:
-        parameters = self.operator.parameters()
+        parameters = self.operator.learnable()
         if isinstance(self.learnable, bool):
             return list(parameters) if self.learnable else []
         return [each for each in parameters if each.name in self.learnable]
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Make the weights, one number each, or one per channel."""
-        channel = -1 if self.data_format == "channels_last" else -self.rank - 1
-        shape = (input_shape[channel],) if self.per_channel else ()
+        shape = (input_shape[self.channel_axis],) if self.per_channel else ()
         if None in shape:
             raise ValueError(f"per_channel=True needs a known number of channels, got input_shape {tuple(input_shape)}")
         self._parameters_by_name = {
@@ -88,9 +96,15 @@ class OperatorPooling(Pooling):
         }
         self.built = True
 
-    def _current(self) -> Operator:
-        """The operator with the weights as they are, in shapes that broadcast against the input."""
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+        return self._pool(inputs, mask, self._current(inputs, training))
+
+    def _current(self, inputs: Any, training: bool | None) -> Operator:
+        """The operator with the weights as they are, in shapes that broadcast against the input, and with numbers drawn
+        where it trains."""
         values = {}
+        if training and self.operator.random:
+            values = {each.name: self._draw(inputs) for each in self.operator.parameters() if each.per_window}
         for name, weight in self._parameters_by_name.items():
             value = keras.ops.convert_to_tensor(weight)
             if self.per_channel and self.data_format == "channels_first":
@@ -98,15 +112,25 @@ class OperatorPooling(Pooling):
             values[name] = value
         return replace(self.operator, **values) if values else self.operator
 
+    def _draw(self, inputs: Any) -> Any:
+        """A number in [0, 1) for every window."""
+        shape = list(keras.ops.shape(inputs))
+        axes = self._positive_axes(len(shape))
+        for axis, plan in zip(axes, self.window.plan([shape[axis] for axis in axes], axes), strict=True):
+            shape[axis] = plan.outputs
+        return keras.random.uniform(tuple(shape), seed=self.seed_generator)
+
     def _operator_config(self) -> dict[str, Any]:
         config: dict[str, Any] = {"operator": to_config(self.operator)}
+        if self.seed is not None:
+            config["seed"] = self.seed
         if self.learnable is not True:
             config["learnable"] = self.learnable
         if self.per_channel:
             config["per_channel"] = True
         if self.axis is not None:
             config["axis"] = self.axis
-        return config
+        return config | {name: value for name, value in self._settings().items() if value not in (None, "propagate")}
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._operator_config()}
@@ -121,35 +145,35 @@ class AnySlidingPooling(OperatorPooling, SlidingPooling):
         learnable: whether the operator's parameters are learned, or the names of those that are.
         per_channel: learn one for each channel.
         axis: the pooled axes, for others than the spatial ones, as the channels.
+        min_count, fill_value, nan_policy: as in `anypool.pool`, for what a mask or NaN leaves out; by default an output
+            that the mask goes on to leave out is 0.
+        seed: of the numbers that random operators draw while the model trains.
 
     Raises:
         TypeError, ValueError: as `anypool.operator_for` and MaxPooling2D, or the operator has no such parameter.
     """
-
-    def call(self, inputs: Any) -> Any:
-        return pool(inputs, self._current(), self.window, self.axes)
 
 
 class AnyAdaptivePooling(OperatorPooling, AdaptivePooling):
     """Any operator over as many windows as wanted: the base of AdaptivePooling1D, AdaptivePooling2D, AdaptivePooling3D.
 
     Args:
-        operator, learnable, per_channel, axis: as in Pooling2D. output_size, data_format: as in AdaptiveMaxPooling2D.
+        operator, learnable, per_channel, axis, min_count, fill_value, nan_policy: as in Pooling2D.
+        output_size, data_format: as in AdaptiveMaxPooling2D.
     """
-
-    def call(self, inputs: Any) -> Any:
-        return pool(inputs, self._current(), self.window, self.axes)
 
 
 class AnyGlobalPooling(OperatorPooling, GlobalPooling):
     """Any operator over everything: the base of GlobalPooling1D, GlobalPooling2D and GlobalPooling3D.
 
     Args:
-        operator, learnable, per_channel, axis: as in Pooling2D. data_format, keepdims: as in GlobalMaxPooling2D.
+        operator, learnable, per_channel, axis, min_count, fill_value, nan_policy: as in Pooling2D.
+        data_format, keepdims: as in GlobalMaxPooling2D.
     """
 
-    def call(self, inputs: Any) -> Any:
-        return global_pool(inputs, self._current(), self.axes, self.keepdims)
+    def masked(self, inputs: Any, where: Any, operator: Operator) -> Any:
+        """As `anypool.global_pool` with `where`."""
+        return global_pool(inputs, operator, self.axes, self.keepdims, where=where, **self._settings())
 
 
 class BlurPooling(AnySlidingPooling):

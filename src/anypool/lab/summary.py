@@ -115,8 +115,10 @@ def accuracy_interval(accuracy: PerSeed, images: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def paired_p(one: Row, other: Row, images: int) -> float | None:
+def paired_p(one: Row, other: Row, images: int, measure: str = "accuracy") -> float | None:
     """How probable so great a mean difference in accuracy is between equally good poolings: a paired t-test over seeds.
+
+    Or in another measure that is a share of the images.
 
     Seeds that both have are paired: they share the first weights and the order of images. None for fewer than two. The
     differences are taken to spread by at least one image, since a few seeds may agree by chance.
@@ -127,7 +129,7 @@ def paired_p(one: Row, other: Row, images: int) -> float | None:
     """
     from scipy import stats
 
-    mine, theirs = (dict(zip(row.seed_numbers, row.accuracy.values, strict=True)) for row in (one, other))
+    mine, theirs = (dict(zip(row.seed_numbers, row.measures[measure].values, strict=True)) for row in (one, other))
     differences = [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
     if len(differences) < 2:
         return None

@@ -58,11 +58,12 @@ class Info:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number of an operator that can be learned: one for all, one per channel, or one per element of the window.
+    """A number of an operator that can be learned: one for all, one per channel, or one per element of the window; or
+    numbers that are drawn, one per window.
 
     >>> import anypool as ap
-    >>> ap.GeM.parameters()
-    (Parameter(name='p', default=3.0, at_least=0.001, at_most=inf, per_element=False),)
+    >>> ap.GeM.parameters()[0].name, ap.GeM.parameters()[0].at_least
+    ('p', 0.001)
     """
 
     name: str
@@ -71,17 +72,28 @@ class Parameter:
     at_most: float = math.inf
     per_element: bool = False
     """Whether there may be one for every element of the window, along a last axis of its own."""
+    per_window: bool = False
+    """Whether there is one for every window: a number that is drawn, and not learned; None for none."""
+    per_position: bool = False
+    """Whether there is one for every element of x, which comes with x, and is not learned itself."""
 
 
 def parameter(
-    default: float, *, at_least: float = -math.inf, at_most: float = math.inf, per_element: bool = False
+    default: float | None,
+    *,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+    per_element: bool = False,
+    per_window: bool = False,
+    per_position: bool = False,
 ) -> Any:
     """A field of an operator that can be learned: a finite number within these bounds, or an array of x's framework
     that broadcasts against x and has length 1 along the pooled axes.
 
     With `per_element` it is a number for all elements of the window; a tuple with one for each, in row-major order of
     the pooled axes; or an array (…, k), with one for each of the window's k elements along its last axis and the axes
-    before it as above.
+    before it as above. With `per_window` it is an array that broadcasts to the output, or None; with `per_position` one
+    that broadcasts to x.
 
     >>> import anypool as ap
     >>> @dataclass(frozen=True)
@@ -95,8 +107,9 @@ def parameter(
     >>> ap.pool([1.0, 5.0, 2.0, 0.0], Scaled(2), ap.Sliding(2), axes=0)
     array([10.,  4.])
     """
-    bounds = {"at_least": at_least, "at_most": at_most, "per_element": per_element}
-    return field(default=default, metadata=bounds)
+    bounds = {"at_least": at_least, "at_most": at_most}
+    shape = {"per_element": per_element, "per_window": per_window, "per_position": per_position}
+    return field(default=default, metadata={**bounds, **shape})
 
 
 Place = tuple[int, int, float]
@@ -154,14 +167,14 @@ class Operator:
     """Whether the value is an element, so that it has an index and `offset` says which."""
 
     random: ClassVar[bool] = False
-    """Whether it draws random numbers."""
+    """Whether layers draw numbers for it while they train."""
 
     def __post_init__(self) -> None:
         for each in self.parameters():
             value = getattr(self, each.name)
             if each.per_element and isinstance(value, list | tuple):
                 object.__setattr__(self, each.name, tuple(_within(each, number) for number in value))
-            elif not _is_array(value):
+            elif not (_is_array(value) or (value is None and each.per_window)):
                 object.__setattr__(self, each.name, _within(each, value))
 
     # What an operator computes
@@ -273,6 +286,11 @@ class Operator:
         return _parameters(cls)
 
     @classmethod
+    def learnable(cls) -> tuple[Parameter, ...]:
+        """The parameters that can be learned: those that are not drawn, and do not come with x."""
+        return tuple(each for each in cls.parameters() if not (each.per_window or each.per_position))
+
+    @classmethod
     def is_lifted(cls) -> bool:
         """Whether lifting is its definition."""
         return cls.reduce is Operator.reduce
@@ -293,6 +311,11 @@ class Operator:
             next(given) if value is ARRAY else value
             for value in (getattr(self, each.name) for each in self.parameters())
         )
+
+
+def is_fixed(value: Any) -> bool:
+    """Whether a parameter's value is a number, or not given, and no array."""
+    return value is None or isinstance(value, int | float)
 
 
 def count_valid(windows: Any, valid: Any, xp: Any) -> Any:

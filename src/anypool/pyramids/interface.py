@@ -111,10 +111,10 @@ def pyramid(
         "axes": axes,
         "progress": progress or _silent,
     }
-    _needs("zarr")
+    _needs("zarr", "pyramid")
     with _connected(client) as cluster:
         if isinstance(source, str | Path) and Path(source).suffix.lower() in RASTERS:
-            _needs("rasterio")
+            _needs("rasterio", "raster")
             from .raster import raster_pyramid
 
             return raster_pyramid(source, destination, chosen, asked, cluster)
@@ -127,12 +127,12 @@ def _silent(done: int, total: int, what: str) -> None:
     return None
 
 
-def _needs(module: str) -> None:
+def _needs(module: str, extra: str) -> None:
     try:
         importlib.import_module(module)
     except ImportError as missing:
         raise ImportError(
-            f'ap.pyramid needs {missing.name or module}: pip install "anypool[pyramid]"', name=missing.name
+            f'ap.pyramid needs {missing.name or module}: pip install "anypool[{extra}]"', name=missing.name
         ) from missing
 
 
@@ -142,7 +142,7 @@ def _connected(client: Any) -> Iterator[Any]:
     if not isinstance(client, str):
         yield client
         return
-    _needs("distributed")
+    _needs("distributed", "cluster")
     from distributed import Client
 
     try:

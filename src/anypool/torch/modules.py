@@ -6,6 +6,10 @@ Beyond torch, all of them take any number of leading axes, integers and booleans
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
+import torch
+
 from anypool.torch import native as torchs
 from anypool.torch.bases import (
     AdaptiveExtremePool,
@@ -61,6 +65,42 @@ LPPool1d, LPPool2d, LPPool3d = by_rank(
 MaxUnpool1d, MaxUnpool2d, MaxUnpool3d = by_rank(
     "MaxUnpool", Unpool, "Values back to where they were in {axes}, zeros elsewhere{likeness}.", __name__
 )
+
+
+class FractionalMaxPool(torch.nn.Module):
+    """torch's own, whose windows' places may be drawn by a generator.
+
+    Args:
+        kernel_size, output_size, output_ratio, return_indices: as in torch.
+        generator: draws the places, for every image and channel anew; default: torch's own.
+    """
+
+    rank: ClassVar[int]
+
+    def __init__(self, *arguments: Any, generator: torch.Generator | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.generator = generator
+
+    def forward(self, input: torch.Tensor) -> Any:
+        if self.generator is not None:
+            lead = input.shape[: -self.rank] if input.dim() == self.rank + 2 else (1, *input.shape[: -self.rank])
+            self._random_samples = torch.rand(
+                (*lead, self.rank), generator=self.generator, dtype=input.dtype, device=input.device
+            )
+        return super().forward(input)
+
+
+class FractionalMaxPool2d(FractionalMaxPool, torch.nn.FractionalMaxPool2d):
+    """The greatest element of windows at steps that differ, by lot, as `torch.nn.FractionalMaxPool2d`."""
+
+    rank = 2
+
+
+class FractionalMaxPool3d(FractionalMaxPool, torch.nn.FractionalMaxPool3d):
+    """The greatest element of windows at steps that differ, by lot, as `torch.nn.FractionalMaxPool3d`."""
+
+    rank = 3
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Adaptive windows

@@ -16,8 +16,8 @@ from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.adapters.jax import rules
 from anypool.adapters.jax.windows import ALONG_ONE_AXIS, MAX, MIN, SUM, AxisWindows, Slices, Windows
 from anypool.arguments import FLOATS, INTEGERS, is_known
-from anypool.operators import Average, Defaults, Max, Min, Sum
-from anypool.plans import AdaptiveAxis, AxisPlan, SlidingAxis
+from anypool.operators import Average, Defaults, Max, Min, Sum, is_fixed
+from anypool.plans import AdaptiveAxis, AxisPlan, FractionalAxis, SlidingAxis
 from anypool.pooling import Pooling, counted
 from anypool.windows import Sliding
 
@@ -61,6 +61,14 @@ class Namespace:
     sum = staticmethod(jnp.sum)
     transpose = staticmethod(jnp.transpose)
     where = staticmethod(jnp.where)
+
+    @staticmethod
+    def view_as_real(x: jax.Array) -> jax.Array:
+        return jnp.stack((x.real, x.imag), -1)
+
+    @staticmethod
+    def view_as_complex(pairs: jax.Array) -> jax.Array:
+        return lax.complex(pairs[..., 0], pairs[..., 1])
 
     @staticmethod
     def astype(x: Any, dtype: str) -> jax.Array:
@@ -126,6 +134,8 @@ class Framework(Implementation):
     def refusal(self, x: Any, pooling: Pooling) -> str | None:
         if type(pooling.operator) not in (Max, Min, Sum, Average):  # a subclass may reduce otherwise
             return f"JAX has no operation for {type(pooling.operator).__name__}"
+        if any(isinstance(plan, FractionalAxis) for plan in pooling.plan):
+            return "JAX has no operation for windows at steps that differ"
         unknown = [plan for plan in pooling.plan if not _is_known(plan)]
         if unknown and not (_is_plain(unknown, pooling) and any(map(_may_be_short, unknown))):
             return "the length of a pooled axis is unknown"
@@ -166,7 +176,7 @@ class Jitted(Implementation):
         self.inner, self.name = inner, inner.name
 
     def run(self, x: Any, pooling: Pooling, parameters: Sequence[Any]) -> Any:
-        arrays = tuple(value for value in parameters if not isinstance(value, int | float))
+        arrays = tuple(value for value in parameters if not is_fixed(value))
         return _run(x, arrays, self.inner, pooling)
 
 
@@ -194,6 +204,7 @@ def _indices_in_array(indices: Any, pooling: Pooling) -> Any:
 
 class Jax(Adapter):
     name = "JAX"
+    complex_as_pairs = True
 
     def __init__(self) -> None:
         framework = Framework(self)

@@ -7,9 +7,9 @@ for (const chart of document.querySelectorAll(".chart")) {
 
 function sort(heading) {
   const table = heading.closest("table"), column = heading.cellIndex;
-  const direction = heading.ariaSort === "descending" ? "ascending" : "descending";
+  const direction = heading.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-  heading.ariaSort = direction;
+  heading.setAttribute("aria-sort", direction);
   const value = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
   const order = (one, other) => {
     const [a, b] = [value(one), value(other)];
