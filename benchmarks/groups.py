@@ -155,7 +155,7 @@ def keras_course(quick: bool, only: str, report: Report) -> None:
 
 def large(quick: bool, only: str, report: Report) -> None:
     """Arrays in zarr."""
-    logging.getLogger("ome_zarr_pyramid").setLevel(logging.WARNING)
+    logging.disable(logging.INFO)  # ome_zarr_pyramid says each of its steps
     from benchmarks import large
 
     large.measure(quick, only, report)
