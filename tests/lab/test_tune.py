@@ -174,7 +174,7 @@ def test_it_goes_on_where_it_was_stopped(tmp_path):
     assert len(written["trials"]) == 6
     assert written["best"]["number"] == second.best.number
     assert sorted(os.listdir(tmp_path)) == [
-        ".tuning.json.lock", "best.json", "best.keras", "best.py", "trials.db", "tuning.json",
+        ".tuning.json.lock", "best.json", "best.keras", "best.py", "report.html", "trials.db", "tuning.json",
     ]  # fmt: skip
 
 

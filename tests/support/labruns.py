@@ -105,6 +105,9 @@ class MadeUpNetwork:
     def digest(self):
         return "made up"
 
+    def training_step(self, images):
+        return None
+
     def predict(self, images, should_stop):
         """The right class in as many of ten images as the poolings deserve; the mean of an image is its class."""
         labels = np.round(images.mean((1, 2, 3))).astype(int)
