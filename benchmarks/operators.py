@@ -39,21 +39,25 @@ LABELS = (
 
 
 def rows(quick: bool) -> list[Row]:
-    """Every operator that draws no random numbers: forward, and in training unless it is one of labels."""
+    """The operators that are measured: forward, and in training unless one is of labels."""
     case = replace(CASE, shape=CASE.share, share=None) if quick and CASE.share else CASE
     made = []
-    for name, kind in ap.OPERATORS.items():
+    for name in measured():
         floats = _takes_floats(name)
         for layout in case.layouts[:1] if quick else case.layouts:
             for direction in (FORWARD, TRAINING) if floats else (FORWARD,):
-                if not kind.random:
-                    made.append(Row(case if floats else replace(case, dtype="uint8"), name, layout, direction))
+                made.append(Row(case if floats else replace(case, dtype="uint8"), name, layout, direction))
     for names, cases in ((("median",), FILTERS), (("mode", "max"), LABELS)):
         for each in cases:
             layouts = each.layouts[:1] if quick else each.layouts
             if each.quick or not quick:
                 made += [Row(each, name, layout, FORWARD) for name in names for layout in layouts]
     return made
+
+
+def measured() -> list[str]:
+    """The operators that take windows of any kind and draw no random numbers."""
+    return [name for name, kind in ap.OPERATORS.items() if not (kind.random or kind().composed)]
 
 
 def _takes_floats(name: str) -> bool:
@@ -169,11 +173,11 @@ def _median(x: Any, kernel: Any, stride: Any, padding: Any) -> Any:
     import torch
 
     n, channels = x.shape[:2]
-    padded = _functions().pad(x, (padding[1], padding[1], padding[0], padding[0]), value=float("nan"))
+    padded = _functions().pad(x.float(), (padding[1], padding[1], padding[0], padding[0]), value=float("nan"))
     rows, columns = (padded.shape[axis + 2] - kernel[axis] for axis in range(2))
     shape = (n, channels, rows // stride[0] + 1, columns // stride[1] + 1)
     windows = _functions().unfold(padded, kernel, stride=stride).view(n, channels, kernel[0] * kernel[1], -1)
-    return torch.nanmedian(windows, dim=2).values.view(shape)
+    return torch.nanmedian(windows, dim=2).values.view(shape).to(x.dtype)
 
 
 COMPOSITIONS: dict[str, Callable[..., Callable[[Any], Any]]] = {

@@ -4,7 +4,7 @@
 // j of outputs o, o + 1, … lies side by side in one of them. The elements behind the last axis stay side by side, so that
 // a lane is a pair of output and inner element. Where windows are in a table, each of their elements has a plane.
 #pragma once
-#include "forward/forward.h"
+#include "forward/planes.h"
 #include "reduce/scratch.h"
 #include "simd/gaps.h"
 
@@ -106,7 +106,7 @@ template <class L> struct Packing {
 template <class L> class Layout {
     static constexpr int N = lanes<L>;
     using Int = SignedOf<L>;
-    static constexpr int64_t slack = 2 * N, room = 192 << 10;
+    static constexpr int64_t slack = 2 * N;
 
     const Problem &p;
     const Packing<L> own, second;  // the second has no array where there is one thing to pack
@@ -140,7 +140,9 @@ template <class L> class Layout {
         if (last.kind == Windows::table)
             for (int64_t i = 0; i < last.outputs; i++) all_whole &= last.table[i].count == last.kernel_size;
         measure();
-        const int64_t outer = this->outer();
+        // A single window is read element by element, many rows away from each other where planes are lanes.
+        const bool is_single = size[0] * size[1] * size[2] == 1;
+        const int64_t outer = this->outer(), room = (is_single ? 24 : 192) << 10;
         while (bytes() > room || (bytes() > (16 << 10) && tiles() * outer < 32)) {
             const bool fits = bytes() <= room;
             if (size[0] > 1) halve(size[0]);
@@ -344,7 +346,13 @@ template <class L> class Layout {
     }
     template <class E>
     __attribute__((noinline)) void gather(const E *x, int64_t apart, int64_t n, int64_t inner, E *to) const {
+        constexpr int64_t M = lanes<E>;
         const int64_t inside = now.from->inner;
+        if constexpr (sizeof(E) >= 4)
+            if (apart == 1 && n >= M && inner >= M)
+                return each_whole(n, M, [&](int64_t i) {
+                    each_whole(inner, M, [&](int64_t c) { transpose(x + c * inside + i, inside, to + i * inner + c, inner); });
+                });
         if (n < inner || inner == 1)
             for (int64_t i = 0; i < n; i++) copy_line(x + i * apart, inside, to + i * inner, 1, inner);
         else

@@ -313,3 +313,14 @@ def test_dask_arrays(rng):
     np.testing.assert_allclose(ap.global_pool(lazy, "blur", (1, 2)).compute(), ap.global_pool(x, "blur", (1, 2)))
     with pytest.raises(ValueError, match="reads more than tasks are given of x"):
         ap.tasks(x, "maxblur", ap.Sliding(2), chunks=3)
+
+
+def test_tasks_of_dask_arrays_travel(rng):
+    """To the processes of a cluster, as bytes."""
+    da = pytest.importorskip("dask.array")
+    import cloudpickle
+
+    x = rng.normal(size=(2, 8, 8))
+    lazy = ap.pool(da.from_array(x, chunks=(1, 4, 4)), "maxblur", ap.Sliding(2))
+    again = cloudpickle.loads(cloudpickle.dumps(dict(lazy.__dask_graph__())))
+    assert again.keys() == dict(lazy.__dask_graph__()).keys()

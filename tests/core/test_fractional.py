@@ -7,6 +7,7 @@ from adapters import DIFFERENTIABLE, EVERY_ADAPTER
 from harness import random_array
 
 import anypool as ap
+from anypool.plans import FractionalAxis
 from anypool.saving import from_config, to_config
 
 
@@ -58,6 +59,7 @@ def test_steps_differ_by_one_and_cover_the_axis(kernel_size):
         orders = set()
         for seed in (None, *range(20)):
             plan = ap.Fractional(m, kernel_size, 0.37, seed).axis_plan(0, n)
+            assert isinstance(plan, FractionalAxis)
             assert plan == ap.Fractional(m, kernel_size, 0.37, seed).axis_plan(0, n)
             steps = np.diff([*plan.starts, n] if kernel_size is None else plan.starts)
             assert len(steps) == 0 or steps.max() - steps.min() <= 1

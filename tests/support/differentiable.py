@@ -52,6 +52,8 @@ VALUES_OF_PARAMETERS: dict[Any, tuple[np.ndarray, ...]] = {
     ap.Soft: (ONE, PER_ROW - 0.5),
     ap.AdaPool: (ONE, PER_ROW),
     ap.Mixed: (ONE, PER_ROW),
+    ap.Gated: (PER_ELEMENT[0, 0, 0], PER_ELEMENT),
+    ap.DetailPreserving: (ONE, PER_ROW),
     ap.OrderedWeighted: (PER_ELEMENT[0, 0, 0], PER_ELEMENT),
     ap.Dilation: (PER_ELEMENT[0, 0, 0], PER_ELEMENT),
     ap.Erosion: (PER_ELEMENT[0, 0, 0], PER_ELEMENT),

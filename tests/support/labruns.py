@@ -105,9 +105,6 @@ class MadeUpNetwork:
     def digest(self):
         return "made up"
 
-    def training_step(self, images):
-        return None
-
     def predict(self, images, should_stop):
         """The right class in as many of ten images as the poolings deserve; the mean of an image is its class."""
         labels = np.round(images.mean((1, 2, 3))).astype(int)
@@ -134,6 +131,9 @@ class MadeUpNetwork:
             history.curve.append(self.goodness * epoch / epochs)
             on_epoch(epoch, history.curve[-1])
         return history
+
+    def training_step(self, images):
+        return None
 
     def cost(self, images):
         return {"multiply_adds": 100.0 * sum(self.sizes), "activation_bytes": 8.0}

@@ -107,6 +107,11 @@ ROWS = {
     "erosion:structure=0.5": Row(ap.Erosion(0.5), f.erosion(0.5)),
     "stochastic": Row(ap.Stochastic(), f.stochastic(), error=16, steep=256),
     "random_mixed": Row(ap.RandomMixed(), f.mixed(0.5)),
+    "gated:omega=0.3": Row(ap.Gated(0.3), f.gated(0.3), error=32, steep=128),
+    "local_importance": Row(ap.LocalImportance(), f.average()),
+    "detail:lam=-0.5,alpha=0.3": Row(
+        ap.DetailPreserving(-0.5, 0.3), f.detail(-0.5, 0.3), error=64, steep=512, domain=moderate
+    ),
     "blur": Row(ap.Blur(), f.blur()),
 }
 """By their names in texts, as in `anypool.pool(x, "quantile:q=0.3", …)`."""

@@ -350,3 +350,54 @@ def stochastic():
         return [(2 * e - value(elements)) / whole if e > 0 else 0.0 for e in elements]
 
     return value, slopes
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Gates and detail
+
+
+def gated(omega):
+    def parts(elements):
+        logit = omega * total(elements)
+        small = math.exp(-abs(logit))
+        return (small if logit < 0 else 1) / (1 + small), elements.index(max(elements)), mean(elements)
+
+    def value(elements):
+        a, place, average = parts(elements)
+        return a * elements[place] + (1 - a) * average
+
+    def slopes(elements):
+        a, place, average = parts(elements)
+        gate = (elements[place] - average) * a * (1 - a) * omega
+        return [a * (i == place) + (1 - a) / len(elements) + gate for i in range(len(elements))]
+
+    return value, slopes
+
+
+def detail(lam, alpha):
+    def value(elements):
+        if not all(map(math.isfinite, elements)):
+            return math.nan
+        middle = mean(elements)
+        unlike = [(e - middle) ** 2 + 1e-3 for e in elements]
+        weights = [(d / mean(unlike)) ** math.exp(lam) + math.exp(alpha) for d in unlike]
+        return total([w * e for w, e in zip(weights, elements, strict=True)]) / total(weights)
+
+    return value, differences(value)
+
+
+def differences(value, step=1e-5):
+    """Slopes by central differences."""
+
+    def slopes(elements):
+        found = []
+        for i in range(len(elements)):
+            above, below = (value([*elements[:i], elements[i] + d, *elements[i + 1 :]]) for d in (step, -step))
+            found.append((above - below) / (2 * step))
+        return found
+
+    return slopes
+
+
+def average():
+    return mean, lambda elements: [1 / len(elements)] * len(elements)

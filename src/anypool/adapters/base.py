@@ -138,6 +138,10 @@ class Adapter:
         """The functions for arrays like x."""
         raise NotImplementedError
 
+    def concat(self, arrays: Sequence[Any], axis: int) -> Any:
+        """Arrays of the framework, one after another along an axis."""
+        return self.namespace(arrays[0]).concat(arrays, axis)
+
     def quiet(self) -> AbstractContextManager[Any]:
         """Where NaN and infinities are data like other, without a framework's warnings."""
         return nullcontext()
@@ -164,11 +168,12 @@ class Adapter:
                     f"{each.name} of {type(operator).__name__} must have one entry per element of the window ({size}) "
                     f"along its last axis, got shape {shown(shape)}"
                 )
-            if each.per_window:
-                if not _broadcasts(shape, pooling.output_shape):
+            if each.per_window or each.per_position:
+                whole, what = (pooling.output_shape, "the output") if each.per_window else (room, "x")
+                if not _broadcasts(shape, whole):
                     raise ValueError(
-                        f"{each.name} of {type(operator).__name__} must broadcast to the output, of shape "
-                        f"{shown(pooling.output_shape)}, got shape {shown(shape)}"
+                        f"{each.name} of {type(operator).__name__} must broadcast to {what}, of shape {shown(whole)}, "
+                        f"got shape {shown(shape)}"
                     )
                 continue
             beside = shape[:-1] if each.per_element else shape
@@ -218,6 +223,10 @@ class Adapter:
                 return implementation
             reason = why_not if not isinstance(implementation, Lifted) or pooling.operator.reductions else reason
         raise ValueError(f"impl={impl!r} cannot run here: {reason}")
+
+    complex_as_pairs: ClassVar[bool] = False
+    """Whether the namespace has view_as_real and view_as_complex (torch's names): complex arrays as pairs of reals
+    along a last axis, and back."""
 
     def with_chunks(self, chunks: Any) -> Adapter:
         """The adapter that cuts outputs into these chunks; TypeError where arrays of the framework have none."""

@@ -85,12 +85,16 @@ class Dask(Adapter):
         return Namespace
 
     def parameters(self, x: da.Array, pooling: Pooling, arrays: Sequence[Any]) -> tuple[Any, ...]:
-        if pooling.operator.random and arrays:
-            raise TypeError(f"{type(pooling.operator).__name__} draws nothing for dask arrays: leave u away")
+        if arrays and any(each.per_window or each.per_position for each in pooling.operator.parameters()):
+            kind = type(pooling.operator).__name__
+            raise TypeError(f"{kind} takes numbers of windows or elements only of arrays in memory: use x.compute()")
         lazy = [array for array in arrays if isinstance(array, da.Array)]
         if lazy:
             raise TypeError(f"a parameter of {type(pooling.operator).__name__} must be loaded: use p.compute()")
         return NUMPY.parameters(np.broadcast_to(np.zeros((), x.dtype), x.shape), pooling, arrays)
+
+    def concat(self, arrays: Sequence[da.Array], axis: int) -> da.Array:
+        return da.concatenate(arrays, axis)
 
     def mask(self, where: Any, x: da.Array) -> Any:
         where = _lazy(where)
@@ -192,7 +196,7 @@ def _composed(x: da.Array, pooling: Pooling, parameters: Sequence[Any]) -> da.Ar
     chunks = tuple(
         (outputs[axis].outputs,) if axis in outputs else lengths for axis, lengths in enumerate(whole.chunks)
     )
-    settings = {"pooling": pooling, "parameters": tuple(parameters)}
+    settings = {"pooling": replace(pooling, memo={}), "parameters": tuple(parameters)}
     return da.map_blocks(
         _composed_chunk, whole, chunks=chunks, meta=np.empty((0,) * x.ndim, pooling.result), **settings
     )

@@ -154,6 +154,11 @@ class Keras(Adapter):
             masks.checked(self, where, x, pooling)
         return self.choose(impl, x, pooling).run(x, pooling, parameters)
 
+    def concat(self, arrays: Sequence[keras.KerasTensor], axis: int) -> keras.KerasTensor:
+        shape = list(arrays[0].shape)
+        shape[axis] = None if shape[axis] is None else sum(array.shape[axis] for array in arrays)
+        return keras.KerasTensor(tuple(shape), arrays[0].dtype)
+
     def padded(self, x: keras.KerasTensor, pooling: Pooling) -> tuple[keras.KerasTensor, Pooling]:
         shape = list(self.shape(x))
         for axis, (before, after) in zip(pooling.axes, padding.amounts(pooling), strict=True):

@@ -3,7 +3,8 @@
 from anypool.operators.base import ARRAY, Defaults, Info, Operator, Parameter, is_fixed, parameter
 from anypool.operators.chance import RandomMixed, Stochastic
 from anypool.operators.extremes import Max, Min
-from anypool.operators.mixtures import AvgMax, Mixed
+from anypool.operators.importance import DetailPreserving, LocalImportance
+from anypool.operators.mixtures import AvgMax, Gated, Mixed
 from anypool.operators.morphology import Dilation, Erosion
 from anypool.operators.order import Median, OrderedWeighted, Quantile, Rank, TopKMean, TrimmedMean
 from anypool.operators.power import GeM, GeometricMean, HarmonicMean, Lp, PowerMean
@@ -31,12 +32,15 @@ __all__ = [
     "Blur",
     "Count",
     "Defaults",
+    "DetailPreserving",
     "Dilation",
     "Erosion",
+    "Gated",
     "GeM",
     "GeometricMean",
     "HarmonicMean",
     "Info",
+    "LocalImportance",
     "LogSumExp",
     "Lp",
     "Max",

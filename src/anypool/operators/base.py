@@ -62,8 +62,8 @@ class Parameter:
     numbers that are drawn, one per window.
 
     >>> import anypool as ap
-    >>> ap.GeM.parameters()
-    (Parameter(name='p', default=3.0, at_least=0.001, at_most=inf, per_element=False, per_window=False),)
+    >>> ap.GeM.parameters()[0].name, ap.GeM.parameters()[0].at_least
+    ('p', 0.001)
     """
 
     name: str
@@ -74,6 +74,8 @@ class Parameter:
     """Whether there may be one for every element of the window, along a last axis of its own."""
     per_window: bool = False
     """Whether there is one for every window: a number that is drawn, and not learned; None for none."""
+    per_position: bool = False
+    """Whether there is one for every element of x, which comes with x, and is not learned itself."""
 
 
 def parameter(
@@ -83,13 +85,15 @@ def parameter(
     at_most: float = math.inf,
     per_element: bool = False,
     per_window: bool = False,
+    per_position: bool = False,
 ) -> Any:
     """A field of an operator that can be learned: a finite number within these bounds, or an array of x's framework
     that broadcasts against x and has length 1 along the pooled axes.
 
     With `per_element` it is a number for all elements of the window; a tuple with one for each, in row-major order of
     the pooled axes; or an array (…, k), with one for each of the window's k elements along its last axis and the axes
-    before it as above. With `per_window` it is an array that broadcasts to the output, or None.
+    before it as above. With `per_window` it is an array that broadcasts to the output, or None; with `per_position` one
+    that broadcasts to x.
 
     >>> import anypool as ap
     >>> @dataclass(frozen=True)
@@ -103,8 +107,9 @@ def parameter(
     >>> ap.pool([1.0, 5.0, 2.0, 0.0], Scaled(2), ap.Sliding(2), axes=0)
     array([10.,  4.])
     """
-    bounds = {"at_least": at_least, "at_most": at_most, "per_element": per_element, "per_window": per_window}
-    return field(default=default, metadata=bounds)
+    bounds = {"at_least": at_least, "at_most": at_most}
+    shape = {"per_element": per_element, "per_window": per_window, "per_position": per_position}
+    return field(default=default, metadata={**bounds, **shape})
 
 
 Place = tuple[int, int, float]
@@ -161,6 +166,9 @@ class Operator:
     selects: ClassVar[bool] = False
     """Whether the value is an element, so that it has an index and `offset` says which."""
 
+    random: ClassVar[bool] = False
+    """Whether layers draw numbers for it while they train."""
+
     def __post_init__(self) -> None:
         for each in self.parameters():
             value = getattr(self, each.name)
@@ -204,11 +212,6 @@ class Operator:
         return xp.nan_like(windows)
 
     # What is known of it
-
-    @property
-    def random(self) -> bool:
-        """Whether layers draw numbers for it while they train."""
-        return False
 
     @property
     def composed(self) -> bool:
@@ -284,8 +287,8 @@ class Operator:
 
     @classmethod
     def learnable(cls) -> tuple[Parameter, ...]:
-        """The parameters that can be learned, and are not drawn."""
-        return tuple(each for each in cls.parameters() if not each.per_window)
+        """The parameters that can be learned: those that are not drawn, and do not come with x."""
+        return tuple(each for each in cls.parameters() if not (each.per_window or each.per_position))
 
     @classmethod
     def is_lifted(cls) -> bool:

@@ -42,10 +42,7 @@ class Stochastic(Operator):
     u: Any = parameter(None, at_least=0.0, at_most=1.0, per_window=True)
 
     info = Info("stochastic", "Σx²/Σx; in training xₖ, k ~ x/Σx", "arXiv 1301.3557", layer="Stochastic")
-
-    @property
-    def random(self) -> bool:
-        return True
+    random = True
 
     def reduce(self, windows: Any, valid: Any, u: Any, xp: Any) -> Any:
         above = valid & (windows > 0) & xp.isfinite(windows)
@@ -107,6 +104,7 @@ class RandomMixed(AverageAndMax):
     info = Info(
         "random_mixed", "p·max x + (1 − p)·Σx/n; in training one of them", "Yu et al. 2014", layer="RandomMixed"
     )
+    random = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,10 +112,6 @@ class RandomMixed(AverageAndMax):
         if not 0 <= p <= 1:
             raise ValueError(f"p must be between 0 and 1, got {p}")
         object.__setattr__(self, "p", p)
-
-    @property
-    def random(self) -> bool:
-        return True
 
     def finish(self, reduced: Any, count: Any, u: Any, xp: Any) -> Any:
         total, greatest = reduced

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from anypool.operators.base import Info, Operator, parameter
+from anypool.operators.base import Info, Operator, float_count, parameter
+from anypool.operators.extremes import Max
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,39 @@ class Mixed(AverageAndMax):
     def finish(self, reduced: Any, count: Any, a: Any, xp: Any) -> Any:
         total, greatest = reduced
         return a * greatest + (1 - a) * (total / count)
+
+
+@dataclass(frozen=True)
+class Gated(Operator):
+    """y = a·max xᵢ + (1 − a)·Σxᵢ/n, where the window itself opens the gate: a = σ(Σ ωᵢ·xᵢ). NaN wins.
+
+    Gradients: those of `Mixed`, and (max x − Σx/n)·a·(1 − a)·ωᵢ more; of ωᵢ: (max x − Σx/n)·a·(1 − a)·xᵢ.
+    Source: Lee, Gallagher, Tu 2016, arXiv 1509.08985.
+
+    Args:
+        omega: ω: a tuple with one entry for every element of the window in row-major order of the pooled axes, or an
+            array (…, k) whose other axes broadcast against x with length 1 along the pooled axes; or one number.
+
+    Raises:
+        TypeError: an entry is no number. ValueError: there are fewer or more entries than elements in a window.
+
+    >>> import anypool as ap
+    >>> ap.pool([1.0, 5.0, 2.0, 0.0], ap.Gated((0, 0)), ap.Sliding(2), axes=0)
+    array([4. , 1.5])
+    """
+
+    omega: Any = parameter(0.0, per_element=True)
+
+    info = Info("gated", "a·max x + (1 − a)·Σx/n, a = σ(Σωx)", "arXiv 1509.08985", layer="Gated")
+
+    def reduce(self, windows: Any, valid: Any, omega: Any, xp: Any) -> Any:
+        elements = xp.where(valid, windows, 0)
+        logit = xp.sum(xp.where(valid, elements * omega, 0), axis=-1)
+        small = xp.exp(xp.where(logit < 0, logit, -logit))  # of no positive number, so that none overflows
+        a = xp.where(logit < 0, small, 1) / (1 + small)
+        count = xp.maximum(float_count(windows, valid, xp), 1)
+        average = (xp.sum(elements, axis=-1, keepdims=True) / count)[..., 0]
+        return a * Max().reduce(windows, valid, xp) + (1 - a) * average
 
 
 @dataclass(frozen=True)

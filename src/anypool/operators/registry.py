@@ -10,7 +10,8 @@ from typing import Any
 from anypool.operators.base import Operator
 from anypool.operators.chance import RandomMixed, Stochastic
 from anypool.operators.extremes import Max, Min
-from anypool.operators.mixtures import AvgMax, Mixed
+from anypool.operators.importance import DetailPreserving, LocalImportance
+from anypool.operators.mixtures import AvgMax, Gated, Mixed
 from anypool.operators.morphology import Dilation, Erosion
 from anypool.operators.order import Median, OrderedWeighted, Quantile, Rank, TopKMean, TrimmedMean
 from anypool.operators.power import GeM, GeometricMean, HarmonicMean, Lp, PowerMean
@@ -48,7 +49,8 @@ BUILT_IN: tuple[type[Operator], ...] = (
     *(Max, Min, Average, Sum, Lp, GeM),
     *(Median, Quantile, Rank, TrimmedMean, TopKMean, OrderedWeighted),
     *(PowerMean, GeometricMean, HarmonicMean),
-    *(LogSumExp, Soft, AdaPool, Mixed, AvgMax),
+    *(LogSumExp, Soft, AdaPool, Mixed, AvgMax, Gated),
+    *(LocalImportance, DetailPreserving),
     *(Variance, Std, Range, Mode, Count),
     *(Dilation, Erosion),
     *(Stochastic, RandomMixed),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from anypool import operators
 from anypool.arguments import as_flag, as_integer, per_axis, plain
+from anypool.masks import Settings
 from anypool.operators import ARRAY, Operator, Parameter, operator_for
 from anypool.torch import pooling
 from anypool.torch.bases import by_rank
@@ -25,6 +26,9 @@ class OperatorPool(torch.nn.Module):
     """
 
     rank: ClassVar[int]
+    min_count: int | None = None
+    fill_value: float | None = None
+    nan_policy: str = "propagate"
 
     def __init__(
         self,
@@ -34,9 +38,14 @@ class OperatorPool(torch.nn.Module):
         learnable: bool | Sequence[str] = True,
         channels: int | None = None,
         dim: int | Sequence[int] | None = None,
+        min_count: int | None = None,
+        fill_value: float | None = None,
+        nan_policy: str = "propagate",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        checked = Settings(min_count, fill_value, nan_policy)
+        self.min_count, self.fill_value, self.nan_policy = checked.min_count, checked.fill_value, checked.nan_policy
         self.generator = generator
         if window.rank not in (None, self.rank):
             raise ValueError(f"{type(self).__name__} pools {self.rank} axes, but {window} is written for {window.rank}")
@@ -73,13 +82,15 @@ class OperatorPool(torch.nn.Module):
                 arrays.append(value.view(-1, *(1,) * self.rank) if per_channel else value)
         return tuple(arrays)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
+        """The pooling of the input's elements, of those that `where`, which broadcasts to it, lets count."""
         operator, arrays = self.operator, self._arrays()
         if operator.random and self.training:
             drawn = [each.name for each in operator.parameters() if each.per_window]
             operator = replace(operator, **dict.fromkeys(drawn, ARRAY))
             arrays = (*arrays, *(self._draw(input) for _ in drawn))
-        return pooling.pool_any(input, operator, self.window, self.dim, arrays)
+        settings = self.min_count, self.fill_value, self.nan_policy
+        return pooling.pool_any(input, operator, self.window, self.dim, arrays, where, settings)
 
     def _draw(self, input: Tensor) -> Tensor:
         """A number in [0, 1) for every window."""
@@ -90,8 +101,11 @@ class OperatorPool(torch.nn.Module):
         return torch.rand(shape, generator=self.generator, device=input.device)
 
     def extra_repr(self) -> str:
-        dim = "" if self.dim == pooling.AXES[self.rank] else f", dim={self.dim}"
-        return f"{self.operator}, {self.window}{dim}".replace("Ellipsis", "learned")
+        own = {"dim": self.dim, "min_count": self.min_count, "fill_value": self.fill_value}
+        usual = {"dim": pooling.AXES[self.rank], "nan_policy": "propagate"}
+        given = {**own, "nan_policy": self.nan_policy}
+        more = "".join(f", {name}={value!r}" for name, value in given.items() if value != usual.get(name))
+        return f"{self.operator}, {self.window}{more}".replace("Ellipsis", "learned")
 
 
 def _dims(dim: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
@@ -127,6 +141,8 @@ class AnySlidingPool(OperatorPool):
         learnable: whether the operator's parameters are learned, or the names of those that are.
         channels: one parameter for each of so many channels; default: one for all.
         dim: the pooled axes; default: the last ones.
+        min_count, fill_value, nan_policy: as in `anypool.pool`, for what a mask, the second argument of a call, or NaN
+            leaves out.
         generator: draws the numbers of random operators, while the module trains; default: torch's own.
 
     Raises:
@@ -153,7 +169,8 @@ class AnyAdaptivePool(OperatorPool):
     """Any operator over as many windows as wanted: the base of AdaptivePool1d, AdaptivePool2d and AdaptivePool3d.
 
     Args:
-        operator, learnable, channels, dim: as in Pool2d. output_size: as in `anypool.Adaptive`.
+        operator, learnable, channels, dim, min_count, fill_value, nan_policy: as in Pool2d.
+        output_size: as in `anypool.Adaptive`.
     """
 
     def __init__(
@@ -166,15 +183,16 @@ class AnyGlobalPool(OperatorPool):
     """Any operator over everything: the base of GlobalPool1d, GlobalPool2d and GlobalPool3d.
 
     Args:
-        operator, learnable, channels, dim: as in Pool2d. keepdim: whether the pooled axes stay, with length 1.
+        operator, learnable, channels, dim, min_count, fill_value, nan_policy: as in Pool2d.
+        keepdim: whether the pooled axes stay, with length 1.
     """
 
     def __init__(self, operator: Operator | str, keepdim: bool = False, **options: Any) -> None:
         super().__init__(operator, Global(), **options)
         self.keepdim = as_flag("keepdim", keepdim)
 
-    def forward(self, input: Tensor) -> Tensor:
-        values = super().forward(input)
+    def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
+        values = super().forward(input, where)
         if self.keepdim:
             return values
         if self.dim == pooling.AXES[self.rank]:  # how many axes there are need not be known
@@ -182,6 +200,33 @@ class AnyGlobalPool(OperatorPool):
         for dim in sorted((dim % input.dim() for dim in self.dim), reverse=True):
             values = values.squeeze(dim)
         return values
+
+
+class ConcatPool(torch.nn.Module):
+    """Several operators over the same windows, their values one after another as channels: the base of ConcatPool1d,
+    ConcatPool2d and ConcatPool3d, and of GlobalConcatPool1d, GlobalConcatPool2d and GlobalConcatPool3d.
+
+    Args:
+        operators: operators or their texts; average and max are timm's "catavgmax".
+        settings: those of Pool2d, or GlobalPool2d, after the operator.
+    """
+
+    rank: ClassVar[int]
+    single: ClassVar[type[OperatorPool]]
+    """The module of one operator."""
+
+    def __init__(
+        self, operators: Sequence[Operator | str] = ("average", "max"), *settings: Any, **options: Any
+    ) -> None:
+        super().__init__()
+        if isinstance(operators, str) or not operators:
+            raise ValueError(f"operators must be one or more operators or their names, got {operators!r}")
+        pooling_of = type(f"Pool{self.rank}d", (self.single,), {"rank": self.rank})
+        self.pools = torch.nn.ModuleList(pooling_of(each, *settings, **options) for each in operators)
+        self.keepdim = getattr(self.pools[0], "keepdim", True)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.cat([pool(input) for pool in self.pools], -self.rank - 1 if self.keepdim else -1)
 
 
 class MedianPool(AnySlidingPool):
@@ -231,6 +276,29 @@ class BlurPool(AnySlidingPool):
         super().__init__(operators.Blur(), kernel_size, stride, padding, padding_mode=padding_mode)
 
 
+class LocalImportancePool2d(torch.nn.Module):
+    """Σ e^(Gᵢ)·xᵢ / Σ e^(Gᵢ) over windows of images, with G = c·σ(norm(conv(x))): see `anypool.LocalImportance`.
+
+    It begins as the average: the convolution, of 1×1, is 0 at the start. Source: Gao, Wang, Wu 2019, arXiv 1908.04156.
+
+    Args:
+        channels: of the input. kernel_size, stride, padding: as in `anypool.Sliding`. coefficient: c, of the logits.
+    """
+
+    def __init__(
+        self, channels: int, kernel_size: Any = 3, stride: Any = 2, padding: Any = 1, coefficient: float = 12.0
+    ) -> None:
+        super().__init__()
+        self.window, self.coefficient = Sliding(kernel_size, stride, padding), float(coefficient)
+        start = torch.nn.Conv2d(channels, channels, 1, bias=False)
+        torch.nn.init.zeros_(start.weight)
+        self.logit = torch.nn.Sequential(start, torch.nn.InstanceNorm2d(channels, affine=True), torch.nn.Sigmoid())
+
+    def forward(self, input: Tensor) -> Tensor:
+        logits = self.coefficient * self.logit(input)
+        return pooling.pool_any(input, operators.LocalImportance(ARRAY), self.window, pooling.AXES[2], (logits,))
+
+
 class MaxBlurPool(AnySlidingPool):
     """Maxima at stride 1, then a binomial filter at a stride: the base of MaxBlurPool1d, MaxBlurPool2d and
     MaxBlurPool3d. See `anypool.MaxBlur`.
@@ -277,6 +345,16 @@ AdaptivePool1d, AdaptivePool2d, AdaptivePool3d = by_rank(
 )
 GlobalPool1d, GlobalPool2d, GlobalPool3d = by_rank(
     "GlobalPool", AnyGlobalPool, "Any operator over all of {axes}.", __name__
+)
+ConcatPool1d, ConcatPool2d, ConcatPool3d = by_rank(
+    "ConcatPool", ConcatPool, "Several operators over windows of {axes}, concatenated.", __name__, single=AnySlidingPool
+)
+GlobalConcatPool1d, GlobalConcatPool2d, GlobalConcatPool3d = by_rank(
+    "GlobalConcatPool",
+    ConcatPool,
+    "Several operators over all of {axes}, concatenated.",
+    __name__,
+    single=AnyGlobalPool,
 )
 BlurPool1d, BlurPool2d, BlurPool3d = by_rank(
     "BlurPool", BlurPool, "{axes}, blurred and subsampled, so that nothing aliases (Zhang 2019).", __name__

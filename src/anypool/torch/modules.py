@@ -84,8 +84,9 @@ class FractionalMaxPool(torch.nn.Module):
     def forward(self, input: torch.Tensor) -> Any:
         if self.generator is not None:
             lead = input.shape[: -self.rank] if input.dim() == self.rank + 2 else (1, *input.shape[: -self.rank])
-            drawn = {"generator": self.generator, "dtype": input.dtype, "device": input.device}
-            self._random_samples = torch.rand(*lead, self.rank, **drawn)
+            self._random_samples = torch.rand(
+                (*lead, self.rank), generator=self.generator, dtype=input.dtype, device=input.device
+            )
         return super().forward(input)
 
 
