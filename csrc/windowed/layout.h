@@ -8,6 +8,9 @@
 #include "reduce/scratch.h"
 #include "simd/gaps.h"
 
+// Of lambdas over vectors: GCC calls those that it does not inline with all that they capture in memory.
+#define ANYPOOL_INLINED __attribute__((always_inline))
+
 namespace anypool::ANYPOOL_ISA {
 
 // How elements of an array become lanes, a line at a time; says whether it met any that are special, as NaN.
@@ -83,11 +86,11 @@ template <class L> struct Windowed {
     }
     // The same of the lanes themselves.
     template <class F> __attribute__((always_inline)) void each(int64_t at, F f) const {
-        each_place(at, [&](const L *place, int64_t e) { f(load<V>(place), e); });
+        each_place(at, [&](const L *place, int64_t e) ANYPOOL_INLINED { f(load<V>(place), e); });
     }
     template <class F, class G> __attribute__((always_inline)) void each_valid(int64_t at, F f, G g) const {
-        each_valid_place(at, [&](const L *place, int64_t e) { f(load<V>(place), e); },
-                         [&](const L *place, Mask valid, int64_t e) { g(load<V>(place), valid, e); });
+        each_valid_place(at, [&](const L *place, int64_t e) ANYPOOL_INLINED { f(load<V>(place), e); },
+                         [&](const L *place, Mask valid, int64_t e) ANYPOOL_INLINED { g(load<V>(place), valid, e); });
     }
     // f(lanes that have so many elements, how many) for every number there may be.
     template <class F> __attribute__((always_inline)) void each_count(int64_t at, F f) const {
@@ -277,15 +280,14 @@ template <class L> class Layout {
         } else if (!all_whole) clean_to = 0;
         clean_lo = larger(0, clean_from - lo) * inner;
         clean_hi = larger(0, smaller(clean_to, tile.outputs[2].end) - lo) * inner;
-        for (int64_t lane = 0; lane < lane_count + N;) {
-            // Lanes of vectors that are whole are asked nothing.
-            if (lane == larger(clean_lo + N, lane) && lane + 2 * N < clean_hi) lane = clean_hi - N;
-            const int64_t i = smaller(lane / inner, tile.outputs[2].end - lo - 1);
-            const Window w = window(last, lo + i);
+        for (int64_t lane = 0, i = lo; lane < lane_count; lane += inner, i++) {
+            if (lane >= clean_lo + N && lane + inner <= clean_hi - N) continue;  // only in vectors that are whole
+            const Window w = window(last, i);
             const int64_t from = last.kind == Windows::table ? 0 : w.first;
-            first[lane] = Int(from), past[lane] = Int(from + w.count);
-            lane++;
+            for (int64_t c = lane; c < lane + inner; c++) first[c] = Int(from), past[c] = Int(from + w.count);
         }
+        for (int64_t lane = lane_count; lane < lane_count + N; lane++)
+            first[lane] = first[lane_count - 1], past[lane] = past[lane_count - 1];
     }
 
     void pack_row(const char *x, L *row) {

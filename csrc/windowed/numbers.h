@@ -70,8 +70,8 @@ __attribute__((always_inline)) inline Vec<L, lanes<L>> sum_by(const Windowed<L> 
         }
         if (windows.along >= 4) a.add(b.total), c.add(d.total), a.add(c.total);
     } else
-        windows.each_valid_place(lane, [&](const L *at, int64_t) { a.add(f(at)); },
-                                 [&](const L *at, auto valid, int64_t) { a.add(valid ? f(at) : V{}); });
+        windows.each_valid_place(lane, [&](const L *at, int64_t) ANYPOOL_INLINED { a.add(f(at)); },
+                                 [&](const L *at, auto valid, int64_t) ANYPOOL_INLINED { a.add(valid ? f(at) : V{}); });
     return a.total;
 }
 template <bool IsWhole, class L, class F>
@@ -82,11 +82,11 @@ __attribute__((always_inline)) inline Vec<L, lanes<L>> sum_at(const Windowed<L> 
 }
 template <bool IsWhole, class L, class F>
 __attribute__((always_inline)) inline Vec<L, lanes<L>> sum_of(const Windowed<L> &windows, int64_t lane, F f) {
-    return sum_at<IsWhole>(windows, lane, [&](const L *at) { return f(load<Vec<L, lanes<L>>>(at)); });
+    return sum_at<IsWhole>(windows, lane, [&](const L *at) ANYPOOL_INLINED { return f(load<Vec<L, lanes<L>>>(at)); });
 }
 template <bool IsWhole, class L>
 __attribute__((always_inline)) inline Vec<L, lanes<L>> sum_of(const Windowed<L> &windows, int64_t lane) {
-    return sum_of<IsWhole>(windows, lane, [](auto v) { return v; });
+    return sum_of<IsWhole>(windows, lane, [](auto v) ANYPOOL_INLINED { return v; });
 }
 
 // How many elements the windows have, as lanes.
@@ -94,7 +94,7 @@ template <bool IsWhole, class L>
 __attribute__((always_inline)) inline Vec<L, lanes<L>> counts_of(const Windowed<L> &windows, int64_t lane) {
     using V = Vec<L, lanes<L>>;
     V n = broadcast<V>(L(windows.size()));
-    if (!IsWhole) windows.each_count(lane, [&](auto have, int64_t count) { n = have ? broadcast<V>(L(count)) : n; });
+    if (!IsWhole) windows.each_count(lane, [&](auto have, int64_t count) ANYPOOL_INLINED { n = have ? broadcast<V>(L(count)) : n; });
     return n;
 }
 
