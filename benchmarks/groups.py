@@ -155,7 +155,7 @@ def keras_course(quick: bool, only: str, report: Report) -> None:
 
 def pyramids(quick: bool, only: str, report: Report) -> None:
     """Arrays in zarr."""
-    logging.getLogger("ome_zarr_pyramid").setLevel(logging.WARNING)
+    logging.disable(logging.INFO)  # ome_zarr_pyramid says each of its steps
     from benchmarks import pyramids as zarr_pyramids
 
     zarr_pyramids.measure(quick, only, report)

@@ -173,11 +173,11 @@ def _median(x: Any, kernel: Any, stride: Any, padding: Any) -> Any:
     import torch
 
     n, channels = x.shape[:2]
-    padded = _functions().pad(x, (padding[1], padding[1], padding[0], padding[0]), value=float("nan"))
+    padded = _functions().pad(x.float(), (padding[1], padding[1], padding[0], padding[0]), value=float("nan"))
     rows, columns = (padded.shape[axis + 2] - kernel[axis] for axis in range(2))
     shape = (n, channels, rows // stride[0] + 1, columns // stride[1] + 1)
     windows = _functions().unfold(padded, kernel, stride=stride).view(n, channels, kernel[0] * kernel[1], -1)
-    return torch.nanmedian(windows, dim=2).values.view(shape)
+    return torch.nanmedian(windows, dim=2).values.view(shape).to(x.dtype)
 
 
 COMPOSITIONS: dict[str, Callable[..., Callable[[Any], Any]]] = {

@@ -25,6 +25,7 @@ extensions = [
     "command_pages",
     "docstrings",
     "layer_pages",
+    "measured",
     "notebooks",
     "operator_pages",
     "playground_pages",

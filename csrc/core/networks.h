@@ -6,7 +6,7 @@ namespace anypool {
 
 // The lesser of two goes to `low`, the greater to `high`; `keep` says which of them anyone needs: 1, 2, or 3 for both.
 struct Exchange {
-    uint8_t low, high, keep;
+    uint8_t low, high, keep = 0;
 };
 
 constexpr int longest_network = 64;
@@ -25,12 +25,19 @@ struct Network {
     Exchange exchanges[544] = {};  // as many as 64 elements take
 };
 
+// The median of nine in 19 comparisons (Smith 1996).
+constexpr Exchange median_of_nine[] = {{1, 2}, {4, 5}, {7, 8}, {0, 1}, {3, 4}, {6, 7}, {1, 2}, {4, 5}, {7, 8}, {0, 3},
+                                       {5, 8}, {4, 7}, {3, 6}, {1, 4}, {2, 5}, {4, 7}, {4, 2}, {6, 4}, {4, 2}};
+
 // What brings the elements to the places of a sorted window that `wanted` has bits for.
 constexpr Network network(int n, uint64_t wanted) {
     Network all, needed;
-    each_comparison(n, [&](int64_t low, int64_t high) {
-        all.exchanges[all.count++] = {uint8_t(low), uint8_t(high), 0};
-    });
+    if (n == 9 && wanted == 1 << 4)
+        for (const Exchange &e : median_of_nine) all.exchanges[all.count++] = e;
+    else
+        each_comparison(n, [&](int64_t low, int64_t high) {
+            all.exchanges[all.count++] = {uint8_t(low), uint8_t(high), 0};
+        });
     int kept = all.count;
     for (int i = all.count - 1; i >= 0; i--) {
         Exchange e = all.exchanges[i];

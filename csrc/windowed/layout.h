@@ -4,9 +4,12 @@
 // j of outputs o, o + 1, … lies side by side in one of them. The elements behind the last axis stay side by side, so that
 // a lane is a pair of output and inner element. Where windows are in a table, each of their elements has a plane.
 #pragma once
-#include "forward/forward.h"
+#include "forward/planes.h"
 #include "reduce/scratch.h"
 #include "simd/gaps.h"
+
+// Of lambdas over vectors: GCC calls those that it does not inline with all that they capture in memory.
+#define ANYPOOL_INLINED __attribute__((always_inline))
 
 namespace anypool::ANYPOOL_ISA {
 
@@ -83,11 +86,11 @@ template <class L> struct Windowed {
     }
     // The same of the lanes themselves.
     template <class F> __attribute__((always_inline)) void each(int64_t at, F f) const {
-        each_place(at, [&](const L *place, int64_t e) { f(load<V>(place), e); });
+        each_place(at, [&](const L *place, int64_t e) ANYPOOL_INLINED { f(load<V>(place), e); });
     }
     template <class F, class G> __attribute__((always_inline)) void each_valid(int64_t at, F f, G g) const {
-        each_valid_place(at, [&](const L *place, int64_t e) { f(load<V>(place), e); },
-                         [&](const L *place, Mask valid, int64_t e) { g(load<V>(place), valid, e); });
+        each_valid_place(at, [&](const L *place, int64_t e) ANYPOOL_INLINED { f(load<V>(place), e); },
+                         [&](const L *place, Mask valid, int64_t e) ANYPOOL_INLINED { g(load<V>(place), valid, e); });
     }
     // f(lanes that have so many elements, how many) for every number there may be.
     template <class F> __attribute__((always_inline)) void each_count(int64_t at, F f) const {
@@ -106,7 +109,7 @@ template <class L> struct Packing {
 template <class L> class Layout {
     static constexpr int N = lanes<L>;
     using Int = SignedOf<L>;
-    static constexpr int64_t slack = 2 * N, room = 192 << 10;
+    static constexpr int64_t slack = 2 * N;
 
     const Problem &p;
     const Packing<L> own, second;  // the second has no array where there is one thing to pack
@@ -140,7 +143,9 @@ template <class L> class Layout {
         if (last.kind == Windows::table)
             for (int64_t i = 0; i < last.outputs; i++) all_whole &= last.table[i].count == last.kernel_size;
         measure();
-        const int64_t outer = this->outer();
+        // A single window is read element by element, many rows away from each other where planes are lanes.
+        const bool is_single = size[0] * size[1] * size[2] == 1;
+        const int64_t outer = this->outer(), room = (is_single ? 24 : 192) << 10;
         while (bytes() > room || (bytes() > (16 << 10) && tiles() * outer < 32)) {
             const bool fits = bytes() <= room;
             if (size[0] > 1) halve(size[0]);
@@ -275,15 +280,14 @@ template <class L> class Layout {
         } else if (!all_whole) clean_to = 0;
         clean_lo = larger(0, clean_from - lo) * inner;
         clean_hi = larger(0, smaller(clean_to, tile.outputs[2].end) - lo) * inner;
-        for (int64_t lane = 0; lane < lane_count + N;) {
-            // Lanes of vectors that are whole are asked nothing.
-            if (lane == larger(clean_lo + N, lane) && lane + 2 * N < clean_hi) lane = clean_hi - N;
-            const int64_t i = smaller(lane / inner, tile.outputs[2].end - lo - 1);
-            const Window w = window(last, lo + i);
+        for (int64_t lane = 0, i = lo; lane < lane_count; lane += inner, i++) {
+            if (lane >= clean_lo + N && lane + inner <= clean_hi - N) continue;  // only in vectors that are whole
+            const Window w = window(last, i);
             const int64_t from = last.kind == Windows::table ? 0 : w.first;
-            first[lane] = Int(from), past[lane] = Int(from + w.count);
-            lane++;
+            for (int64_t c = lane; c < lane + inner; c++) first[c] = Int(from), past[c] = Int(from + w.count);
         }
+        for (int64_t lane = lane_count; lane < lane_count + N; lane++)
+            first[lane] = first[lane_count - 1], past[lane] = past[lane_count - 1];
     }
 
     void pack_row(const char *x, L *row) {
@@ -344,7 +348,13 @@ template <class L> class Layout {
     }
     template <class E>
     __attribute__((noinline)) void gather(const E *x, int64_t apart, int64_t n, int64_t inner, E *to) const {
+        constexpr int64_t M = lanes<E>;
         const int64_t inside = now.from->inner;
+        if constexpr (sizeof(E) >= 4)
+            if (apart == 1 && n >= M && inner >= M)
+                return each_whole(n, M, [&](int64_t i) {
+                    each_whole(inner, M, [&](int64_t c) { transpose(x + c * inside + i, inside, to + i * inner + c, inner); });
+                });
         if (n < inner || inner == 1)
             for (int64_t i = 0; i < n; i++) copy_line(x + i * apart, inside, to + i * inner, 1, inner);
         else

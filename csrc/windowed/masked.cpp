@@ -38,11 +38,11 @@ template <class L, bool HasMask, bool Omits> class Masked : public Numbers<L> {
     // f(lanes, which of them count) for every element.
     template <bool IsWhole, class F>
     __attribute__((always_inline)) static void each(const Windowed<L> &windows, int64_t lane, F f) {
-        auto whole = [&](const L *at, int64_t) __attribute__((always_inline)) {
+        auto whole = [&](const L *at, int64_t) ANYPOOL_INLINED {
             const V v = load<V>(at);
             f(v, counts(at, v, windows.beside));
         };
-        auto cut = [&](const L *at, Mask valid, int64_t) __attribute__((always_inline)) {
+        auto cut = [&](const L *at, Mask valid, int64_t) ANYPOOL_INLINED {
             const V v = load<V>(at);
             f(v, valid & counts(at, v, windows.beside));
         };
@@ -54,13 +54,13 @@ template <class L, bool HasMask, bool Omits> class Masked : public Numbers<L> {
         const V one = broadcast<V>(L(1));
         if (windows.size() <= few) {
             V sum{}, n{};
-            each<IsWhole>(windows, lane, [&](V v, Mask mask) { sum += mask ? v : V{}, n += mask ? one : V{}; });
+            each<IsWhole>(windows, lane, [&](V v, Mask mask) ANYPOOL_INLINED { sum += mask ? v : V{}, n += mask ? one : V{}; });
             count = n;
             return sum;
         }
         Exact<V> sum;
         V n{};
-        each<IsWhole>(windows, lane, [&](V v, Mask mask) { sum.add(mask ? v : V{}), n += mask ? one : V{}; });
+        each<IsWhole>(windows, lane, [&](V v, Mask mask) ANYPOOL_INLINED { sum.add(mask ? v : V{}), n += mask ? one : V{}; });
         count = n;
         return sum.total;
     }
@@ -68,7 +68,7 @@ template <class L, bool HasMask, bool Omits> class Masked : public Numbers<L> {
     __attribute__((noinline)) V extreme(const Windowed<L> &windows, int64_t lane, V &count) const {
         const L sign = p.operation == Operation::max ? L(1) : L(-1);
         V best = broadcast<V>(L(-__builtin_inf())), n{};
-        each<IsWhole>(windows, lane, [&](V v, Mask mask) {
+        each<IsWhole>(windows, lane, [&](V v, Mask mask) ANYPOOL_INLINED {
             v *= sign;
             best = mask & ((v > best) | (v != v)) ? v : best;
             n += mask ? broadcast<V>(L(1)) : V{};

@@ -16,16 +16,29 @@ template <class L> class Variance : public Numbers<L> {
     using Numbers<L>::Numbers;
     template <bool IsWhole> void vector(const Windowed<L> &windows, int64_t lane) {
         const V n = counts_of<IsWhole>(windows, lane), divisor = n - L(this->p.numbers[0]);
-        const V mean = sum_of<IsWhole>(windows, lane) / n;
-        // How much the mean was rounded is taken off again.
-        const V rest = sum_of<IsWhole>(windows, lane, [&](V v) { return v - mean; });
-        const V squares = sum_of<IsWhole>(windows, lane, [&](V v) { return (v - mean) * (v - mean); });
-        V value = squares - rest * (rest / n);
+        V value = IsWhole && windows.size() <= few / 4 ? shifted(windows, lane) / n : centred<IsWhole>(windows, lane, n);
         value = value < 0 ? V{} : value;
         value = divisor > 0 ? value / divisor : broadcast<V>(L(__builtin_nan("")));
-        if (this->p.numbers[1] != 0)
-            for (int i = 0; i < lanes<L>; i++) value[i] = L(__builtin_sqrt(value[i]));
+        if (this->p.numbers[1] != 0) value = sqrt(value);
         store(this->values + lane, value);
+    }
+
+  private:
+    // Σ(x − x̄)², times n for the first. By the distances from an element, one of a few, so that they cancel n-fold at
+    // most; or from the mean, and by how much that was rounded is taken off again.
+    V shifted(const Windowed<L> &windows, int64_t lane) const {
+        const V origin = load<V>(windows.rows[0] + windows.offsets[0] + lane);
+        V sum{}, squares{};
+        windows.each(lane, [&](V v, int64_t) {
+            const V apart = v - origin;
+            sum += apart, squares += apart * apart;
+        });
+        return squares * L(windows.size()) - sum * sum;
+    }
+    template <bool IsWhole> __attribute__((noinline)) V centred(const Windowed<L> &windows, int64_t lane, V n) const {
+        const V mean = sum_of<IsWhole>(windows, lane) / n;
+        const V rest = sum_of<IsWhole>(windows, lane, [&](V v) { return v - mean; });
+        return sum_of<IsWhole>(windows, lane, [&](V v) { return (v - mean) * (v - mean); }) - rest * (rest / n);
     }
 };
 

@@ -36,6 +36,10 @@ template <class L> Encoding<L> widening_of(const Problem &p) {
     return {same ? nullptr : widen_line<L>, &p, size_of(p.type)};
 }
 
+template <class V> struct Running {
+    V total{};
+    void add(V v) { total += v; }
+};
 // A sum whose error does not grow with the number of terms (Kahan 1965).
 template <class V> struct Exact {
     V total{}, lost{};
@@ -46,35 +50,43 @@ template <class V> struct Exact {
         total = sum;
     }
 };
-constexpr int64_t few = 32;  // terms that are added as they come
+constexpr int64_t few = 128;  // terms that are added as they come
 
-// f(where the lanes of an element lie) summed over the elements of windows.
+// f(where the lanes of an element lie) summed over the elements of windows, in four sums where rows are long, since an
+// addition waits for the one before.
+template <class Sum, bool IsWhole, class L, class F>
+__attribute__((always_inline)) inline Vec<L, lanes<L>> sum_by(const Windowed<L> &windows, int64_t lane, F f) {
+    using V = Vec<L, lanes<L>>;
+    Sum a, b, c, d;
+    if constexpr (IsWhole) {
+        for (int64_t r = 0; r < windows.row_count; r++) {
+            const L *row = windows.rows[r] + lane;
+            int64_t j = 0;
+            for (; j + 4 <= windows.along; j += 4) {
+                a.add(f(row + windows.offsets[j])), b.add(f(row + windows.offsets[j + 1]));
+                c.add(f(row + windows.offsets[j + 2])), d.add(f(row + windows.offsets[j + 3]));
+            }
+            for (; j < windows.along; j++) a.add(f(row + windows.offsets[j]));
+        }
+        if (windows.along >= 4) a.add(b.total), c.add(d.total), a.add(c.total);
+    } else
+        windows.each_valid_place(lane, [&](const L *at, int64_t) ANYPOOL_INLINED { a.add(f(at)); },
+                                 [&](const L *at, auto valid, int64_t) ANYPOOL_INLINED { a.add(valid ? f(at) : V{}); });
+    return a.total;
+}
 template <bool IsWhole, class L, class F>
 __attribute__((always_inline)) inline Vec<L, lanes<L>> sum_at(const Windowed<L> &windows, int64_t lane, F f) {
     using V = Vec<L, lanes<L>>;
-    auto over = [&](auto add) __attribute__((always_inline)) {
-        auto whole = [&](const L *at, int64_t) __attribute__((always_inline)) { add(f(at)); };
-        if constexpr (IsWhole) windows.each_place(lane, whole);
-        else
-            windows.each_valid_place(lane, whole, [&](const L *at, auto valid, int64_t)
-                                                      __attribute__((always_inline)) { add(valid ? f(at) : V{}); });
-    };
-    if (windows.size() <= few) {
-        V total{};
-        over([&](V v) { total += v; });
-        return total;
-    }
-    Exact<V> total;
-    over([&](V v) { total.add(v); });
-    return total.total;
+    if (windows.size() <= few) return sum_by<Running<V>, IsWhole>(windows, lane, f);
+    return sum_by<Exact<V>, IsWhole>(windows, lane, f);
 }
 template <bool IsWhole, class L, class F>
 __attribute__((always_inline)) inline Vec<L, lanes<L>> sum_of(const Windowed<L> &windows, int64_t lane, F f) {
-    return sum_at<IsWhole>(windows, lane, [&](const L *at) { return f(load<Vec<L, lanes<L>>>(at)); });
+    return sum_at<IsWhole>(windows, lane, [&](const L *at) ANYPOOL_INLINED { return f(load<Vec<L, lanes<L>>>(at)); });
 }
 template <bool IsWhole, class L>
 __attribute__((always_inline)) inline Vec<L, lanes<L>> sum_of(const Windowed<L> &windows, int64_t lane) {
-    return sum_of<IsWhole>(windows, lane, [](auto v) { return v; });
+    return sum_of<IsWhole>(windows, lane, [](auto v) ANYPOOL_INLINED { return v; });
 }
 
 // How many elements the windows have, as lanes.
@@ -82,7 +94,7 @@ template <bool IsWhole, class L>
 __attribute__((always_inline)) inline Vec<L, lanes<L>> counts_of(const Windowed<L> &windows, int64_t lane) {
     using V = Vec<L, lanes<L>>;
     V n = broadcast<V>(L(windows.size()));
-    if (!IsWhole) windows.each_count(lane, [&](auto have, int64_t count) { n = have ? broadcast<V>(L(count)) : n; });
+    if (!IsWhole) windows.each_count(lane, [&](auto have, int64_t count) ANYPOOL_INLINED { n = have ? broadcast<V>(L(count)) : n; });
     return n;
 }
 

@@ -34,7 +34,7 @@ __attribute__((always_inline)) inline void load_all(const Windowed<K> &windows, 
 template <class K, class F>
 __attribute__((always_inline)) inline void sorted_last(const Windowed<K> &windows, int64_t lane, F f) {
     using V = Vec<K, lanes<K>>;
-    windows.each_valid(lane, f, [&](V v, auto valid, int64_t e) { f(valid ? v : broadcast<V>(greatest<K>), e); });
+    windows.each_valid(lane, f, [&](V v, auto valid, int64_t e) ANYPOOL_INLINED { f(valid ? v : broadcast<V>(greatest<K>), e); });
 }
 
 // What stands at one or two places of every sorted window.
@@ -63,11 +63,11 @@ template <class K> class Places {
         else pick(windows, lane, low, high);
         if (has_nan) {
             auto nan = low != low;
-            auto see = [&](V v) { nan |= v == greatest<K>; };
-            if constexpr (IsWhole) windows.each(lane, [&](V v, int64_t) { see(v); });
+            auto see = [&](V v) ANYPOOL_INLINED { nan |= v == greatest<K>; };
+            if constexpr (IsWhole) windows.each(lane, [&](V v, int64_t) ANYPOOL_INLINED { see(v); });
             else
-                windows.each_valid(lane, [&](V v, int64_t) { see(v); },
-                                   [&](V v, auto valid, int64_t) { nan |= valid & (v == greatest<K>); });
+                windows.each_valid(lane, [&](V v, int64_t) ANYPOOL_INLINED { see(v); },
+                                   [&](V v, auto valid, int64_t) ANYPOOL_INLINED { nan |= valid & (v == greatest<K>); });
             low = nan ? broadcast<V>(greatest<K>) : low;
             high = nan ? broadcast<V>(greatest<K>) : high;
         }
@@ -75,7 +75,7 @@ template <class K> class Places {
         if (!between) return;
         store(upper + lane, high);
         V count = broadcast<V>(K(n));
-        if (!IsWhole) windows.each_count(lane, [&](auto have, int64_t n) { count = have ? broadcast<V>(K(n)) : count; });
+        if (!IsWhole) windows.each_count(lane, [&](auto have, int64_t n) ANYPOOL_INLINED { count = have ? broadcast<V>(K(n)) : count; });
         store(counts + lane, count);
     }
 
@@ -135,14 +135,14 @@ template <class K> class Places {
     }
     template <bool IsWhole>
     __attribute__((always_inline)) void fill(const Windowed<K> &windows, int64_t lane, V *v) const {
-        if constexpr (IsWhole) windows.each(lane, [&](V each, int64_t e) { v[e] = each; });
+        if constexpr (IsWhole) windows.each(lane, [&](V each, int64_t e) ANYPOOL_INLINED { v[e] = each; });
         else {
             const Place whole = p.places[windows.size()];
             V before{}, missing{};
-            windows.each_count(lane, [&](auto have, int64_t n) {
+            windows.each_count(lane, [&](auto have, int64_t n) ANYPOOL_INLINED {
                 before = have ? broadcast<V>(K(whole.first - p.places[n].first)) : before;
             });
-            windows.each_valid(lane, [&](V each, int64_t e) { v[e] = each; }, [&](V each, auto valid, int64_t e) {
+            windows.each_valid(lane, [&](V each, int64_t e) ANYPOOL_INLINED { v[e] = each; }, [&](V each, auto valid, int64_t e) ANYPOOL_INLINED {
                 v[e] = valid ? each : missing < before ? broadcast<V>(K(~greatest<K>)) : broadcast<V>(greatest<K>);
                 missing += V(~valid & 1);
             });
@@ -162,10 +162,10 @@ template <class K> class Places {
     // Windows that the edge cuts, each elsewhere: all of it sorted, what is missing last.
     __attribute__((noinline)) void pick(const Windowed<K> &windows, int64_t lane, V &low, V &high) const {
         V v[longest_network];
-        sorted_last(windows, lane, [&](V each, int64_t e) { v[e] = each; });
+        sorted_last(windows, lane, [&](V each, int64_t e) ANYPOOL_INLINED { v[e] = each; });
         run_network(*p.networks[2 * windows.size() + 1], v);
         low = high = v[0];
-        windows.each_count(lane, [&](auto have, int64_t n) {
+        windows.each_count(lane, [&](auto have, int64_t n) ANYPOOL_INLINED {
             const Place place = p.places[n];
             low = have ? v[place.first] : low, high = have ? v[place.last] : high;
         });
@@ -173,15 +173,15 @@ template <class K> class Places {
 
     template <bool IsWhole>
     __attribute__((noinline)) void bisect(const Windowed<K> &windows, int64_t lane, V &low, V &high) const {
-        auto each = [&](auto f) __attribute__((always_inline)) {
-            if constexpr (IsWhole) windows.each(lane, [&](V v, int64_t) { f(v); });
-            else sorted_last(windows, lane, [&](V v, int64_t) { f(v); });
+        auto each = [&](auto f) ANYPOOL_INLINED {
+            if constexpr (IsWhole) windows.each(lane, [&](V v, int64_t) ANYPOOL_INLINED { f(v); });
+            else sorted_last(windows, lane, [&](V v, int64_t) ANYPOOL_INLINED { f(v); });
         };
         using U = UnsignedOf<K>;
         const Place whole = p.places[windows.size()];
         Count first = broadcast<Count>(U(whole.first)), last = broadcast<Count>(U(whole.last));
         if (!IsWhole)
-            windows.each_count(lane, [&](auto have, int64_t n) {
+            windows.each_count(lane, [&](auto have, int64_t n) ANYPOOL_INLINED {
                 first = have ? broadcast<Count>(U(p.places[n].first)) : first;
                 last = have ? broadcast<Count>(U(p.places[n].last)) : last;
             });
@@ -236,10 +236,10 @@ template <class K> class Mode {
         if (IsWhole && n == 4) return of_four(windows, lane);
         if (IsWhole && n == 8) return fixed<8>(windows, lane);
         V count = broadcast<V>(K(n));
-        if constexpr (IsWhole) windows.each(lane, [&](V v, int64_t e) { sorted[e] = v; });
+        if constexpr (IsWhole) windows.each(lane, [&](V v, int64_t e) ANYPOOL_INLINED { sorted[e] = v; });
         else {
-            sorted_last(windows, lane, [&](V v, int64_t e) { sorted[e] = v; });
-            windows.each_count(lane, [&](auto have, int64_t n) { count = have ? broadcast<V>(K(n)) : count; });
+            sorted_last(windows, lane, [&](V v, int64_t e) ANYPOOL_INLINED { sorted[e] = v; });
+            windows.each_count(lane, [&](auto have, int64_t n) ANYPOOL_INLINED { count = have ? broadcast<V>(K(n)) : count; });
         }
         sort(sorted, n);
         store(values + lane, longest_run<!IsWhole>(sorted, n, count));

@@ -1,5 +1,6 @@
 // Windows that are laid out whole: tile after tile, row after row, whatever is computed of each.
 #pragma once
+#include "forward/merge.h"
 #include "windowed/layout.h"
 
 namespace anypool::ANYPOOL_ISA {
@@ -18,7 +19,7 @@ template <class Op> class WindowedRun {
   public:
     // `second`: how what else is packed of every element is made of it, or of its mask where there is one.
     WindowedRun(const Problem &given, Encoding<L> encoding, L missing, Encoding<L> second = {})
-        : p(with_three_axes(given, N)),
+        : p(with_three_axes(merged(given), N)),
           layout(p, {&p.x, encoding, missing}, {!second.problem ? nullptr : p.offsets.data ? &p.offsets : &p.x, second, 0}),
           op(p), outer(layout.outer()), bytes(size_of(p.result)) {}
 
@@ -31,6 +32,12 @@ template <class Op> class WindowedRun {
     }
 
   private:
+    // Pooled axes that a window takes whole are one, unless a mask lies otherwise.
+    __attribute__((cold)) static Problem merged(Problem p) {
+        for (int a = p.rank - 1; a > 0 && !p.offsets.data; a--) merge_pooled(p, a);
+        return p;
+    }
+
     bool unit(int64_t unit) const {
         Layout<L> mine = layout;
         Op op = this->op;

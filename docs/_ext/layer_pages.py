@@ -28,11 +28,20 @@ INTRODUCTIONS = {
         "lacks. [Keras](../keras.md) says what is added and where results differ.",
     ),
 }
-SECTIONS = ("Sliding windows", "Adaptive windows", "Global", "Unpooling", "Models that exist")
+SECTIONS = (
+    "Sliding windows",
+    "Adaptive windows",
+    "Global",
+    "Unpooling",
+    "Models that exist",
+    "Regions and descriptors",
+)
 
 
 def section_of(name: str, thing: Any) -> str:
     """Under which heading a public name stands."""
+    if thing.__module__.endswith((".regions", ".descriptors")):
+        return SECTIONS[5]
     if not RANK.search(name):  # a layer for any number of axes is a global one
         is_layer = isinstance(thing, type) and (hasattr(thing, "forward") or hasattr(thing, "call"))
         return SECTIONS[2 if is_layer else 4]

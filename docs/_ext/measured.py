@@ -1,6 +1,6 @@
 """Numbers of docs/results/ on the pages: a directive per kind of thing, and a role for a number within a sentence.
 
-    {measured}`digits / as given / max / accuracy`
+    {measured}`digits / as given / max / accuracy`   {difference}`digits / as given / max / min / accuracy`
 
 The first word is a folder of docs/results/, whose results.json `anypool compare` wrote, made compact.
 """
@@ -8,6 +8,7 @@ The first word is a folder of docs/results/, whose results.json `anypool compare
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from anypool.lab.summary import Row
 
 FOLDER = Path(__file__).parents[1] / "results"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 COLOURS = ("#0b6fb8", "#c4560a", "#0a8464", "#a8457f", "#8a7a10", "#6a65d2", "#b34646", "#5f7b88")
 """Of the report's palette, as one picture has them that is shown on light and on dark."""
 
@@ -42,46 +44,90 @@ def rows(name: str, polarity: str) -> list[Row]:
 
 
 def command(name: str) -> str:
-    """The command that makes these results, from what they say of themselves."""
+    """The command that makes these results, from what they say of themselves; one for each number of seeds."""
     settings, runs = results(name).settings, results(name).runs
-    words = ["anypool compare", f"--data {settings['data']}"]
-    words += ["--invert"] if any(key.polarity == "inverted" for key in runs) else []
-    words.append(f"--pool {','.join(dict.fromkeys(key.pool for key in runs))}")
-    words.append(f"--epochs {settings['epochs']} --seeds {1 + max(key.seed for key in runs)}")
-    return " ".join(words)
+    pools: dict[int, list[str]] = {}
+    for pool in dict.fromkeys(key.pool for key in runs):
+        pools.setdefault(1 + max(key.seed for key in runs if key.pool == pool), []).append(pool)
+    inverted = "--invert " if any(key.polarity == "inverted" for key in runs) else ""
+    start = f"anypool compare --data {settings['data']} {inverted}--epochs {settings['epochs']} --out {name}"
+    return "\n".join(f"{start} --seeds {seeds} --pool {','.join(names)}" for seeds, names in pools.items())
+
+
+def row_of(name: str, polarity: str, pool: str) -> Row:
+    (row,) = (row for row in rows(name, polarity) if row.pool == pool)
+    return row
+
+
+def said(row: Row, measure: str) -> str:
+    """A measure as a table says it, with its spread where it is a share; a dash where it is not known."""
+    from anypool.lab.measures import MEASURES
+    from anypool.lab.tables import UNKNOWN, readable, with_spread
+
+    if measure not in row.measures:
+        return UNKNOWN.text
+    unit, info = MEASURES[measure].unit, MEASURES[measure]
+    found = row.measures[measure]
+    return with_spread(found) if unit == "share" and info.of == "network" else readable(found.mean, unit)
 
 
 def number(place: str) -> str:
     """The number at `results / polarity / pooling / measure`, with its spread."""
-    from anypool.lab.measures import MEASURES
-    from anypool.lab.tables import readable, with_spread
-
     name, polarity, pool, measure = (part.strip() for part in place.split(" / "))
-    (row,) = (row for row in rows(name, polarity) if row.pool == pool)
-    unit = MEASURES[measure].unit
-    return with_spread(row.measures[measure]) if unit == "share" else readable(row.measures[measure].mean, unit)
+    return said(row_of(name, polarity, pool), measure)
+
+
+def difference(place: str) -> str:
+    """How much more of a measure one pooling has than another: `results / polarity / one / other / measure`."""
+    from anypool.lab.summary import paired_p
+
+    name, polarity, one, other, measure = (part.strip() for part in place.split(" / "))
+    pair = row_of(name, polarity, one), row_of(name, polarity, other)
+    points = 100 * (pair[0].measures[measure].mean - pair[1].measures[measure].mean)
+    p = paired_p(*pair, results(name).settings["test_images"], measure)
+    return f"{points:+.1f} points" + (f" (p = {p:.2g})" if p is not None else "")
 
 
 def table(name: str, polarity: str, measures: list[str]) -> str:
-    """A Markdown table: the accuracy with its uncertainty, and these measures."""
+    """A Markdown table: the accuracy with its uncertainty, and these measures.
+
+    The highest is that of the poolings with most seeds.
+    """
     from anypool.lab.measures import MEASURES
     from anypool.lab.summary import accuracy_interval, verdicts
-    from anypool.lab.tables import percent, readable, with_spread
+    from anypool.lab.tables import percent, with_spread
 
     mine, images = rows(name, polarity), results(name).settings["test_images"]
     headings = ["pooling", "test accuracy", "95 % interval", "against the highest"]
     headings += [MEASURES[measure].heading for measure in measures]
     lines = [headings, ["---"] * len(headings)]
-    stands = verdicts(mine, images)
-    for row, stand in sorted(zip(mine, stands, strict=True), key=lambda pair: -pair[0].accuracy.mean):
+    repeated = [row for row in mine if row.seeds == max(row.seeds for row in mine)]
+    stands = {row.pool: str(stand) for row, stand in zip(repeated, verdicts(repeated, images), strict=True)}
+    for row in sorted(mine, key=lambda row: -row.accuracy.mean):
         low, high = accuracy_interval(row.accuracy, images)
-        cells = [f"`{row.pool}`", with_spread(row.accuracy), f"{percent(low)} to {percent(high)}", str(stand)]
-        for measure in measures:
-            unit = MEASURES[measure].unit
-            found = row.measures[measure]
-            cells.append(with_spread(found) if unit == "share" else readable(found.mean, unit))
-        lines.append(cells)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        stand = stands.get(row.pool, "fewer seeds")
+        cells = [f"`{row.pool}`", with_spread(row.accuracy), f"{100 * low:.1f} to {percent(high)}", stand]
+        lines.append([*cells, *(said(row, measure) for measure in measures)])
+    return _lines(lines)
+
+
+def measure_table(name: str, polarity: str, measures: list[str]) -> str:
+    """A Markdown table of these measures alone, of the poolings that have them."""
+    from anypool.lab.measures import MEASURES
+
+    headings = ["pooling", *(MEASURES[measure].heading for measure in measures)]
+    lines = [headings, ["---"] * len(headings)]
+    for row in rows(name, polarity):
+        if any(measure in row.measures for measure in measures):
+            lines.append([f"`{row.pool}`", *(said(row, measure) for measure in measures)])
+    return _lines(lines)
+
+
+def _lines(lines: list[list[str]]) -> str:
+    """A Markdown table of a heading and its rows, whose cells no line end may part."""
+    first, *others = lines
+    unbroken = [[cell.replace(" ", NO_BREAK) for cell in line] for line in others]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (first, *unbroken))
 
 
 def claims(name: str) -> str:
@@ -117,7 +163,10 @@ def picture(name: str, polarity: str) -> str:
 
 
 class Measured(SphinxDirective):
-    """`{measured} digits`, with :polarity: and :show: table, claims, command or picture, and :measures: of a table."""
+    """`{measured} digits`, with :polarity: and :show: table, measures, claims, command or picture.
+
+    Of tables :measures: says which.
+    """
 
     required_arguments = 1
     option_spec: ClassVar = {
@@ -135,14 +184,23 @@ class Measured(SphinxDirective):
         if show == "command":
             return [nodes.literal_block(command(name), command(name), language="sh")]
         measures = self.options.get("measures", "consistency,fidelity,saved_bytes").split(",")
-        return self.parse_text_to_nodes(claims(name) if show == "claims" else table(name, polarity, measures))
+        made = {
+            "claims": lambda: claims(name),
+            "measures": lambda: measure_table(name, polarity, measures),
+            "table": lambda: table(name, polarity, measures),
+        }
+        return self.parse_text_to_nodes(made[show]())
 
 
-class Number(SphinxRole):
-    """A number within a sentence."""
+class Said(SphinxRole):
+    """A number within a sentence, made by a function of where it is."""
+
+    def __init__(self, make: Callable[[str], str]) -> None:
+        super().__init__()
+        self.make = make
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        return [nodes.Text(number(self.text).replace(" ", "\N{NO-BREAK SPACE}"))], []
+        return [nodes.Text(self.make(self.text).replace(" ", NO_BREAK))], []
 
 
 def write_reports(app: Sphinx, exception: Exception | None) -> None:
@@ -160,6 +218,7 @@ def write_reports(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("measured", Measured)
-    app.add_role("measured", Number())
+    app.add_role("measured", Said(number))
+    app.add_role("difference", Said(difference))
     app.connect("build-finished", write_reports)
     return {"version": "1", "parallel_read_safe": True}

@@ -1,6 +1,7 @@
 """anypool: pooling, every way to keep one number per window, on NumPy, PyTorch, JAX and Keras arrays."""
 
 from anypool.adapters.tasks import Task, Tasks, tasks
+from anypool.boxes import roi_align, roi_pool
 from anypool.cpu.settings import (
     get_cpu_capability,
     get_memory_cache_limit,
@@ -8,6 +9,7 @@ from anypool.cpu.settings import (
     set_memory_cache_limit,
     set_num_threads,
 )
+from anypool.descriptors import attention_pool, covariance_pool, gated_attention_pool, net_vlad
 from anypool.functional import (
     adaptive_pool,
     avg_pool,
@@ -67,6 +69,7 @@ from anypool.operators import (
 )
 from anypool.pooling import clear_caches
 from anypool.pyramids import pyramid
+from anypool.regions import pyramid_pool, rmac, spatial_pyramid
 from anypool.windows import Adaptive, Fractional, Global, Sliding, Window
 
 __version__ = "0.1.0"
@@ -121,9 +124,12 @@ __all__ = [
     "Wavelet",
     "Window",
     "adaptive_pool",
+    "attention_pool",
     "avg_pool",
     "clear_caches",
     "concat_pool",
+    "covariance_pool",
+    "gated_attention_pool",
     "get_cpu_capability",
     "get_memory_cache_limit",
     "get_num_threads",
@@ -131,13 +137,19 @@ __all__ = [
     "max_pool",
     "max_unpool",
     "min_pool",
+    "net_vlad",
     "operator_for",
     "parameter",
     "pool",
     "pyramid",
+    "pyramid_pool",
     "register_operator",
+    "rmac",
+    "roi_align",
+    "roi_pool",
     "set_memory_cache_limit",
     "set_num_threads",
+    "spatial_pyramid",
     "sum_pool",
     "tasks",
 ]

@@ -13,6 +13,8 @@ FLOATS = (*HALF_PRECISION, "float32", "float64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 INTEGERS = ("int8", "int16", "int32", "int64", *UNSIGNED)
 DTYPES = ("bool", *INTEGERS, *FLOATS)
+PARTS = {"complex64": "float32", "complex128": "float64"}
+"""The complex dtypes, of which sums and averages are pooled, and those of their parts."""
 
 LARGEST = 2**31 - 1
 """No size, stride, padding or dilation may exceed this, so that positions and products of two fit 64 bits."""

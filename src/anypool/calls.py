@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from anypool import definition, masks
-from anypool.arguments import as_flag, is_known, per_axis
-from anypool.operators import Operator, operator_for
+from anypool.arguments import FLOATS, PARTS, as_flag, is_known, per_axis
+from anypool.operators import Average, Operator, Sum, operator_for
 from anypool.pooling import Pooling, check_dtype, decide, pooled_axes, shown
 from anypool.windows import Global, Sliding
 
@@ -29,6 +32,8 @@ def pool(
 ) -> Any:
     """`anypool.pool`; operator and window may be tuples of the arguments of `Average` and `Sliding`."""
     x = adapter.array(x)
+    if adapter.dtype(x) in PARTS:
+        return complex_pool(adapter, x, operator, window, axes, return_indices, dtype, out, impl)
     operator, arrays = split(operator)
     pooling = decide(adapter, x, operator, window, axes, return_indices, dtype)
     return run(adapter, x, pooling, arrays, impl, out)
@@ -76,6 +81,8 @@ def global_pool(
     """`anypool.global_pool`."""
     keepdims = as_flag("keepdims", keepdims)
     x = adapter.array(x)
+    if adapter.dtype(x) in PARTS:
+        return complex_pool(adapter, x, operator, Global(), axes, return_indices, dtype, out, impl, keepdims)
     operator, arrays = split(operator_for(operator))
     pooling = decide(adapter, x, operator, Global(), axes, return_indices, dtype)
     if keepdims:
@@ -110,22 +117,115 @@ def masked_pool(
     """`anypool.pool` and, without `keepdims`, `anypool.global_pool`, where elements or windows are left out."""
     keepdims, settings = as_flag("keepdims", keepdims), masks.Settings(min_count, fill_value, nan_policy)
     x = adapter.array(x)
+    if adapter.dtype(x) in PARTS:
+        return complex_pool(adapter, x, operator, window, axes, False, dtype, out, impl, keepdims, where, settings)
     operator, arrays = split(operator_for(operator))
     pooling = decide(adapter, x, operator, window, axes, False, dtype)
-    masks.check(pooling, settings)
-    xp, pooled = adapter.namespace(x), tuple(sorted(pooling.axes))
+    pooled = tuple(sorted(pooling.axes))
     if out is not None:
         kept = tuple(n for axis, n in enumerate(pooling.output_shape) if keepdims or axis not in pooled)
         adapter.check_out(out, kept, pooling.result)
         adapter.check_writable(out, x)
-    given = adapter.parameters(x, pooling, arrays) if arrays else ()
-    parameters = pooling.operator.values(given) if pooling.operator.parameters() else ()
-    values = adapter.masked(x, where, pooling, parameters, settings, impl)
-    values = values if keepdims else xp.squeeze(values, pooled)
+    values = run_masked(adapter, x, where, pooling, arrays, settings, impl)
+    values = values if keepdims else adapter.namespace(x).squeeze(values, pooled)
     if out is None:
         return values
     adapter.write(out, values)
     return out
+
+
+def run_masked(
+    adapter: Any,
+    x: Any,
+    where: Any,
+    pooling: Pooling,
+    arrays: Sequence[Any] = (),
+    settings: masks.Settings = masks.NOTHING_MORE,
+    impl: str = "auto",
+) -> Any:
+    """The values of the elements that count, once all else is decided."""
+    masks.check(pooling, settings)
+    given = adapter.parameters(x, pooling, arrays) if arrays else ()
+    parameters = pooling.operator.values(given) if pooling.has_parameters else ()
+    return adapter.masked(x, where, pooling, parameters, settings, impl)
+
+
+def complex_pool(
+    adapter: Any,
+    x: Any,
+    operator: Any,
+    window: Any,
+    axes: Any = None,
+    return_indices: Any = False,
+    dtype: Any = None,
+    out: Any = None,
+    impl: str = "auto",
+    keepdims: bool = True,
+    where: Any = None,
+    settings: masks.Settings | None = None,
+) -> Any:
+    """The pooling of complex numbers, as pairs of real ones along a last axis; with settings, as `masked_pool`."""
+    operator = Average(*operator) if isinstance(operator, tuple) else operator_for(operator)
+    window = Sliding(*window) if isinstance(window, tuple) else window
+    if type(operator) not in (Average, Sum) or not adapter.complex_as_pairs:
+        taken = "sums and averages take complex ones" if adapter.complex_as_pairs else "pool their parts"
+        raise TypeError(
+            f"x must hold real numbers for {type(operator).__name__} of {adapter.name} arrays, got dtype "
+            f"{adapter.dtype(x)}: {taken}"
+        )
+    xp, pooled = adapter.namespace(x), pooled_axes(axes, len(adapter.shape(x)), window)
+    pairs = xp.view_as_real(x)
+    pooling = decide(adapter, pairs, operator, window, pooled, return_indices, _dtype_of_parts(dtype))
+    if out is not None:
+        kept = tuple(n for axis, n in enumerate(pooling.output_shape[:-1]) if keepdims or axis not in pooled)
+        adapter.check_out(out, kept, next(name for name, part in PARTS.items() if part == pooling.result))
+        adapter.check_writable(out, x)
+    if settings is None:
+        values = run(adapter, pairs, pooling, (), impl)
+    else:
+        values = _masked_pairs(adapter, pairs, where, pooling, settings, impl)
+    values = xp.view_as_complex(values)
+    values = values if keepdims else xp.squeeze(values, tuple(sorted(pooled)))
+    if out is None:
+        return values
+    adapter.write(out, values)
+    return out
+
+
+def _masked_pairs(adapter: Any, pairs: Any, where: Any, pooling: Pooling, settings: masks.Settings, impl: str) -> Any:
+    """A number counts with both of its parts, and NaN in one of them is NaN."""
+    xp = adapter.namespace(pairs)
+    mask = xp.asarray(np.ones((), bool)) if where is None else adapter.mask(where, pairs)
+    if adapter.shape(mask):
+        mask = mask[..., None]
+    if settings.nan_policy == "omit":
+        mask = masks.checked(adapter, mask, pairs, pooling) & ~xp.any(xp.isnan(pairs), axis=-1, keepdims=True)
+        settings = replace(settings, nan_policy="propagate")
+    values = run_masked(adapter, pairs, mask, pooling, (), settings, impl)
+    if settings.fill_value is None:
+        return values
+    # The value to fill with is real.
+    imaginary = run_masked(adapter, pairs, mask, pooling, (), replace(settings, fill_value=0), impl)
+    return xp.where(xp.asarray(np.array([True, False])), values, imaginary)
+
+
+def _dtype_of_parts(dtype: Any) -> str | None:
+    """The dtype of the parts of a complex result; TypeError where it is none."""
+    if dtype is None:
+        return None
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or str(dtype).removeprefix("torch.")
+    name = name if name in PARTS or not isinstance(dtype, type) else np.dtype(dtype).name
+    if name not in PARTS:
+        raise TypeError(f"dtype of a complex result must be one of {', '.join(PARTS)}, got {dtype!r}")
+    return PARTS[name]
+
+
+def floats(adapter: Any, x: Any) -> Any:
+    """x as an array of the framework; TypeError where it holds no floats."""
+    x = adapter.array(x)
+    if adapter.dtype(x) not in FLOATS:
+        raise TypeError(f"x must hold floats ({', '.join(FLOATS)}), got dtype {adapter.dtype(x)}")
+    return x
 
 
 def concat_pool(

@@ -324,14 +324,15 @@ def _elements_last(x: Any, lead: int, xp: Any) -> Any:
     """(lead…, elements, outputs, elements, outputs, …) as (lead…, outputs…, elements).
 
     Of many small windows the elements stay first in memory, so that functions of the last axis run along the others;
-    not of lengths that are not known, of which torch would ask whether such an array can be reshaped as a view.
+    not of lengths that are not known, of which torch would ask whether such an array can be reshaped as a view, nor
+    where an array has but one order in memory, and whose transpositions one after another TFLite's converter drops.
     """
     shape = xp.shape(x)
     every, elements = range(len(shape)), range(lead, len(shape), 2)
     others = [axis for axis in every if axis not in elements]
     lengths, size = [shape[axis] for axis in others], math.prod(shape[axis] for axis in elements)
     outputs = math.prod(lengths[lead:])
-    if is_known(outputs) and is_known(size) and outputs >= size:
+    if is_known(outputs) and is_known(size) and outputs >= size and not getattr(xp, "row_major", False):
         windows = xp.reshape(xp.transpose(x, (*elements, *others)), (size, *lengths))
         return xp.moveaxis(windows, (0,), (-1,))
     # Of lengths that are not known, row-major: a program would be bound to whatever order of strides it was made at.

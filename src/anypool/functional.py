@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from anypool import calls
+from anypool import calls, masks
 from anypool.adapters import adapter_for
 from anypool.arguments import per_axis
 from anypool.operators import Average, Operator, operator_for
@@ -86,7 +86,7 @@ def pool(
     if _is_plain(where, min_count, fill_value, nan_policy):
         return adapter_for(x, chunks).call(calls.pool, x, operator, window, axes, return_indices, dtype, out, impl)
     if return_indices:
-        raise ValueError(NO_INDICES)
+        raise ValueError(masks.NO_INDICES)
     settings = (min_count, fill_value, nan_policy)
     return adapter_for(x, chunks).call(
         calls.masked_pool, x, where, operator, window, axes, *settings, True, dtype, out, impl
@@ -95,9 +95,6 @@ def pool(
 
 def _sliding(window: tuple[Any, ...]) -> Sliding:
     return Sliding(*window)
-
-
-NO_INDICES = "return_indices=True cannot be had where elements are left out: a window may have nothing with an index"
 
 
 def _is_plain(where: Any, min_count: Any, fill_value: Any, nan_policy: Any) -> bool:
@@ -330,7 +327,7 @@ def global_pool(
             calls.global_pool, x, operator, axes, keepdims, return_indices, dtype, out, impl
         )
     if return_indices:
-        raise ValueError(NO_INDICES)
+        raise ValueError(masks.NO_INDICES)
     settings = (min_count, fill_value, nan_policy, keepdims, dtype, out, impl)
     return adapter_for(x, chunks).call(calls.masked_pool, x, where, operator_for(operator), Global(), axes, *settings)
 

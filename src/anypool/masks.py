@@ -19,6 +19,7 @@ from anypool.operators import Max, Min, Operator, Sum
 from anypool.pooling import Pooling, primitive, shown
 
 NAN_POLICIES = ("propagate", "omit", "raise")
+NO_INDICES = "return_indices=True cannot be had where elements are left out: a window may have nothing with an index"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Settings:
                 "NaN"
             )
         return math.nan if pooling.result in FLOATS else 0
+
+
+NOTHING_MORE = Settings()
 
 
 def checked(adapter: Any, where: Any, x: Any, pooling: Pooling) -> Any:

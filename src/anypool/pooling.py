@@ -256,10 +256,22 @@ def pooled_axes(axes: Any, ndim: int, window: Window) -> tuple[int, ...]:
     return tuple(normal)
 
 
-def as_axis(axis: Any) -> int:
+def as_axis(axis: Any, name: str = "axes") -> int:
     if isinstance(axis, bool | np.bool_) or not hasattr(axis, "__index__"):
-        raise TypeError(f"axes must be an integer or a tuple of integers, got {axis!r}")
+        raise TypeError(f"{name} must be an integer{' or a tuple of integers' if name == 'axes' else ''}, got {axis!r}")
     return axis.__index__()
+
+
+def channels_beside(given: int | None, pooled: Sequence[int], ndim: int) -> int:
+    """The axis of channels: as given, or the one before the pooled axes where these are the last, else the last."""
+    if given is None:
+        given = min(pooled) - 1 if max(pooled) == ndim - 1 else ndim - 1
+        if given < 0:
+            raise ValueError(f"x must have an axis of channels beside the pooled axes {tuple(pooled)}, got {ndim} axes")
+    axis = as_axis(given, "channel_axis")
+    if not -ndim <= axis < ndim or axis % ndim in pooled:
+        raise ValueError(f"channel_axis must be an axis that is not pooled, of {ndim}, got {given}")
+    return axis % ndim
 
 
 # ---------------------------------------------------------------------------------------------------------------------

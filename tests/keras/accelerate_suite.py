@@ -135,7 +135,7 @@ def test_the_report_says_what_was_replaced():
     assert report.kept == ()
     assert str(report) == "replaced 2 pooling layers: first, second"
     assert type(copy.get_layer("second")) is anypool.keras.AveragePooling2D
-    assert copy.get_layer("first").get_config() == model.get_layer("first").get_config()
+    assert copy.get_layer("first").get_config() == {**model.get_layer("first").get_config(), "use_mask": False}
 
 
 def test_layers_inside_subclassed_models_and_layers(x, y):
@@ -175,11 +175,19 @@ def test_functional_models_nested_and_shared(x):
     assert len(copy.get_layer("shared")._inbound_nodes) == 2
 
 
-def test_what_is_kept_and_why():
+@pytest.mark.filterwarnings("ignore:Layer .* does not support masking:UserWarning")
+def test_masks_that_keras_s_layers_ignore_are_ignored():
     steps = keras.Input((6,))
-    embedded = layers.Embedding(5, 3)(steps)
-    _, report = accelerate(keras.Model(steps, layers.GlobalMaxPooling1D(name="masked")(embedded)))
-    assert report.kept == (("masked", "Keras's ignores masks, which anypool's obeys"),)
+    embedded = layers.Embedding(5, 3, mask_zero=True)(steps)
+    pooled = [layers.GlobalMaxPooling1D()(embedded), layers.MaxPooling1D(2)(embedded)]
+    model = keras.Model(steps, [*pooled, layers.GlobalAveragePooling1D()(embedded)])
+    copy, report = accelerate(model)
+    assert len(report.replaced) == 3
+    assert report.kept == ()
+    assert_same_outputs(model, copy, np.array([[1, 2, 3, 0, 0, 0], [4, 0, 0, 0, 0, 0]]))
+
+
+def test_what_is_kept_and_why():
     model = keras.Sequential([keras.Input((7, 7, 1)), layers.AveragePooling2D(2, 1, "same", name="same")])
     copy, report = accelerate(model)
     assert len(report.kept) == (BACKEND == "torch")

@@ -3,7 +3,13 @@
 import pytest
 from processes import QUICK_XLA, run_tests
 
-SUITES = ("tests/keras/layers_suite.py", "tests/keras/generic_suite.py", "tests/keras/accelerate_suite.py")
+SUITES = (
+    "tests/keras/layers_suite.py",
+    "tests/keras/generic_suite.py",
+    "tests/keras/masks_suite.py",
+    "tests/keras/regions_suite.py",
+    "tests/keras/accelerate_suite.py",
+)
 
 
 @pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])

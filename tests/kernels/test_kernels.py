@@ -333,7 +333,8 @@ def test_number_of_threads_is_checked():
 def test_what_kernels_refuse():
     x = np.zeros((2, 2, 2, 2), np.float32)
     assert "at most 3 axes" in kernels.refusal(pooling_of(x, Max(), Global(), (0, 1, 2, 3)))
-    assert "Lp" in kernels.refusal(pooling_of(x, "lp", Global(), (0, 1)))
+    assert "AdaPool" in kernels.refusal(pooling_of(x, "adapool", Global(), (0, 1)))
+    assert "p=7" in kernels.refusal(pooling_of(x, "lp:p=7", Global(), (0, 1)))
     wide = np.zeros((200, 200), np.uint8)
     assert "up to 4096 elements, not 40000" in kernels.refusal(pooling_of(wide, "mode", Global(), (0, 1)))
     assert "gives floats" in kernels.refusal(pooling_of(wide, "quantile", Sliding(3), (0, 1), dtype="int32"))

@@ -1,15 +1,16 @@
 """The kernels that look at windows whole, order statistics and modes, against the reference and the definition."""
 
 import random
+import sys
 
 import numpy as np
 import pytest
 import reference
 from adapters import NumPy
+from harness import SUPPORT, comparable, fitting_case, in_process, random_array
 from harness import check as check_case
-from harness import comparable, fitting_case, random_array
 from harness import laid_out as any_layout
-from kernel_cases import DTYPES, as_dtype, elements, laid_out, pooling_of, random_call
+from kernel_cases import DTYPES, GUARDED_ARRAYS, as_dtype, elements, laid_out, pooling_of, random_call
 from operator_table import ROWS
 
 import anypool as ap
@@ -194,3 +195,37 @@ def test_elements_are_left_out_of_larger_arrays(name, geometry):
     for options in ({"nan_policy": "omit"}, {"where": mask}, {"where": mask, "nan_policy": "omit"}):
         got, expected = (ap.pool(x, name, window, axes, impl=impl, **options) for impl in ("kernel", "definition"))
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+GUARDED = (
+    GUARDED_ARRAYS
+    + """
+import anypool as ap
+draw = random.Random(7)
+run = 0
+while run < 250:
+    shape, axes, window, _ = t.random_call(draw)
+    name = draw.choice(("median", "quantile:q=0.3", "mode", "variance", "std", "gem", "logsumexp", "soft", "sum"))
+    dtype = draw.choice(("uint8", "int32") if name == "mode" else ("float16", "float32", "float64", "uint8"))
+    x = guarded(draw, t.elements(draw, shape, dtype))
+    pooling = t.pooling_of(x, name, window, axes)
+    if kernels.refusal(pooling) is not None:
+        continue
+    try:
+        out = guarded(draw, kernels.forward(x, pooling))
+        kernels.forward(x, pooling, out)
+    except OverflowError:
+        pass
+    if kernels.masked_refusal(pooling) is None:
+        where = guarded(draw, np.asarray(t.elements(draw, shape, "bool")))
+        kernels.masked(x, pooling, where, draw.random() < 0.5, 1, 0.0, out)
+    run += 1
+print(run)
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by mprotect")
+def test_nothing_outside_of_arrays_is_touched():
+    done = in_process(GUARDED.format(tests=[SUPPORT]))
+    assert (done.returncode, done.stdout) == (0, "250\n"), done.stderr

@@ -9,6 +9,7 @@ import pytest
 from torch import nn
 
 import anypool as ap
+from anypool.cpu import kernels
 from anypool.lab.measures.training import STEP, measure_training
 from anypool.lab.networks.torch import TorchNetwork
 
@@ -36,6 +37,7 @@ def test_torch_by_hand(images, pooling, kept):
     assert measured["ms_training_backward"] >= 0
 
 
+@pytest.mark.skipif(not kernels.available(), reason="there are no kernels")
 def test_kernels_keep_a_byte_per_maximum():
     import anypool.torch as apt
 

@@ -174,7 +174,7 @@ def test_it_goes_on_where_it_was_stopped(tmp_path):
     assert len(written["trials"]) == 6
     assert written["best"]["number"] == second.best.number
     assert sorted(os.listdir(tmp_path)) == [
-        ".tuning.json.lock", "best.json", "best.keras", "best.py", "trials.db", "tuning.json",
+        ".tuning.json.lock", "best.json", "best.keras", "best.py", "report.html", "trials.db", "tuning.json",
     ]  # fmt: skip
 
 
@@ -356,7 +356,7 @@ def test_a_worker_that_is_killed_loses_its_trial_alone(tmp_path):
     study = opened(tmp_path / "out")
     lost = [trial for trial in study.trials if trial.state.name == "FAIL"]
     again = [trial for trial in study.trials if trial.user_attrs.get(store.RETRY) == 1]
-    assert [len(lost), len(again)] == [1, 1]
+    assert [len(lost), len(again)] == [1, 1], [(one.state.name, one.user_attrs) for one in study.trials]
     assert (again[0].params, again[0].state.is_finished()) == (lost[0].params, True)
 
 

@@ -267,3 +267,21 @@ def test_big_endian_integers_and_numpy_arrays(tmp_path, rng):
         group = zarr.open_group(tmp_path / f"{name}.zarr", mode="r")
         np.testing.assert_array_equal(group["0"][...], x)
         np.testing.assert_array_equal(group["1"][...], reference.exact(x, "mean", (2, 2)))
+
+
+@pytest.mark.parametrize("shards", [None, (16, 16)])
+def test_a_copy_of_level_0_has_its_chunks_as_they_are_stored(tmp_path, rng, shards):
+    x = rng.integers(0, 9, (40, 37), dtype="uint16")
+    x[:16, :16] = 0  # a chunk that is not there
+    reference.image(tmp_path / "a.zarr", x, (8, 8), shards=shards)
+    ap.pyramid(tmp_path / "a.zarr", tmp_path / "b.zarr", levels=2, memory=20_000)
+    stored = [
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name / "0" / "c").rglob("*/*")
+         if path.is_file()}
+        for name in ("a.zarr", "b.zarr")
+    ]  # fmt: skip
+    assert len(stored[0]) > 1
+    assert stored[0] == stored[1]
+    group = zarr.open_group(tmp_path / "b.zarr", mode="r")
+    np.testing.assert_array_equal(group["0"][...], x)
+    np.testing.assert_array_equal(group["2"][...], reference.exact(x, "mean", (4, 4)))

@@ -53,7 +53,7 @@ WINDOWS: dict[str, Callable[[int], Any]] = {
     "global": lambda rank: ap.Global(),
 }
 
-FORMS = ("function", "layer")
+FORMS = ("function", "layer", "masked layer")
 OF_FUNCTIONS = {"layer": ("global", "zeros", "reflect, ceil mode", "circular, same")}
 """Windows of which layers give no indices; zeros beyond the edge have none anyhow."""
 
@@ -77,7 +77,19 @@ class Case:
         indices, axes = self.operator.endswith("indices"), tuple(range(-self.rank, 0))
         if self.form == "function":
             return lambda x: ap.pool(x, operator, window, axes, return_indices=indices)
-        return _layer(self, operator, window)
+        layer = _layer(self, operator, window)
+        return Masked(layer) if self.form == "masked layer" else layer
+
+
+class Masked(torch.nn.Module):
+    """A layer of the elements of a tensor that are not far below 0."""
+
+    def __init__(self, layer: torch.nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x, x > -0.5)
 
 
 def _layer(case: Case, operator: Any, window: Any) -> torch.nn.Module:
@@ -112,8 +124,15 @@ def cases(rank: int, form: str, windows: Any = WINDOWS, operators: Any = OPERATO
         Case(operator, window, rank, form)
         for window in windows
         for operator in operators
-        if not (operator == "max with indices" and window in OF_FUNCTIONS.get(form, ("zeros",)))
+        if _has_meaning(operator, window, form)
     ]
+
+
+def _has_meaning(operator: str, window: str, form: str) -> bool:
+    """Whether there is such a layer: global ones give no indices, and masks leave no indices and count no padding."""
+    if form == "masked layer":
+        return operator not in ("max with indices", "average with padding")
+    return not (operator == "max with indices" and window in OF_FUNCTIONS.get(form, ("zeros",)))
 
 
 class Net(torch.nn.Module):

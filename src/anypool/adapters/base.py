@@ -224,6 +224,10 @@ class Adapter:
             reason = why_not if not isinstance(implementation, Lifted) or pooling.operator.reductions else reason
         raise ValueError(f"impl={impl!r} cannot run here: {reason}")
 
+    complex_as_pairs: ClassVar[bool] = False
+    """Whether the namespace has view_as_real and view_as_complex (torch's names): complex arrays as pairs of reals
+    along a last axis, and back."""
+
     def with_chunks(self, chunks: Any) -> Adapter:
         """The adapter that cuts outputs into these chunks; TypeError where arrays of the framework have none."""
         raise TypeError(

@@ -138,6 +138,20 @@ class Namespace:
         return np.take_along_axis(x, places, axis=-1)
 
     @staticmethod
+    def view_as_real(x: np.ndarray) -> np.ndarray:
+        parts = x.real  # strided as x is
+        return np.lib.stride_tricks.as_strided(parts, (*x.shape, 2), (*x.strides, parts.itemsize), writeable=False)
+
+    @staticmethod
+    def view_as_complex(pairs: np.ndarray) -> np.ndarray:
+        dtype = np.result_type(pairs.dtype, np.complex64)
+        if pairs.size and pairs.strides[-1] == pairs.itemsize:
+            return pairs.view(dtype)[..., 0]
+        result = np.empty(pairs.shape[:-1], dtype)
+        result.real, result.imag = pairs[..., 0], pairs[..., 1]
+        return result
+
+    @staticmethod
     def scatter_last(places: np.ndarray, size: int) -> np.ndarray:
         """For places (rows, sources): the last source of each of `size` places in its row, −1 where there is none."""
         latest = np.full((places.shape[0], size), -1, dtype=np.int64)
@@ -209,6 +223,7 @@ _LOADED_BY_HAND = {
 
 class NumPy(Adapter):
     name = "NumPy"
+    complex_as_pairs = True
     defaults = Defaults()
 
     def __init__(self) -> None:

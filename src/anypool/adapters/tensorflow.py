@@ -28,6 +28,7 @@ class Namespace:
     """TensorFlow's functions under NumPy's names. Positions and lengths are int64."""
 
     multiplies_lengths = True
+    row_major = True
 
     abs = staticmethod(tf.abs)
     broadcast_to = staticmethod(tf.broadcast_to)

@@ -221,6 +221,8 @@ def _finish(to: Console, found: Tuning) -> None:
     search, best = found.search, found.best
     if found.front:
         _print_front(to, found)
+        if search.folder is not None:
+            say(f"The report is {search.folder / 'report.html'}")
     if found.measures and best is not None:
         _print_best(to, found)
         folder = search.folder

@@ -6,6 +6,7 @@ dilation, ceil mode, and channels first on a CPU. Once this module is imported, 
 """
 
 from anypool.keras.acceleration import accelerate
+from anypool.keras.descriptors import AttentionPooling, CovariancePooling, GatedAttentionPooling, NetVLAD
 from anypool.keras.generic import (
     AdaptivePooling1D,
     AdaptivePooling2D,
@@ -76,8 +77,10 @@ from anypool.keras.layers import (
     SumPooling2D,
     SumPooling3D,
 )
+from anypool.keras.regions import RMAC, PyramidPooling, RegionAlign, RegionPooling, SpatialPyramid
 
 __all__ = [
+    "RMAC",
     "AdaptiveAveragePooling1D",
     "AdaptiveAveragePooling2D",
     "AdaptiveAveragePooling3D",
@@ -90,6 +93,7 @@ __all__ = [
     "AdaptivePooling1D",
     "AdaptivePooling2D",
     "AdaptivePooling3D",
+    "AttentionPooling",
     "AveragePooling1D",
     "AveragePooling2D",
     "AveragePooling3D",
@@ -99,6 +103,8 @@ __all__ = [
     "BlurPooling1D",
     "BlurPooling2D",
     "BlurPooling3D",
+    "CovariancePooling",
+    "GatedAttentionPooling",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalAveragePooling3D",
@@ -138,9 +144,14 @@ __all__ = [
     "MinPooling1D",
     "MinPooling2D",
     "MinPooling3D",
+    "NetVLAD",
     "Pooling1D",
     "Pooling2D",
     "Pooling3D",
+    "PyramidPooling",
+    "RegionAlign",
+    "RegionPooling",
+    "SpatialPyramid",
     "SumPooling1D",
     "SumPooling2D",
     "SumPooling3D",

@@ -107,7 +107,9 @@ class _Copying:
             self.kept.append((path, reason))
             return _anew(layer, path)
         self.replaced.append(path)
-        return REPLACEMENTS[type(layer)].from_config(layer.get_config())
+        obeys_masks = isinstance(layer, keras.layers.GlobalAveragePooling1D)  # of Keras's it alone does
+        config = layer.get_config() if obeys_masks else {**layer.get_config(), "use_mask": False}
+        return REPLACEMENTS[type(layer)].from_config(config)
 
     def _replace_within(self, layer: keras.Layer, path: str) -> None:
         """Replace what pools in a layer's attributes, which are nobody else's: the layer is new."""
@@ -145,8 +147,6 @@ class _Copying:
 def _reason_to_keep(layer: keras.Layer) -> str | None:
     if type(layer) not in REPLACEMENTS:
         return f"{type(layer).__name__} is a class of its own, and may compute something else"
-    if isinstance(layer, keras.layers.GlobalMaxPooling1D):
-        return "Keras's ignores masks, which anypool's obeys"
     if keras.backend.backend() != "torch" or not hasattr(layer, "pool_size") or layer.padding != "same":
         return None
     even = all(stride == 1 and size % 2 for size, stride in zip(layer.pool_size, layer.strides, strict=True))

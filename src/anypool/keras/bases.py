@@ -1,9 +1,9 @@
-"""What the layers share: parameters, configuration and shapes; the pooling is `anypool.pool`'s."""
+"""What the layers share: parameters, configuration, masks and shapes; the pooling is `anypool.pool`'s."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+import inspect
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import keras
@@ -11,7 +11,9 @@ import numpy as np
 
 from anypool.arguments import as_flag, per_axis, plain
 from anypool.functional import global_pool, max_unpool, pool
-from anypool.operators import Average, Max, Operator
+from anypool.keras import masks
+from anypool.masks import NO_INDICES
+from anypool.operators import Average, Max, Min, Operator
 from anypool.windows import Adaptive, Global, Sliding, Window
 
 Shape = tuple[int | None, ...]
@@ -27,18 +29,17 @@ def by_rank(
     base: type[T],
     what: str,
     module: str,
-    bases: Mapping[int, type[T]] = MappingProxyType({}),
     **attributes: Any,
 ) -> tuple[type[T], type[T], type[T]]:
     """The layers over one, two and three spatial axes, which models load by name: `what` says what they compute.
 
-    `bases` are other bases for some numbers of axes, `module` is where the names are.
+    `module` is where the names are.
     """
 
     def made(rank: int) -> type[T]:
         text = f"{what.format(inputs=WHAT[rank])} Arguments are `{base.__name__}`'s."
         own = {"__doc__": text, "__module__": module, "rank": rank, **attributes}
-        return loadable(type(f"{name}{rank}D", (bases.get(rank, base),), own))
+        return loadable(type(f"{name}{rank}D", (base,), own))
 
     return made(1), made(2), made(3)
 
@@ -50,24 +51,74 @@ class Pooling(keras.layers.Layer):
     """What all layers share: operator and rank from the class, and a data format that says which axes are pooled.
 
     Inputs are (batch, …, channels) or (batch, channels, …); there may be more axes after the batch, as for frames.
+    A mask has the inputs' axes without the channels, or the first of them: what it does not count is in no window. An
+    output counts further on where its window holds enough that counts for a value; the others are 0.
     """
 
     rank: ClassVar[int]
     operator: Operator
     window: Window
+    return_indices: bool = False
+    min_count: int | None = None
+    fill_value: float | None = None
+    nan_policy: str = "propagate"
 
-    def __init__(self, data_format: str | None, **options: Any) -> None:
+    def __init__(self, data_format: str | None, *, use_mask: bool = True, **options: Any) -> None:
         super().__init__(**options)
-        self.data_format = keras.config.image_data_format() if data_format is None else str(data_format).lower()
-        if self.data_format not in ("channels_last", "channels_first"):
-            raise ValueError(f"data_format must be 'channels_last' or 'channels_first', got {data_format!r}")
+        self.data_format = channels_of(data_format)
         last = -1 if self.data_format == "channels_last" else 0
         self.axes = tuple(range(last - self.rank, last))
         self.input_spec = keras.layers.InputSpec(min_ndim=self.rank + 2)
+        self.use_mask = as_flag("use_mask", use_mask)
+        self.supports_masking = self.use_mask and "mask" in inspect.signature(type(self).call).parameters
         self.built = type(self).build is keras.layers.Layer.build  # there are no weights but a subclass's own
 
-    def call(self, inputs: Any) -> Any:
-        return pool(inputs, self.operator, self.window, self.axes)
+    @property
+    def channel_axis(self) -> int:
+        """The axis of the channels, from the end."""
+        return -1 if self.data_format == "channels_last" else -self.rank - 1
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        return self._pool(inputs, mask, self.operator)
+
+    def _pool(self, inputs: Any, mask: Any, operator: Operator) -> Any:
+        settings = self._settings()
+        if mask is None or not self.use_mask:
+            more = {"return_indices": True} if self.return_indices else settings
+            return pool(inputs, operator, self.window, self.axes, **more)
+        where = self._where(inputs, mask)
+        if self.fill_value is None and (self.nan_policy == "propagate" or not _is_float(inputs)):
+            return pool(inputs, operator, self.window, self.axes, where=where, **{**settings, "fill_value": 0})
+        values = pool(inputs, operator, self.window, self.axes, where=where, **settings)
+        if self.fill_value is not None:
+            return values
+        return keras.ops.where(self._counts(inputs, where), values, keras.ops.zeros_like(values))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Which outputs count: those whose windows hold as many elements that count as a value needs."""
+        if previous_mask is None or not self.use_mask:
+            return None
+        where = self._where(inputs, previous_mask)
+        if len(previous_mask.shape) <= min(self._positive_axes(len(inputs.shape))):
+            return previous_mask  # of what lies before the pooled axes, as frames
+        return keras.ops.take(self._counts(inputs, where), 0, axis=self.channel_axis)
+
+    def _settings(self) -> dict[str, Any]:
+        """What happens where elements are left out, as `anypool.pool` takes it."""
+        return {"min_count": self.min_count, "fill_value": self.fill_value, "nan_policy": self.nan_policy}
+
+    def _where(self, inputs: Any, mask: Any) -> Any:
+        if self.return_indices:
+            raise ValueError(f"{NO_INDICES}: give use_mask=False")
+        return masks.over_elements(mask, inputs, self.channel_axis)
+
+    def _counts(self, inputs: Any, where: Any) -> Any:
+        least = max(self.min_count or 1, self.operator.min_elements)
+        return masks.over_outputs(where, inputs, self.window, self.axes, self.channel_axis, least)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return config if self.use_mask else {**config, "use_mask": False}
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """The output's shape for an input's, unknown lengths None; ValueError where a window does not fit."""
@@ -96,6 +147,7 @@ class SlidingPooling(Pooling):
         data_format: "channels_last" (batch, …, channels) or "channels_first" (batch, channels, …); default: Keras's.
         dilation: distance between the elements of a window; an int, or one per spatial axis.
         ceil_mode: round the number of outputs up, so that a last, partial window counts.
+        use_mask: whether a mask of the inputs is obeyed, and one of the outputs made.
         padding_mode: what lies in the padding: "exclude" (nothing), "zeros", "reflect", "replicate" or "circular".
 
     Raises:
@@ -166,9 +218,6 @@ class ExtremePooling(SlidingPooling):
         super().__init__(pool_size, strides, padding, data_format, name, **options)
         self.return_indices = as_flag("return_indices", return_indices)
 
-    def call(self, inputs: Any) -> Any:
-        return pool(inputs, self.operator, self.window, self.axes, return_indices=self.return_indices)
-
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
         shape = super().compute_output_shape(input_shape)
         return (shape, shape) if self.return_indices else shape
@@ -213,7 +262,7 @@ class Unpooling(Pooling):
         self.output_size = None if output_size is None else _entries("output_size", output_size, self.rank)
         self.sliding = Sliding(self.pool_size, self.strides, self.padding)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any) -> Any:  # type: ignore[override]
         if not isinstance(inputs, Sequence) or len(inputs) != 2:
             raise TypeError(f"inputs must be a pair of values and indices, got {type(inputs).__name__}")
         values, indices = inputs
@@ -272,11 +321,13 @@ class AveragingPooling(SlidingPooling):
 class GlobalPooling(Pooling):
     """One number per channel: the base of the GlobalMax-, GlobalMin- and GlobalAveragePooling layers.
 
-    (batch, …, channels) to (batch, channels), or to (batch, 1, …, channels) with `keepdims`.
+    (batch, …, channels) to (batch, channels), or to (batch, 1, …, channels) with `keepdims`. A mask says which elements
+    count, and ends here: where none does, an average is NaN, a max −inf and a min inf.
 
     Args:
         data_format: "channels_last" (batch, …, channels) or "channels_first" (batch, channels, …); default: Keras's.
         keepdims: whether the spatial axes stay, with length 1.
+        use_mask: whether a mask of the inputs is obeyed.
 
     Raises:
         ValueError: data_format is neither.
@@ -287,8 +338,24 @@ class GlobalPooling(Pooling):
         self.keepdims = as_flag("keepdims", keepdims)
         self.window = Global()
 
-    def call(self, inputs: Any) -> Any:
-        return global_pool(inputs, self.operator, self.axes, self.keepdims)
+    def _pool(self, inputs: Any, mask: Any, operator: Operator) -> Any:
+        if mask is None or not self.use_mask:
+            return global_pool(inputs, operator, self.axes, self.keepdims, **self._settings())
+        return self.masked(inputs, self._where(inputs, mask), operator)
+
+    def masked(self, inputs: Any, where: Any, operator: Operator) -> Any:
+        """The pooling of what counts; where nothing does, NaN, −inf for a max and inf for a min."""
+        pooled = operator, self.axes, self.keepdims
+        if not isinstance(self.operator, Max | Min):
+            return global_pool(inputs, *pooled, where=where, **self._settings())
+        name = keras.backend.standardize_dtype(inputs.dtype)
+        least, greatest = _bounds(name)
+        identity = keras.ops.convert_to_tensor(least if isinstance(self.operator, Max) else greatest, name)
+        return global_pool(keras.ops.where(where, inputs, identity), *pooled)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """None: the mask ends here."""
+        return None
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         shape = super().compute_output_shape(input_shape)
@@ -299,28 +366,6 @@ class GlobalPooling(Pooling):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "data_format": self.data_format, "keepdims": self.keepdims}
-
-
-class StepsPooling(GlobalPooling):
-    """Global pooling over steps, of which a mask (batch, steps) says which count; it ends here."""
-
-    rank = 1
-
-    def call(self, inputs: Any, mask: Any = None) -> Any:
-        if mask is None:
-            return super().call(inputs)
-        counted = keras.ops.expand_dims(keras.ops.cast(mask, "bool"), -1 if self.data_format == "channels_last" else -2)
-        return self.masked(inputs, counted)
-
-    def masked(self, inputs: Any, counted: Any) -> Any:
-        """The pooling of the steps that count; where none does, −inf for a max and inf for a min."""
-        name = keras.backend.standardize_dtype(inputs.dtype)
-        least, greatest = _bounds(name)
-        identity = keras.ops.convert_to_tensor(least if isinstance(self.operator, Max) else greatest, name)
-        return super().call(keras.ops.where(counted, inputs, identity))
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        return None
 
 
 class AdaptivePooling(Pooling):
@@ -349,6 +394,14 @@ class AdaptivePooling(Pooling):
 # Arguments
 
 
+def channels_of(data_format: str | None) -> str:
+    """The data format, checked; Keras's own where there is none."""
+    chosen: str = keras.config.image_data_format() if data_format is None else str(data_format).lower()
+    if chosen not in ("channels_last", "channels_first"):
+        raise ValueError(f"data_format must be 'channels_last' or 'channels_first', got {data_format!r}")
+    return chosen
+
+
 def _entries(name: str, value: Any, rank: int, optional: bool = False) -> tuple[Any, ...]:
     """One entry per spatial axis, checked."""
     if optional and value is None:
@@ -358,6 +411,10 @@ def _entries(name: str, value: Any, rank: int, optional: bool = False) -> tuple[
     if len(entries) != rank:
         raise ValueError(f"{name} must be an integer or have one entry per spatial axis ({rank}), got {value!r}")
     return entries
+
+
+def _is_float(inputs: Any) -> bool:
+    return bool(keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)))
 
 
 def _bounds(dtype: str) -> tuple[Any, Any]:

@@ -9,8 +9,9 @@ from typing import Any
 import keras
 
 from anypool.arguments import as_flag
-from anypool.functional import global_pool, pool
+from anypool.functional import global_pool
 from anypool.keras.bases import AdaptivePooling, GlobalPooling, Pooling, SlidingPooling, by_rank, loadable
+from anypool.masks import Settings
 from anypool.operators import Blur, MaxBlur, Operator, Parameter, operator_for
 from anypool.saving import from_config, to_config
 
@@ -42,10 +43,15 @@ class OperatorPooling(Pooling):
         learnable: bool | Sequence[str] = True,
         per_channel: bool = False,
         axis: int | Sequence[int] | None = None,
+        min_count: int | None = None,
+        fill_value: float | None = None,
+        nan_policy: str = "propagate",
         seed: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
+        checked = Settings(min_count, fill_value, nan_policy)
+        self.min_count, self.fill_value, self.nan_policy = checked.min_count, checked.fill_value, checked.nan_policy
         self.seed = seed
         given = operator_for(from_config(operator) if isinstance(operator, dict) else operator)
         if given.split()[1]:
@@ -75,8 +81,7 @@ class OperatorPooling(Pooling):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Make the weights, one number each, or one per channel."""
-        channel = -1 if self.data_format == "channels_last" else -self.rank - 1
-        shape = (input_shape[channel],) if self.per_channel else ()
+        shape = (input_shape[self.channel_axis],) if self.per_channel else ()
         if None in shape:
             raise ValueError(f"per_channel=True needs a known number of channels, got input_shape {tuple(input_shape)}")
         self._parameters_by_name = {
@@ -90,6 +95,9 @@ class OperatorPooling(Pooling):
             for each in self._learned()
         }
         self.built = True
+
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+        return self._pool(inputs, mask, self._current(inputs, training))
 
     def _current(self, inputs: Any, training: bool | None) -> Operator:
         """The operator with the weights as they are, in shapes that broadcast against the input, and with numbers drawn
@@ -122,7 +130,7 @@ class OperatorPooling(Pooling):
             config["per_channel"] = True
         if self.axis is not None:
             config["axis"] = self.axis
-        return config
+        return config | {name: value for name, value in self._settings().items() if value not in (None, "propagate")}
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._operator_config()}
@@ -137,36 +145,35 @@ class AnySlidingPooling(OperatorPooling, SlidingPooling):
         learnable: whether the operator's parameters are learned, or the names of those that are.
         per_channel: learn one for each channel.
         axis: the pooled axes, for others than the spatial ones, as the channels.
+        min_count, fill_value, nan_policy: as in `anypool.pool`, for what a mask or NaN leaves out; by default an output
+            that the mask goes on to leave out is 0.
         seed: of the numbers that random operators draw while the model trains.
 
     Raises:
         TypeError, ValueError: as `anypool.operator_for` and MaxPooling2D, or the operator has no such parameter.
     """
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return pool(inputs, self._current(inputs, training), self.window, self.axes)
-
 
 class AnyAdaptivePooling(OperatorPooling, AdaptivePooling):
     """Any operator over as many windows as wanted: the base of AdaptivePooling1D, AdaptivePooling2D, AdaptivePooling3D.
 
     Args:
-        operator, learnable, per_channel, axis: as in Pooling2D. output_size, data_format: as in AdaptiveMaxPooling2D.
+        operator, learnable, per_channel, axis, min_count, fill_value, nan_policy: as in Pooling2D.
+        output_size, data_format: as in AdaptiveMaxPooling2D.
     """
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return pool(inputs, self._current(inputs, training), self.window, self.axes)
 
 
 class AnyGlobalPooling(OperatorPooling, GlobalPooling):
     """Any operator over everything: the base of GlobalPooling1D, GlobalPooling2D and GlobalPooling3D.
 
     Args:
-        operator, learnable, per_channel, axis: as in Pooling2D. data_format, keepdims: as in GlobalMaxPooling2D.
+        operator, learnable, per_channel, axis, min_count, fill_value, nan_policy: as in Pooling2D.
+        data_format, keepdims: as in GlobalMaxPooling2D.
     """
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return global_pool(inputs, self._current(inputs, training), self.axes, self.keepdims)
+    def masked(self, inputs: Any, where: Any, operator: Operator) -> Any:
+        """As `anypool.global_pool` with `where`."""
+        return global_pool(inputs, operator, self.axes, self.keepdims, where=where, **self._settings())
 
 
 class BlurPooling(AnySlidingPooling):

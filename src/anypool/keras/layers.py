@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import keras
-
-from anypool.adapters import adapter_for
 from anypool.adapters.keras import Pool
-from anypool.functional import global_pool
 from anypool.keras.bases import (
     AdaptivePooling,
     AveragingPooling,
     ExtremePooling,
     GlobalPooling,
     SlidingPooling,
-    StepsPooling,
     Unpooling,
     by_rank,
     loadable,
@@ -44,30 +37,13 @@ MaxUnpooling1D, MaxUnpooling2D, MaxUnpooling3D = by_rank(
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Global: those over steps take a mask
-
-
-class AveragingSteps(StepsPooling):
-    """The average of steps, of those that a mask counts."""
-
-    operator = Average()
-
-    def masked(self, inputs: Any, counted: Any) -> Any:
-        """Σ of the steps that count / their number; where none does, NaN."""
-        dtype = keras.backend.standardize_dtype(inputs.dtype)
-        accumulator, result = self.operator.dtypes(dtype, None, adapter_for(inputs).defaults)
-        kept = keras.ops.where(counted, inputs, keras.ops.convert_to_tensor(0, dtype))
-        total = global_pool(kept, Sum(), self.axes, self.keepdims, dtype=accumulator)
-        number = keras.ops.sum(keras.ops.cast(counted, total.dtype), self.axes, self.keepdims)
-        return keras.ops.cast(total / number, result)
-
+# Global
 
 GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D = by_rank(
     "GlobalMaxPooling",
     GlobalPooling,
     "The greatest element of every channel of {inputs}.",
     __name__,
-    bases={1: StepsPooling},
     operator=Max(),
 )
 GlobalMinPooling1D, GlobalMinPooling2D, GlobalMinPooling3D = by_rank(
@@ -75,7 +51,6 @@ GlobalMinPooling1D, GlobalMinPooling2D, GlobalMinPooling3D = by_rank(
     GlobalPooling,
     "The least element of every channel of {inputs}.",
     __name__,
-    bases={1: StepsPooling},
     operator=Min(),
 )
 GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D = by_rank(
@@ -83,7 +58,6 @@ GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D = by_rank
     GlobalPooling,
     "The average of every channel of {inputs}.",
     __name__,
-    bases={1: AveragingSteps},
     operator=Average(),
 )
 

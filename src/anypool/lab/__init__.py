@@ -13,7 +13,7 @@
 - `runs`: what a run is. `results`: results.json, where runs are kept as they end. `environment`: versions, machine.
 - `cluster`: runs on a Dask cluster. `clock`: how much of a run is computing.
 - `summary`: means, spreads, and whether differences exceed them.
-- `report`: the page that says what was measured, of templates in page/. `verdict`, `tables`, `charts`: its words, tables
+- `report`: the page on what was measured, of templates in page/. `verdict`, `tables`, `charts`: its words, tables
   and Vega-Lite charts. `examples`, `shown`: images, feature maps and flips it shows. `pictures`: images, pooled and
   drawn.
 - `shapes`: output sizes, explained. `files`: writing them whole, and locks.

@@ -15,7 +15,7 @@ from anypool.cpu import settings
 from .errors import IncompletePyramid, Unreadable
 from .plan import Grid, Lengths, Level, Region, shown
 from .reductions import Overflow, Reduction
-from .zarrs import Source, reason
+from .zarrs import Source, copy_encoded, reason
 
 SILENCE = 60.0
 """Seconds that a cluster may be without a single worker."""
@@ -52,6 +52,8 @@ class Job:
     """The marks of superblocks."""
     fill_is_known: bool
     """Whether windows of nothing but level 0's fill value give the levels' fill values."""
+    same_chunks: bool
+    """Whether chunks of a copy of level 0 are, stored, those of level 0."""
     unfinished: Callable[[], bool]
     """Whether the pyramid is still being made."""
 
@@ -72,7 +74,7 @@ class Job:
         def read(part: Region) -> np.ndarray:
             values = self.source.read(part)
             if 0 in into:
-                self._write(into[0], part, values)
+                self._copy(into[0], part, values)
             return values
 
         try:
@@ -80,6 +82,14 @@ class Job:
                 self._write(into[level.number], level.region(region), values)
         except Overflow as error:
             raise Unreadable(f"{error}, in superblock {shown(region)}") from error
+
+    def _copy(self, target: Target, region: Region, values: np.ndarray) -> None:
+        """Write a region of level 0; where nothing about its chunks changes, as they are stored."""
+        if target.parts is not None or not self.same_chunks or self.source.zarr_array is None:
+            self._write(target, region, values)
+            return
+        for place in target.units.overlapping(region):
+            copy_encoded(self.source.zarr_array, target.array, place)
 
     @staticmethod
     def _write(target: Target, region: Region, values: np.ndarray) -> None:

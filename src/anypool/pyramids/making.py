@@ -139,8 +139,10 @@ def prepare(wanted: Wanted, target: zarr.Group, block: Lengths, paths: tuple[str
         for level, path in zip(wanted.written, paths, strict=True)
     )
     done = state.marks("done", len(blocks))
+    own = wanted.source.zarr_array
+    alike = wanted.copies and own is not None and zarrs.are_encoded_alike(own, targets[0].array)
     return state, Job(
-        wanted.source, wanted.reduction, targets, blocks, tuple(settings["cell"]), done, known, state.is_there
+        wanted.source, wanted.reduction, targets, blocks, tuple(settings["cell"]), done, known, alike, state.is_there
     )
 
 

@@ -157,6 +157,26 @@ def level_array(
     return create_array(group, path, **settings)
 
 
+ENCODED_ALIKE = (
+    "zarr_format", "chunk_grid", "chunks", "codecs", "compressor", "filters", "order", "data_type", "dtype",
+    "fill_value", "shape",
+)  # fmt: skip
+
+
+def are_encoded_alike(a: zarr.Array[Any], b: zarr.Array[Any]) -> bool:
+    """Whether the bytes of a chunk of one array mean the same in the other."""
+    first, second = (array.metadata.to_dict() for array in (a, b))
+    return all(first.get(key) == second.get(key) for key in ENCODED_ALIKE)
+
+
+def copy_encoded(source: zarr.Array[Any], target: zarr.Array[Any], place: Lengths) -> None:
+    """Copy a chunk, or a shard, as it is stored."""
+    key, into = (array.metadata.encode_chunk_key(place) for array in (source, target))
+    stored = sync((source.store_path / key).get())
+    if stored is not None:
+        sync((target.store_path / into).set(stored))
+
+
 def has_members(group: zarr.Group) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZarrUserWarning)  # of files that are not zarr's

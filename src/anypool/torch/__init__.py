@@ -5,6 +5,7 @@ modules with `accelerate`, or its calls of torch.nn.functional within `accelerat
 """
 
 from anypool.torch.accelerate import accelerate
+from anypool.torch.descriptors import AttentionPool, CovariancePool, GatedAttentionPool, NetVLAD
 from anypool.torch.generic import (
     AdaptivePool1d,
     AdaptivePool2d,
@@ -74,8 +75,10 @@ from anypool.torch.modules import (
     SumPool2d,
     SumPool3d,
 )
+from anypool.torch.regions import RMAC, PyramidPooling, RegionAlign, RegionPool, SpatialPyramid
 
 __all__ = [
+    "RMAC",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -88,6 +91,7 @@ __all__ = [
     "AdaptivePool1d",
     "AdaptivePool2d",
     "AdaptivePool3d",
+    "AttentionPool",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -97,8 +101,10 @@ __all__ = [
     "ConcatPool1d",
     "ConcatPool2d",
     "ConcatPool3d",
+    "CovariancePool",
     "FractionalMaxPool2d",
     "FractionalMaxPool3d",
+    "GatedAttentionPool",
     "GeM",
     "GlobalAvgPool1d",
     "GlobalAvgPool2d",
@@ -134,9 +140,14 @@ __all__ = [
     "MinPool1d",
     "MinPool2d",
     "MinPool3d",
+    "NetVLAD",
     "Pool1d",
     "Pool2d",
     "Pool3d",
+    "PyramidPooling",
+    "RegionAlign",
+    "RegionPool",
+    "SpatialPyramid",
     "SumPool1d",
     "SumPool2d",
     "SumPool3d",

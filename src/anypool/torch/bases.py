@@ -39,7 +39,11 @@ def by_rank(name: str, base: type[T], what: str, module: str, **attributes: Any)
 
 
 class Pool(torch.nn.Module):
-    """What all share: how many of the last axes they pool, and how they print."""
+    """What all share: how many of the last axes they pool, and how they print.
+
+    Called with a tensor and, beside it, a mask: booleans that broadcast to it, True where an element counts. A window
+    in which nothing counts gives NaN, or 0 for a sum; dtypes without NaN are refused.
+    """
 
     rank: ClassVar[int]
     shown: ClassVar[tuple[str, ...]]
@@ -106,7 +110,9 @@ class SlidingPool(Pool):
     def window(self) -> tuple[Any, ...]:
         return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor, where: Tensor | None = None) -> Any:
+        if where is not None:
+            return pooling.masked_pool(input, where, self.rank, self.operator, self.window, self.return_indices)
         return pooling.pool(input, self.rank, self.operator, self.window, self.return_indices, self.native)
 
 
@@ -199,11 +205,13 @@ class NormPool(SlidingPool):
     def operator(self) -> Operator:
         return pooling.norm(self.norm_type)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
         if self.signed:
+            if where is not None:
+                raise ValueError("signed=True is torch's own, which has no mask: where= goes with signed=False")
             window = self.kernel_size, self.stride, self.ceil_mode
             return pooling.lp_pool(input, self.rank, self.norm_type, *window, self.average)
-        return super().forward(input.abs() if math.isinf(self.norm_type) else input)
+        return super().forward(input.abs() if math.isinf(self.norm_type) else input, where)
 
 
 class AdaptivePool(Pool):
@@ -221,8 +229,10 @@ class AdaptivePool(Pool):
     def example(self) -> Tensor:
         return torch.zeros((1,) * (2 + self.rank))
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor, where: Tensor | None = None) -> Any:
         window = pooling.adaptive(self.output_size)
+        if where is not None:
+            return pooling.masked_pool(input, where, self.rank, self.operator, window, self.return_indices)
         return pooling.pool(input, self.rank, self.operator, window, self.return_indices, self.native)
 
 
@@ -238,8 +248,9 @@ class GlobalPool(Pool):
         super().__init__()
         self.keepdim = as_flag("keepdim", keepdim)
 
-    def forward(self, input: Tensor) -> Tensor:
-        values = pooling.pool(input, self.rank, self.operator, pooling.EVERYTHING)
+    def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
+        arguments = self.rank, self.operator, pooling.EVERYTHING
+        values = pooling.pool(input, *arguments) if where is None else pooling.masked_pool(input, where, *arguments)
         return values if self.keepdim else values.flatten(-self.rank).squeeze(-1)
 
 

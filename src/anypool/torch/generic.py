@@ -11,6 +11,7 @@ from torch import Tensor
 
 from anypool import operators
 from anypool.arguments import as_flag, as_integer, per_axis, plain
+from anypool.masks import Settings
 from anypool.operators import ARRAY, Operator, Parameter, operator_for
 from anypool.torch import pooling
 from anypool.torch.bases import by_rank
@@ -25,6 +26,9 @@ class OperatorPool(torch.nn.Module):
     """
 
     rank: ClassVar[int]
+    min_count: int | None = None
+    fill_value: float | None = None
+    nan_policy: str = "propagate"
 
     def __init__(
         self,
@@ -34,9 +38,14 @@ class OperatorPool(torch.nn.Module):
         learnable: bool | Sequence[str] = True,
         channels: int | None = None,
         dim: int | Sequence[int] | None = None,
+        min_count: int | None = None,
+        fill_value: float | None = None,
+        nan_policy: str = "propagate",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        checked = Settings(min_count, fill_value, nan_policy)
+        self.min_count, self.fill_value, self.nan_policy = checked.min_count, checked.fill_value, checked.nan_policy
         self.generator = generator
         if window.rank not in (None, self.rank):
             raise ValueError(f"{type(self).__name__} pools {self.rank} axes, but {window} is written for {window.rank}")
@@ -73,13 +82,15 @@ class OperatorPool(torch.nn.Module):
                 arrays.append(value.view(-1, *(1,) * self.rank) if per_channel else value)
         return tuple(arrays)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
+        """The pooling of the input's elements, of those that `where`, which broadcasts to it, lets count."""
         operator, arrays = self.operator, self._arrays()
         if operator.random and self.training:
             drawn = [each.name for each in operator.parameters() if each.per_window]
             operator = replace(operator, **dict.fromkeys(drawn, ARRAY))
             arrays = (*arrays, *(self._draw(input) for _ in drawn))
-        return pooling.pool_any(input, operator, self.window, self.dim, arrays)
+        settings = self.min_count, self.fill_value, self.nan_policy
+        return pooling.pool_any(input, operator, self.window, self.dim, arrays, where, settings)
 
     def _draw(self, input: Tensor) -> Tensor:
         """A number in [0, 1) for every window."""
@@ -90,8 +101,11 @@ class OperatorPool(torch.nn.Module):
         return torch.rand(shape, generator=self.generator, device=input.device)
 
     def extra_repr(self) -> str:
-        dim = "" if self.dim == pooling.AXES[self.rank] else f", dim={self.dim}"
-        return f"{self.operator}, {self.window}{dim}".replace("Ellipsis", "learned")
+        own = {"dim": self.dim, "min_count": self.min_count, "fill_value": self.fill_value}
+        usual = {"dim": pooling.AXES[self.rank], "nan_policy": "propagate"}
+        given = {**own, "nan_policy": self.nan_policy}
+        more = "".join(f", {name}={value!r}" for name, value in given.items() if value != usual.get(name))
+        return f"{self.operator}, {self.window}{more}".replace("Ellipsis", "learned")
 
 
 def _dims(dim: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
@@ -127,6 +141,8 @@ class AnySlidingPool(OperatorPool):
         learnable: whether the operator's parameters are learned, or the names of those that are.
         channels: one parameter for each of so many channels; default: one for all.
         dim: the pooled axes; default: the last ones.
+        min_count, fill_value, nan_policy: as in `anypool.pool`, for what a mask, the second argument of a call, or NaN
+            leaves out.
         generator: draws the numbers of random operators, while the module trains; default: torch's own.
 
     Raises:
@@ -153,7 +169,8 @@ class AnyAdaptivePool(OperatorPool):
     """Any operator over as many windows as wanted: the base of AdaptivePool1d, AdaptivePool2d and AdaptivePool3d.
 
     Args:
-        operator, learnable, channels, dim: as in Pool2d. output_size: as in `anypool.Adaptive`.
+        operator, learnable, channels, dim, min_count, fill_value, nan_policy: as in Pool2d.
+        output_size: as in `anypool.Adaptive`.
     """
 
     def __init__(
@@ -166,15 +183,16 @@ class AnyGlobalPool(OperatorPool):
     """Any operator over everything: the base of GlobalPool1d, GlobalPool2d and GlobalPool3d.
 
     Args:
-        operator, learnable, channels, dim: as in Pool2d. keepdim: whether the pooled axes stay, with length 1.
+        operator, learnable, channels, dim, min_count, fill_value, nan_policy: as in Pool2d.
+        keepdim: whether the pooled axes stay, with length 1.
     """
 
     def __init__(self, operator: Operator | str, keepdim: bool = False, **options: Any) -> None:
         super().__init__(operator, Global(), **options)
         self.keepdim = as_flag("keepdim", keepdim)
 
-    def forward(self, input: Tensor) -> Tensor:
-        values = super().forward(input)
+    def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
+        values = super().forward(input, where)
         if self.keepdim:
             return values
         if self.dim == pooling.AXES[self.rank]:  # how many axes there are need not be known

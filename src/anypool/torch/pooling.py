@@ -9,11 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anypool import calls
+from anypool import calls, masks
 from anypool.adapters.base import Adapter
 from anypool.adapters.torch import eager
 from anypool.adapters.torch.adapter import ADAPTER, NAMES, is_plain
@@ -23,6 +24,9 @@ from anypool.operators import Lp, Max, Min, Operator
 from anypool.pooling import Pooling, cleared_with_caches, decide
 from anypool.torch.native import ALWAYS, NEVER, Native, takes
 from anypool.windows import Adaptive, Global, Sliding, Window
+
+PLAIN = (None, None, "propagate")
+"""The arguments of `masks.Settings` where every element counts."""
 
 AXES = {1: (-1,), 2: (-2, -1), 3: (-3, -2, -1)}
 """The pooled axes by their number: the last ones."""
@@ -88,32 +92,99 @@ def _is_torchs(x: Tensor, rank: int, operator: Any, window: Any) -> bool:
 
 
 def _pool(adapter: Adapter, x: Any, rank: int, operator: Any, window: Any, return_indices: bool) -> Any:
-    if not isinstance(x, Tensor):
-        raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
-    x = adapter.array(x)
+    x = _checked(adapter, x)
+    if x.is_complex():
+        return calls.complex_pool(adapter, x, operator, _window(rank, window), AXES[rank], return_indices)
     return calls.run(adapter, x, _decided(adapter, x, rank, operator, window, return_indices))
 
 
+def masked_pool(x: Tensor, where: Any, rank: int, operator: Any, window: Any, return_indices: bool = False) -> Any:
+    """As `pool`, of the elements that `where` lets count."""
+    return ADAPTER.call(_masked_pool, x, where, rank, operator, window, return_indices)
+
+
+def _masked_pool(
+    adapter: Adapter, x: Any, where: Any, rank: int, operator: Any, window: Any, return_indices: bool
+) -> Any:
+    if where is None:  # a graph of torch.fx, which holds the argument, was called without
+        return _pool(adapter, x, rank, operator, window, return_indices)
+    if return_indices:
+        raise ValueError(masks.NO_INDICES)
+    if isinstance(operator, tuple) and len(window) > 1 and not _pads(sliding(rank, *window)):
+        operator = (False, *operator[1:])  # there is no padding to count
+    x = _checked(adapter, x)
+    if x.is_complex():
+        masked = {"where": where, "settings": masks.NOTHING_MORE}
+        return calls.complex_pool(adapter, x, operator, _window(rank, window), AXES[rank], **masked)
+    return calls.run_masked(adapter, x, where, _decided(adapter, x, rank, operator, window, False, False))
+
+
+def _pads(window: Sliding) -> bool:
+    return window.padding != "valid" if isinstance(window.padding, str) else bool(np.any(window.padding))
+
+
 def pool_any(
-    x: Tensor, operator: Operator, window: Window, axes: tuple[int, ...], arrays: tuple[Tensor, ...] = ()
+    x: Tensor,
+    operator: Operator,
+    window: Window,
+    axes: tuple[int, ...],
+    arrays: tuple[Tensor, ...] = (),
+    where: Tensor | None = None,
+    settings: tuple[Any, ...] = PLAIN,
 ) -> Tensor:
-    """Pool these axes by an operator whose arrays are given beside it."""
-    return ADAPTER.call(_pool_any, x, operator, window, axes, arrays)
+    """Pool these axes by an operator whose arrays are given beside it; settings are those of `masks.Settings`."""
+    if where is None and settings == PLAIN:
+        return ADAPTER.call(_pool_any, x, operator, window, axes, arrays)
+    return ADAPTER.call(_masked_pool_any, x, where, operator, window, axes, arrays, settings)
 
 
 def _pool_any(
     adapter: Adapter, x: Any, operator: Operator, window: Window, axes: tuple[int, ...], arrays: tuple[Tensor, ...]
 ) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
-    x = adapter.array(x)
+    x = _checked(adapter, x)
+    if x.is_complex():
+        return calls.complex_pool(adapter, x, operator, window, axes)
     return calls.run(adapter, x, decide(adapter, x, operator, window, axes), arrays)
 
 
-def _decided(adapter: Adapter, x: Tensor, rank: int, operator: Any, window: Any, return_indices: bool) -> Pooling:
+def _masked_pool_any(
+    adapter: Adapter,
+    x: Any,
+    where: Any,
+    operator: Operator,
+    window: Window,
+    axes: tuple[int, ...],
+    arrays: tuple[Tensor, ...],
+    settings: tuple[Any, ...],
+) -> Tensor:
+    if where is None and settings == PLAIN:  # as above
+        return _pool_any(adapter, x, operator, window, axes, arrays)
+    x, checked = _checked(adapter, x), masks.Settings(*settings)
+    if x.is_complex():
+        return calls.complex_pool(adapter, x, operator, window, axes, where=where, settings=checked)
+    return calls.run_masked(adapter, x, where, decide(adapter, x, operator, window, axes), arrays, checked)
+
+
+def _checked(adapter: Adapter, x: Any) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"input must be a Tensor, got {type(x).__name__}")
+    checked: Tensor = adapter.array(x)
+    return checked
+
+
+def _decided(
+    adapter: Adapter, x: Tensor, rank: int, operator: Any, window: Any, return_indices: bool, allow_empty: bool = True
+) -> Pooling:
     if isinstance(window, tuple):
         window = Adaptive(*window) if len(window) == 1 else _for_axes(rank, *window)
-    return decide(adapter, x, operator, window, AXES[rank], return_indices, None, True)
+    return decide(adapter, x, operator, window, AXES[rank], return_indices, None, allow_empty)
+
+
+def _window(rank: int, window: Any) -> Window:
+    """The window of torch's arguments, or the one that was given."""
+    if isinstance(window, Window):
+        return window
+    return Adaptive(*window) if len(window) == 1 else sliding(rank, *window)
 
 
 def sliding(

@@ -63,6 +63,14 @@ class Namespace:
     where = staticmethod(jnp.where)
 
     @staticmethod
+    def view_as_real(x: jax.Array) -> jax.Array:
+        return jnp.stack((x.real, x.imag), -1)
+
+    @staticmethod
+    def view_as_complex(pairs: jax.Array) -> jax.Array:
+        return lax.complex(pairs[..., 0], pairs[..., 1])
+
+    @staticmethod
     def astype(x: Any, dtype: str) -> jax.Array:
         return jnp.asarray(x).astype(dtype)
 
@@ -196,6 +204,7 @@ def _indices_in_array(indices: Any, pooling: Pooling) -> Any:
 
 class Jax(Adapter):
     name = "JAX"
+    complex_as_pairs = True
 
     def __init__(self) -> None:
         framework = Framework(self)

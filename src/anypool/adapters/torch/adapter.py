@@ -43,7 +43,6 @@ class Namespace:
     log = staticmethod(torch.log)
     log1p = staticmethod(torch.log1p)
     matmul = staticmethod(torch.matmul)
-    max_of_all = staticmethod(torch.amax)
     sign = staticmethod(torch.sign)
     sqrt = staticmethod(torch.sqrt)
     isnan = staticmethod(torch.isnan)
@@ -100,6 +99,10 @@ class Namespace:
     @staticmethod
     def min(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
         return torch.amin(x, axis, keepdim=keepdims)
+
+    @staticmethod
+    def max_of_all(x: Tensor) -> Tensor:
+        return torch.amax(x, tuple(range(x.ndim)))  # ONNX exporters know it with axes alone
 
     @staticmethod
     def maximum(x: Tensor, y: Any) -> Tensor:
@@ -198,6 +201,14 @@ class Namespace:
     @staticmethod
     def take_along_axis(x: Tensor, places: Tensor) -> Tensor:
         return torch.gather(x, -1, places)
+
+    @staticmethod
+    def view_as_real(x: Tensor) -> Tensor:
+        return torch.view_as_real(x.resolve_conj())
+
+    @staticmethod
+    def view_as_complex(pairs: Tensor) -> Tensor:
+        return torch.view_as_complex(pairs if pairs.stride(-1) == 1 else pairs.contiguous())
 
     def scatter_last(self, places: Tensor, size: int) -> Tensor:
         """For places (rows, sources): the last source of each of `size` places in its row, −1 where there is none."""
@@ -370,6 +381,7 @@ class SignedDefinition(Definition):
 
 class Torch(Adapter):
     name = "PyTorch"
+    complex_as_pairs = True
     no_arithmetic = tuple(SAME_BITS)
 
     def __init__(self) -> None:

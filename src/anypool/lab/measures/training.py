@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
+from ..clock import computing
 from ..networks.base import BATCH_SIZE, Network, spread_over
 
 TIMES = 5
@@ -14,6 +15,7 @@ STEP = ("ms_training_forward", "ms_training_backward", "saved_bytes", "peak_byte
 """The measures of a step, by name."""
 
 
+@computing
 def measure_training(network: Network, images: np.ndarray) -> dict[str, float]:
     """Milliseconds and saved bytes per image, and peak memory, of a step on a batch of these images.
 

@@ -55,7 +55,7 @@ def swap_pooling(model: Any, layers: Mapping[str, Any]) -> Any:
 
     >>> import torch, anypool.torch
     >>> swap_pooling(torch.nn.Sequential(torch.nn.MaxPool2d(2)), {"0": anypool.torch.MinPool2d(2)})[0]
-    MinPool2d(kernel_size=2, stride=2)
+    MinPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
     """
     network = _wrapped(model)
     if network is None:

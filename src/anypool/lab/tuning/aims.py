@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import le
 from typing import Literal
 
 import numpy as np
@@ -90,6 +91,21 @@ def _places(labels: np.ndarray, every: int, first: int) -> np.ndarray:
     """
     chosen = [np.flatnonzero(labels == label)[first::every] for label in np.unique(labels)]
     return np.sort(np.concatenate(chosen))
+
+
+def front(values: Sequence[Sequence[float]], aims: Sequence[str]) -> list[int]:
+    """The places of the values that no others beat in all aims, the best in the first aim first.
+
+    >>> front([(0.9, 5.0), (0.8, 9.0), (0.8, 2.0), (0.95, 7.0)], ["accuracy", "ms_forward"])
+    [3, 0, 2]
+    """
+    signs = [-1 if direction == "maximize" else 1 for direction in directions(aims)]
+    costs = [tuple(sign * value for sign, value in zip(signs, point, strict=True)) for point in values]
+
+    def is_beaten(cost: tuple[float, ...]) -> bool:
+        return any(other != cost and all(map(le, other, cost)) for other in costs)
+
+    return sorted((place for place, cost in enumerate(costs) if not is_beaten(cost)), key=lambda place: costs[place])
 
 
 def is_cost(aim: str) -> bool:

@@ -13,7 +13,7 @@ from ..callbacks import TuneCallback
 from ..files import remove_leftovers, write_whole
 from ..networks.base import Network
 from ..subjects import SwappedNetwork
-from .aims import to_tell_by
+from .aims import front, to_tell_by
 from .code import lines
 from .space import Choice
 
@@ -90,14 +90,10 @@ class Tuning:
         from . import store
 
         aims = search.task.aims
-        trials = [Trial.of(one, aims) for one in store.finished(study)]
-        by_number = {trial.number: trial for trial in trials}
-        best = store.best(study)
-        if best is None:
-            return cls(search, trials, [])
-        chosen = by_number[best.number]
-        others = (one.number for one in study.best_trials if one.number in by_number and one.number != best.number)
-        return cls(search, trials, [chosen.number, *sorted(others)], chosen)
+        trials = [Trial.of(one, aims) for one in store.finished(study)]  # read once: others add to it meanwhile
+        done = [trial for trial in trials if trial.state == DONE]
+        places = front([tuple(trial.values[aim] for aim in aims) for trial in done], aims)
+        return cls(search, trials, [done[place].number for place in places], done[places[0]] if places else None)
 
     @property
     def failures(self) -> list[Trial]:

@@ -192,12 +192,3 @@ def remaining(study: optuna.Study, trials: int) -> int:
         return 0
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return trials - len(finished(study)) - len(running)
-
-
-def best(study: optuna.Study) -> FrozenTrial | None:
-    """Of the trials that no other beats in every aim, the one best in the first; the earliest of equals."""
-    front = [trial for trial in study.best_trials if trial.values is not None]
-    if not front:
-        return None
-    sign = 1 if study.directions[0] == optuna.study.StudyDirection.MINIMIZE else -1
-    return min(front, key=lambda trial: (sign * trial.values[0], trial.number))
