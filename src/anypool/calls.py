@@ -175,7 +175,9 @@ def complex_pool(
         )
     xp, pooled = adapter.namespace(x), pooled_axes(axes, len(adapter.shape(x)), window)
     pairs = xp.view_as_real(x)
-    pooling = decide(adapter, pairs, operator, window, pooled, return_indices, _dtype_of_parts(dtype))
+    arguments = operator, window, pooled, return_indices, _dtype_of_parts(dtype)
+    part = decide(adapter, pairs[..., 0], *arguments)  # so that errors are of x's shape
+    pooling = decide(adapter, pairs, *arguments)
     if out is not None:
         kept = tuple(n for axis, n in enumerate(pooling.output_shape[:-1]) if keepdims or axis not in pooled)
         adapter.check_out(out, kept, next(name for name, part in PARTS.items() if part == pooling.result))
@@ -183,7 +185,8 @@ def complex_pool(
     if settings is None:
         values = run(adapter, pairs, pooling, (), impl)
     else:
-        values = _masked_pairs(adapter, pairs, where, pooling, settings, impl)
+        mask = None if where is None else masks.checked(adapter, where, pairs[..., 0], part)
+        values = _masked_pairs(adapter, pairs, mask, pooling, settings, impl)
     values = xp.view_as_complex(values)
     values = values if keepdims else xp.squeeze(values, tuple(sorted(pooled)))
     if out is None:
@@ -195,11 +198,9 @@ def complex_pool(
 def _masked_pairs(adapter: Any, pairs: Any, where: Any, pooling: Pooling, settings: masks.Settings, impl: str) -> Any:
     """A number counts with both of its parts, and NaN in one of them is NaN."""
     xp = adapter.namespace(pairs)
-    mask = xp.asarray(np.ones((), bool)) if where is None else adapter.mask(where, pairs)
-    if adapter.shape(mask):
-        mask = mask[..., None]
+    mask = xp.asarray(np.ones((1,), bool)) if where is None else where[..., None]
     if settings.nan_policy == "omit":
-        mask = masks.checked(adapter, mask, pairs, pooling) & ~xp.any(xp.isnan(pairs), axis=-1, keepdims=True)
+        mask = mask & ~xp.any(xp.isnan(pairs), axis=-1, keepdims=True)
         settings = replace(settings, nan_policy="propagate")
     values = run_masked(adapter, pairs, mask, pooling, (), settings, impl)
     if settings.fill_value is None:

@@ -9,6 +9,7 @@ from adapters import ADAPTERS
 import anypool as ap
 
 WITH_COMPLEX = pytest.mark.parametrize("adapter", ["numpy", "torch", "jax"], indirect=True)
+X = np.ones((3, 3), bool)
 WINDOWS = [
     (ap.Sliding(3, 2, 1), (1, 2)),
     (ap.Sliding((2, 3), ceil_mode=True), (2, 0)),
@@ -122,6 +123,31 @@ def test_out_dtype_and_keepdims(name, rng):
 def test_other_operators_refuse(adapter, operator, rng):
     with pytest.raises(TypeError, match=r"x must hold real numbers for .*: sums and averages take complex ones"):
         ap.pool(adapter.make(example(rng)), operator, ap.Sliding(2))
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        (r"a window must fit; x has shape \(4, 7, 6\)", lambda x: ap.avg_pool(x, 9)),
+        (r"where must broadcast to x: x has shape \(4, 7, 6\), where \(3, 3\)", lambda x: ap.sum_pool(x, 2, where=X)),
+        ("where must hold booleans", lambda x: ap.sum_pool(x, 2, where=np.ones((7, 6)))),
+        (
+            "return_indices=True: Sum makes a new number",
+            lambda x: ap.pool(x, "sum", ap.Sliding(2), return_indices=True),
+        ),
+        ("axes must lie within", lambda x: ap.global_pool(x, "average", 3)),
+        ("give one of the two", lambda x: ap.avg_pool(x, 2, padding=1, count_include_pad=True, where=x.real > 0)),
+    ],
+)
+def test_errors_are_of_the_complex_array(words, call, rng):
+    with pytest.raises((TypeError, ValueError), match=words):
+        call(example(rng))
+
+
+def test_a_mask_of_one_for_all(rng):
+    x = example(rng)
+    np.testing.assert_allclose(ap.sum_pool(x, 2, where=np.True_), ap.sum_pool(x, 2), rtol=1e-5)
+    assert (ap.sum_pool(x, 2, where=np.False_) == 0).all()
 
 
 def test_a_subclass_of_an_average_is_not_taken_for_it(rng):
