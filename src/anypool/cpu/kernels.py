@@ -17,7 +17,7 @@ import numpy as np
 from anypool.arguments import FLOATS, is_known
 from anypool.cpu.extension import available as available
 from anypool.cpu.extension import compiled, why_not_built
-from anypool.operators import Average, Max, Min
+from anypool.operators import Average, Sum
 from anypool.operators.base import Place
 from anypool.plans import AxisPlan, SlidingAxis, WholeAxis
 from anypool.pooling import Pooling, counted, fixed_divisor, once_per_pooling
@@ -111,6 +111,8 @@ def masked_refusal(pooling: Pooling) -> str | None:
     kernel = pooling.operator.own_kernel()
     if kernel is None or kernel.name not in DIFFERENTIABLE:
         return f"there is no kernel for {pooling.operator} that leaves elements out"
+    if pooling.window.pads_with_data:
+        return "padding that is data is laid around the array first"
     if pooling.dtype not in FLOATS or pooling.result not in FLOATS:
         return f"there is no such kernel from {pooling.dtype} to {pooling.result}"
     if pooling.window_size > LARGEST_MASKED:
@@ -206,7 +208,7 @@ def _places(place: Callable[[int], Place], size: int) -> np.ndarray:
 def _accumulator(pooling: Pooling) -> str:
     """What sums accumulate in: integers exactly wherever they cannot overflow."""
     dtype = pooling.dtype
-    if isinstance(pooling.operator, Max | Min) or dtype in FLOATS:
+    if not isinstance(pooling.operator, Sum | Average) or dtype in FLOATS:
         return pooling.accumulator
     if dtype in ("int64", "uint64"):
         return "float64" if pooling.accumulator in FLOATS else "int64"
