@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
@@ -190,23 +191,23 @@ def test_gradient_of_ties_and_nan_goes_to_the_first():
         assert grad.tolist() == [[0, 0, 1, 1, 0, 0]]
 
 
-NAMES = sorted(each for each in ap.OPERATORS if not ap.OPERATORS[each].random and each != "mode")
+NAMES = sorted(name for name, kind in ap.OPERATORS.items() if not kind().random and name != "mode")
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradients_lie_as_x_does_and_results_may_be_changed(name, dtype):
-    for memory_format in (torch.contiguous_format, torch.channels_last):
-        x = (image(2, 3, 8, 7, dtype=dtype).abs() + 0.1).to(memory_format=memory_format).requires_grad_()
-        for window in (ap.Sliding(3, 2, 1), ap.Sliding(2), ap.Global()):
-            y = ap.pool(x, name, window, axes=(2, 3))
-            if not y.requires_grad:  # counts have no gradient
-                continue
-            (expected,) = torch.autograd.grad(y.sum(), x)
-            assert expected.stride() == x.stride(), window
-            y = ap.pool(x, name, window, axes=(2, 3))
-            (gradient,) = torch.autograd.grad(y.mul_(2).sum(), x)
-            torch.testing.assert_close(gradient, 2 * expected)
+    windows = [ap.Sliding(2)] if ap.OPERATORS[name]().composed else [ap.Sliding(3, 2, 1), ap.Sliding(2), ap.Global()]
+    for memory_format, window in product((torch.contiguous_format, torch.channels_last), windows):
+        x = (image(2, 3, 8, 6, dtype=dtype).abs() + 0.1).to(memory_format=memory_format).requires_grad_()
+        y = ap.pool(x, name, window, axes=(2, 3))
+        if not y.requires_grad:  # counts have no gradient
+            continue
+        (expected,) = torch.autograd.grad(y.sum(), x)
+        assert expected.stride() == x.stride(), window
+        y = ap.pool(x, name, window, axes=(2, 3))
+        (gradient,) = torch.autograd.grad(y.mul_(2).sum(), x)
+        torch.testing.assert_close(gradient, 2 * expected)
 
 
 @every_operator

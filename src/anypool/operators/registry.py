@@ -5,6 +5,7 @@ from __future__ import annotations
 from ast import literal_eval
 from collections.abc import Iterator
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any
 
 from anypool.operators.base import Operator
@@ -77,7 +78,10 @@ def operator_for(operator: Any) -> Operator:
     name, _, settings = operator.partition(":")
     kind = OPERATORS.get(name.strip())
     if kind is None:
-        raise ValueError(f"operator must be one of {', '.join(map(repr, OPERATORS))}, got {operator!r}")
+        near = dict.fromkeys([*get_close_matches(name, OPERATORS, 3), "max", "min", "average", "sum"])
+        raise ValueError(
+            f"operator must be a name in anypool.OPERATORS, such as {', '.join(map(repr, near))}, got {operator!r}"
+        )
     return kind(**dict(_settings(operator, kind, settings))) if settings else kind()
 
 
