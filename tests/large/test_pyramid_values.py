@@ -13,6 +13,8 @@ import anypool as ap
 zarr = pytest.importorskip("zarr")
 storage = pytest.importorskip("zarr.storage")
 
+from anypool.pyramids.job import Job  # noqa: E402
+
 INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
 OPERATORS = ("mean", "mode", "median", "min", "max", "sum")
 AXES = {2: "yx", 3: "zyx"}
@@ -215,10 +217,8 @@ def test_a_chunk_that_is_not_there_is_its_fill_value_and_costs_nothing(monkeypat
     x[:8, :8] = 9
     group = reference.in_memory(x, (8, 8), fill_value=0)
     computed = []
-    original = ap.pyramids.job.Job._compute
-    monkeypatch.setattr(
-        ap.pyramids.job.Job, "_compute", lambda self, region: computed.append(region) or original(self, region)
-    )
+    original = Job._compute
+    monkeypatch.setattr(Job, "_compute", lambda self, region: computed.append(region) or original(self, region))
     done = ap.pyramid(group, levels=2, memory=4_000)
     assert (len(computed), done.blocks) == (1, 16)
     np.testing.assert_array_equal(group["2"][...], reference.exact(x, "mean", (4, 4)))
