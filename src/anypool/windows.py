@@ -302,8 +302,8 @@ class Fractional(Window):
         length that is not known yet.
 
     >>> import anypool as ap
-    >>> ap.pool([1, 2, 3, 4, 5, 6, 7], "max", Fractional(5, u=0.3), axes=0)
-    array([1, 3, 4, 5, 7])
+    >>> ap.pool([1, 2, 3, 4, 5, 6, 7], "max", ap.Fractional(5, u=0.3), axes=0)
+    array([1, 3, 4, 6, 7])
     >>> ap.pool([1, 2, 3, 4, 5, 6, 7], "max", Fractional(4, kernel_size=2, u=0.3), axes=0)
     array([2, 4, 5, 7])
     """

@@ -134,7 +134,7 @@ class Spectral(Operator):
 
     >>> import anypool as ap
     >>> ap.adaptive_pool([1.0, 5.0, 1.0, 5.0, 3.0, 3.0], ap.Spectral(), 3, axes=0).round(3)
-    array([2.667, 3.333, 3.   ])
+    array([2.333, 3.333, 3.333])
     """
 
     cutoff: float = 1.0

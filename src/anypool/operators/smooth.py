@@ -125,7 +125,7 @@ class MaxBlur(Operator):
 
     >>> import anypool as ap
     >>> ap.pool([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0], ap.MaxBlur(3), ap.Sliding(2), axes=0)
-    array([0.5 , 1.  , 0.5 , 1.  ])
+    array([0.5, 1. , 0.5, 1. ])
     """
 
     filter_size: int = 3
