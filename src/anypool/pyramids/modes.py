@@ -2,8 +2,8 @@
 
 Where every element counts, `modes_of` compares level 0 with candidates: a label that most of a window's elements have
 is its mode, and only windows without such a majority are pooled. Where some are nodata, `ModeLevels` carries counts
-from level to level: windows of one label are found by their least and their greatest, and need no counting; of the others
-every label is kept with how often it occurs.
+from level to level: windows of one label are found by their least and their greatest, and need no counting; of the
+others every label is kept with how often it occurs.
 """
 
 from __future__ import annotations
