@@ -37,6 +37,10 @@ class Window:
         """Whether there are elements beyond the edge of an array."""
         return False
 
+    def elements(self, rank: int) -> int | None:
+        """How many elements a window over so many axes has, padding among them; None where that depends on lengths."""
+        return None
+
     def axis_plan(self, entry: int, length: Any, axis: int | None = None) -> AxisPlan:
         """The windows along an axis of `length` elements by entry number `entry` of the window's arguments.
 
@@ -142,6 +146,9 @@ class Sliding(Window):
     @property
     def default_rank(self) -> int:
         return len(self.kernel_size) if isinstance(self.kernel_size, tuple) else 2
+
+    def elements(self, rank: int) -> int:
+        return math.prod(_entry(self.kernel_size, entry) for entry in range(rank))
 
     def axis_plan(self, entry: int, length: Any, axis: int | None = None) -> SlidingAxis:
         kernel, stride, dilation = (_entry(v, entry) for v in (self.kernel_size, self.stride, self.dilation))

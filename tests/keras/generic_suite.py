@@ -182,3 +182,67 @@ def test_random_operators_draw_while_they_train(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(numpy(loaded(X)), numpy(model(X)), rtol=1e-5)
     assert loaded.layers[-2].get_config()["seed"] == 7
+
+
+LEARNED = [name for name, kind in ap.OPERATORS.items() if kind.learnable()]
+
+
+@pytest.mark.parametrize(
+    ("rank", "names"),
+    [(2, LEARNED), *(pytest.param(rank, list(ap.OPERATORS), marks=pytest.mark.slow) for rank in (1, 2, 3))],
+)
+def test_operators_learn_and_come_back_from_a_file_by_default(rank, names, tmp_path):
+    """With one number or one per element of the window, and with such for every channel."""
+    make = getattr(layers, f"Pooling{rank}D")
+    inputs = keras.Input((*(6, 4, 4)[:rank], 3))
+    x = np.random.default_rng(rank).uniform(0, 1, (2, *inputs.shape[1:])).astype(np.float32)
+    per_channel = (False,) if names is LEARNED else (False, True)
+    pools = [
+        make(name, 2 if name == "wavelet" else 4, 2, per_channel=each)
+        for name in names
+        if name != "mode"  # of labels
+        for each in per_channel
+    ]
+    outputs = [pool(inputs) for pool in pools]
+    flat = [keras.ops.reshape(keras.ops.cast(y, "float32"), (-1, int(np.prod(y.shape[1:])))) for y in outputs]
+    model = keras.Model(inputs, keras.ops.concatenate(flat, -1))
+    before = {pool: [numpy(weight) for weight in pool.trainable_weights] for pool in pools}
+    assert all(len(weights) == len(pool.operator.learnable()) for pool, weights in before.items())
+    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    wanted = np.random.default_rng(rank).uniform(-9, 9, model(x).shape).astype(np.float32)
+    model.fit(x, wanted * len(flat), epochs=1, verbose=0)
+    for pool, weights in before.items():
+        for old, weight in zip(weights, pool.trainable_weights, strict=True):
+            assert np.isfinite(numpy(weight)).all(), f"{pool.operator}: {weight.path}"
+            assert (numpy(weight) != old).any(), f"{pool.operator}: {weight.path}"
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(numpy(again(x)), numpy(model(x)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_labels_come_back_from_a_file(rank, tmp_path):
+    labels = np.arange(2 * 4**rank * 3).reshape(2, *(4,) * rank, 3) // 5 % 3
+    pool = getattr(layers, f"Pooling{rank}D")("mode", 2)
+    model = keras.Sequential([keras.Input(labels.shape[1:], dtype="int32"), pool])
+    model.save(tmp_path / "model.keras")
+    got = keras.models.load_model(tmp_path / "model.keras")(labels.astype(np.int32))
+    np.testing.assert_array_equal(numpy(got), ap.pool(labels, "mode", ap.Sliding(2), tuple(range(1, rank + 1))))
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", FIRST])
+def test_a_weight_for_every_element_of_the_window(data_format):
+    x = X if data_format != FIRST else np.ascontiguousarray(np.moveaxis(X, -1, 1))
+    pool = layers.Pooling2D(ap.OrderedWeighted((1, 0, 0, -1)), 2, data_format=data_format, per_channel=True)
+    pool.build(x.shape)
+    logits = np.arange(12, dtype=np.float32).reshape(3, 4) / 3
+    np.testing.assert_array_equal(numpy(pool.weights[0]), [[1, 0, 0, -1]] * 3)
+    pool.set_weights([logits])
+    got = numpy(pool(keras.ops.convert_to_tensor(x)))
+    for channel in range(3):
+        operator = ap.OrderedWeighted(tuple(logits[channel].tolist()))
+        own = got[..., channel] if data_format != FIRST else got[:, channel]
+        np.testing.assert_allclose(own, ap.pool(X[..., channel], operator, ap.Sliding(2), (1, 2)), rtol=1e-5)
+    for make in (layers.GlobalPooling2D, lambda operator: layers.AdaptivePooling2D(operator, 2)):
+        with pytest.raises(ValueError, match="of gated cannot be learned for windows whose number of elements depends"):
+            make("gated")

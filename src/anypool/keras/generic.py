@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from anypool.arguments import as_flag
 from anypool.functional import global_pool
@@ -33,7 +34,9 @@ class Between(keras.constraints.Constraint):
 class OperatorPooling(Pooling):
     """What the layers for any operator share: the operator, what of it is learned, and the pooled axes.
 
-    The operator's parameters are the layer's weights, by their names, within their bounds by a constraint.
+    The operator's parameters are the layer's weights, by their names, within their bounds by a constraint: a number, or
+    one per channel; those of every element of a window, as the logits of `anypool.OrderedWeighted`, have one for each
+    along a last axis, and need windows of a known number of elements.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class OperatorPooling(Pooling):
         self.per_channel = as_flag("per_channel", per_channel)
         self.seed_generator = keras.random.SeedGenerator(seed) if given.random else None
         self.axis = axis
+        self._starts = {each.name: given.start_of_weight(each, self.window, self.rank) for each in self._learned()}
         if axis is not None:
             self.axes = (axis,) if isinstance(axis, int) else tuple(axis)
             if len(self.axes) != self.rank:
@@ -80,14 +84,14 @@ class OperatorPooling(Pooling):
         return [each for each in parameters if each.name in self.learnable]
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Make the weights, one number each, or one per channel."""
-        shape = (input_shape[self.channel_axis],) if self.per_channel else ()
-        if None in shape:
+        """Make the weights: a number each, or one per element of the window; or such for every channel."""
+        channels = (input_shape[self.channel_axis],) if self.per_channel else ()
+        if None in channels:
             raise ValueError(f"per_channel=True needs a known number of channels, got input_shape {tuple(input_shape)}")
         self._parameters_by_name = {
             each.name: self.add_weight(
-                shape=shape,
-                initializer=keras.initializers.Constant(getattr(self.operator, each.name)),
+                shape=(*channels, *np.shape(self._starts[each.name])),
+                initializer=keras.initializers.Constant(self._starts[each.name]),
                 constraint=Between(each.at_least, each.at_most),
                 name=each.name,
                 autocast=False,
@@ -108,7 +112,7 @@ class OperatorPooling(Pooling):
         for name, weight in self._parameters_by_name.items():
             value = keras.ops.convert_to_tensor(weight)
             if self.per_channel and self.data_format == "channels_first":
-                value = keras.ops.reshape(value, (-1, *(1,) * self.rank))
+                value = keras.ops.reshape(value, (-1, *(1,) * self.rank, *np.shape(self._starts[name])))
             values[name] = value
         return replace(self.operator, **values) if values else self.operator
 

@@ -290,6 +290,26 @@ class Operator:
         """The parameters that can be learned: those that are not drawn, and do not come with x."""
         return tuple(each for each in cls.parameters() if not (each.per_window or each.per_position))
 
+    def start_of_weight(self, parameter: Parameter, window: Any, rank: int) -> Any:
+        """What the weight of a layer begins with that learns this parameter: its number, one for every element of the
+        window where there may be, or the array that it has.
+
+        ValueError where nobody knows how many elements these windows over `rank` axes have, or they are not as many.
+        """
+        value, size = getattr(self, parameter.name), window.elements(rank)
+        if parameter.per_element and isinstance(value, int | float):
+            if size is None:
+                raise ValueError(
+                    f"{parameter.name}={value:g} of {self.info.name} cannot be learned for windows whose number of "
+                    f"elements depends on the input ({window}): give a tuple with one entry per element, or "
+                    "learnable=False"
+                )
+            return (float(value),) * size
+        refusal = self.window_refusal(size, lambda: size) if isinstance(value, tuple) and size is not None else None
+        if refusal:
+            raise ValueError(f"{refusal}: {self} over {window}")
+        return tuple(map(float, value)) if isinstance(value, tuple) else value
+
     @classmethod
     def is_lifted(cls) -> bool:
         """Whether lifting is its definition."""

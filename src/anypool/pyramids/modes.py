@@ -1,7 +1,9 @@
-"""The most frequent label of every window at every level, by counts that are carried from level to level.
+"""The most frequent label of every window at every level, in one of two ways.
 
-Most windows of a picture of labels hold one label only. These are found by their least and their greatest label, and
-need no counting; of the others every label is kept with how often it occurs.
+Where every element counts, `modes_of` compares level 0 with candidates: a label that most of a window's elements have
+is its mode, and only windows without such a majority are pooled. Where some are nodata, `ModeLevels` carries counts
+from level to level: windows of one label are found by their least and their greatest, and need no counting; of the
+others every label is kept with how often it occurs.
 """
 
 from __future__ import annotations
@@ -21,6 +23,58 @@ Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 COMPARED = 16
 """In windows of up to so many elements each is compared with each other."""
+
+
+POOLED = 16
+"""Windows of up to so many elements are pooled at once, which is faster than looking for a majority first."""
+
+AT_ONCE = 2**20
+"""Elements of windows without a majority that are pooled at once."""
+
+Pool = Callable[[np.ndarray, Lengths], np.ndarray]
+"""The modes, or the sums, of windows that tile an array."""
+
+
+def modes_of(labels: np.ndarray, window: Lengths, before: np.ndarray, step: Lengths, modes: Pool, sums: Pool) -> Any:
+    """The modes of a level of windows; `before` has those of the level before, of whose windows `step` make one.
+
+    `modes` and `sums` pool by windows, the last of an axis being shorter.
+    """
+    if math.prod(window) <= POOLED:
+        return modes(labels, window)
+    values = modes(before, step)  # candidates, until they are counted
+    for box, outputs, lengths in _boxes(labels.shape, window):
+        _correct(labels[box], lengths, values[outputs], modes, sums)
+    return values
+
+
+def _boxes(shape: Lengths, window: Lengths) -> Any:
+    """The regions of an array in which windows have the same lengths: the regions, those of their windows, lengths."""
+    axes = []
+    for n, f in zip(shape, window, strict=True):
+        whole, rest = divmod(n, f)
+        parts = [(slice(0, whole * f), slice(0, whole), f), (slice(whole * f, n), slice(whole, whole + 1), rest)]
+        axes.append([part for part in parts if part[0].stop > part[0].start])
+    for each in itertools.product(*axes):
+        yield tuple(zip(*each, strict=True))
+
+
+def _correct(labels: np.ndarray, window: Lengths, values: np.ndarray, modes: Pool, sums: Pool) -> None:
+    """Replace the candidates in `values` that less than a majority of their windows' elements have by the modes."""
+    rank, size = labels.ndim, math.prod(window)
+    by_windows = [n for pair in zip(values.shape, window, strict=True) for n in pair]
+    rows = np.repeat(values, window[-1], axis=-1)  # compared along whole rows, which is what is fast
+    rows = np.expand_dims(rows, tuple(range(1, 2 * rank - 2, 2)))
+    equal = labels.reshape(*by_windows[:-2], labels.shape[-1]) == rows
+    is_open = 2 * sums(equal.reshape(labels.shape).view(np.uint8), window) <= size
+    if not is_open.any():
+        return
+    elements = labels.reshape(by_windows).transpose(*range(0, 2 * rank, 2), *range(1, 2 * rank, 2))
+    places, many = np.nonzero(is_open), max(1, AT_ONCE // size)
+    for at in range(0, len(places[0]), many):
+        some = tuple(place[at : at + many] for place in places)
+        columns = np.ascontiguousarray(elements[some].reshape(-1, size).T)
+        values[some] = modes(columns, (size, 1)).reshape(-1)
 
 
 class ModeLevels:

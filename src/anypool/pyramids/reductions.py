@@ -18,7 +18,7 @@ from anypool.functional import avg_pool, max_pool, min_pool, pool, sum_pool
 from anypool.operators import Operator
 from anypool.windows import Sliding
 
-from .modes import ModeLevels
+from .modes import ModeLevels, modes_of
 from .plan import Lengths, Level, Region, inside, lengths_of, relative
 
 State = tuple[np.ndarray, ...]
@@ -80,6 +80,12 @@ def maxima(x: np.ndarray, window: Lengths) -> np.ndarray:
 
 def minima(x: np.ndarray, window: Lengths) -> np.ndarray:
     return _tiled(min_pool, x, window)
+
+
+def modes(x: np.ndarray, window: Lengths) -> np.ndarray:
+    axes = tuple(axis for axis, n in enumerate(window) if n > 1) or (x.ndim - 1,)
+    sizes = tuple(min(window[axis], x.shape[axis]) for axis in axes)
+    return np.asarray(pool(x, "mode", Sliding(sizes, ceil_mode=True), axes))
 
 
 def integer_sums(x: np.ndarray, window: Lengths, dtype: str) -> np.ndarray:
@@ -412,7 +418,7 @@ class FromLevel0:
 
 @dataclass(frozen=True)
 class Modes:
-    """The most frequent label, the smallest of several: how often each occurs is counted on from level to level."""
+    """The most frequent label, the smallest of several."""
 
     dtype: np.dtype[Any]
     missing: Missing
@@ -425,12 +431,20 @@ class Modes:
         return 3 * self.dtype.itemsize + 40  # noise, where every element is a label of its own
 
     def levels(self, read: Read, region: Region, cell: Lengths, levels: Sequence[Level], shape: Lengths) -> Values:
-        found = ModeLevels(whole(read, region, cell, self.dtype), self.missing.nodata, minima, maxima)
-        before = (1,) * len(shape)
+        labels = whole(read, region, cell, self.dtype)
+        valid = self.missing.valid(labels)
+        every = valid is None or bool(valid.all())
+        carried = ModeLevels(labels, self.missing.nodata, minima, maxima)
+        values, before = labels, (1,) * len(shape)
         for level in levels:
-            window = tuple(b // a for a, b in zip(before, level.factors, strict=True))
+            step = tuple(b // a for a, b in zip(before, level.factors, strict=True))
             before = level.factors
-            yield level, found.next(window)
+            values = modes_of(labels, before, values, step, modes, _counts) if every else carried.next(step)
+            yield level, values
+
+
+def _counts(x: np.ndarray, window: Lengths) -> np.ndarray:
+    return integer_sums(x, window, "int32")
 
 
 def whole(read: Read, region: Region, cell: Lengths, dtype: np.dtype[Any]) -> np.ndarray:

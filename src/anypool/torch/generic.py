@@ -22,7 +22,9 @@ class OperatorPool(torch.nn.Module):
     """What the modules for any operator share: the operator, what of it is learned, and the pooled axes.
 
     The operator's parameters are this module's, by their names: a number, or one per channel, which is the axis before
-    the pooled ones. A learned parameter that left its bounds counts as its nearest bound, while its gradient goes on.
+    the pooled ones; those of every element of a window, as the logits of `anypool.OrderedWeighted`, have one for each
+    along a last axis, and need windows of a known number of elements. A learned parameter that left
+    its bounds counts as its nearest bound, while its gradient goes on.
     """
 
     rank: ClassVar[int]
@@ -59,17 +61,20 @@ class OperatorPool(torch.nn.Module):
         for each in given.learnable():
             value = getattr(given, each.name)
             if each in learned:
-                self.register_parameter(each.name, torch.nn.Parameter(self._initial(each, value)))
+                start = given.start_of_weight(each, window, self.rank)
+                self.register_parameter(each.name, torch.nn.Parameter(self._initial(each.name, start)))
             elif getattr(self.operator, each.name) is ARRAY:
                 self.register_buffer(each.name, torch.as_tensor(value))
         self._bounds = {each.name: (each.at_least, each.at_most) for each in given.learnable()}
+        self._per_element = tuple(each.name for each in given.learnable() if each.per_element)
 
-    def _initial(self, parameter: Parameter, value: Any) -> Tensor:
-        if hasattr(self, parameter.name):
-            raise ValueError(f"parameter {parameter.name!r} of the operator has the name of an attribute of modules")
-        if isinstance(value, int | float):
-            return torch.full(() if self.channels is None else (self.channels,), float(value))
-        return torch.as_tensor(value).detach().clone()
+    def _initial(self, name: str, start: Any) -> Tensor:
+        if hasattr(self, name):
+            raise ValueError(f"parameter {name!r} of the operator has the name of an attribute of modules")
+        if not isinstance(start, int | float | tuple):
+            return torch.as_tensor(start).detach().clone()
+        one = torch.tensor(start, dtype=torch.get_default_dtype())
+        return one if self.channels is None else one.repeat(self.channels, *(1,) * one.dim())
 
     def _arrays(self) -> tuple[Tensor, ...]:
         """The operator's arrays, within their bounds and in shapes that broadcast against the input."""
@@ -78,8 +83,9 @@ class OperatorPool(torch.nn.Module):
             if name in self._parameters or name in self._buffers:
                 value = getattr(self, name)
                 value = value + (value.clamp(least, most) - value).detach()
-                per_channel = self.channels is not None and value.shape == (self.channels,)
-                arrays.append(value.view(-1, *(1,) * self.rank) if per_channel else value)
+                elements = value.shape[-1:] if name in self._per_element else ()
+                per_channel = self.channels is not None and value.shape == (self.channels, *elements)
+                arrays.append(value.view(-1, *(1,) * self.rank, *elements) if per_channel else value)
         return tuple(arrays)
 
     def forward(self, input: Tensor, where: Tensor | None = None) -> Tensor:
