@@ -251,30 +251,28 @@ def _are_aligned(source: da.Array, reads: list[list[list[Piece]]]) -> bool:
 
 @dataclass(frozen=True)
 class _Cuts:
-    """What a block reads of an array: the keys of chunks, in lists within lists as numpy.block takes them, and what is
-    cut of each along every axis."""
+    """What a block reads of an array: the keys of chunks, in row-major order, and what is cut of each along every
+    axis."""
 
-    keys: Any
+    keys: list[Any]
     ranges: list[list[tuple[int, int]]]
 
     @staticmethod
     def of(name: str, pieces: list[list[Piece]]) -> _Cuts:
-        return _Cuts(_nested(name, pieces, ()), [[(low, high) for _, low, high in along] for along in pieces])
+        numbers = itertools.product(*([number for number, _, _ in along] for along in pieces))
+        ranges = [[(low, high) for _, low, high in along] for along in pieces]
+        return _Cuts([(name, *place) for place in numbers], ranges)
 
 
-def _nested(name: str, pieces: list[list[Piece]], place: tuple[int, ...]) -> Any:
-    if len(place) == len(pieces):
-        return (name, *place)
-    return [_nested(name, pieces, (*place, number)) for number, _, _ in pieces[len(place)]]
-
-
-def _joined(chunks: Any, ranges: list[list[tuple[int, int]]], place: tuple[int, ...] = ()) -> np.ndarray:
-    axis = len(place)
-    if axis == len(ranges):
-        part = tuple(slice(*ranges[each][number]) for each, number in enumerate(place))
-        return np.asarray(chunks)[part]
-    parts = [_joined(chunk, ranges, (*place, number)) for number, chunk in enumerate(chunks)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+def _joined(chunks: Sequence[Any], ranges: list[list[tuple[int, int]]]) -> np.ndarray:
+    """The pieces of chunks, one array."""
+    cuts = itertools.product(*ranges)
+    parts = [np.asarray(chunk)[tuple(slice(*each) for each in cut)] for chunk, cut in zip(chunks, cuts, strict=True)]
+    for axis in reversed(range(len(ranges))):
+        together = len(ranges[axis])
+        if together > 1:
+            parts = [np.concatenate(parts[i : i + together], axis) for i in range(0, len(parts), together)]
+    return parts[0]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
