@@ -160,7 +160,7 @@ X = np.zeros((2, 3, 4, 4), np.float32)
     ("words", "call"),
     [
         ("levels must be between 1", lambda: ap.spatial_pyramid(X, levels=(0, 1))),
-        ("operator must be one of", lambda: ap.spatial_pyramid(X, "maximum")),
+        ("operator must be a name", lambda: ap.spatial_pyramid(X, "maximum")),
         ("x must hold floats", lambda: ap.pyramid_pool(X.astype(int))),
         ("channel_axis must be an axis that is not pooled", lambda: ap.pyramid_pool(X, channel_axis=2)),
         ("must have an axis of channels", lambda: ap.rmac(X[0, 0])),

@@ -120,7 +120,7 @@ def test_unpooling_puts_values_back(kind, rank, tmp_path):
 @pytest.mark.parametrize(
     ("words", "make"),
     [
-        ("operator must be one of", lambda: layers.Pooling2D("maximum")),
+        ("operator must be a name", lambda: layers.Pooling2D("maximum")),
         ("learnable must name parameters of gem", lambda: layers.Pooling2D("gem", learnable=["q"])),
         ("must start from numbers", lambda: layers.Pooling2D(ap.GeM(np.ones(3)))),
         ("axis must name 2 axes", lambda: layers.Pooling2D("max", axis=1)),
