@@ -68,7 +68,7 @@ def _of_positions(x: Any, axis: int, before: Any, length: Any, after: Any, mode:
         return values
     inside = (position >= 0) & (position < length)
     behind = len(xp.shape(x)) - 1 - axis % len(xp.shape(x))
-    return xp.where(xp.expand_dims(inside, tuple(range(1, behind + 1))) if behind else inside, values, 0)
+    return xp.where(xp.expand_dims(inside, tuple(range(1, behind + 1))) if behind else inside, values, xp.zero(values))
 
 
 def _before(x: Any, axis: int, number: Any, length: Any, mode: str, xp: Any) -> Any:
