@@ -104,6 +104,12 @@ def test_chunks_of_one_window_each(dtype, window):
     assert_same_bits(x, (9, *window.kernel_size), "sum", window, axes)
 
 
+def test_a_sliding_window_that_is_all_of_an_array_in_chunks():
+    x = abs(np.random.default_rng(0).normal(size=(1, 2, 3))).astype("float32")
+    for operator in ADDS:
+        assert_same_bits(x, 1, operator, ap.Sliding((1, 2), 1), (0, 1))
+
+
 @pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(data=st.data())

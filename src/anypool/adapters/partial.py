@@ -26,11 +26,16 @@ Slices = tuple[slice, ...]
 COMBINE = {"max": np.maximum, "min": np.minimum, "sum": np.add}
 
 
+FEW = 3
+"""Sliding windows of so many elements along each axis give the same bits however an array is cut."""
+
+
 def suits(pooling: Pooling, chunks: Sequence[Sequence[int]], parameters: Sequence[Any]) -> bool:
     """Whether windows are wider than these chunks of x, and their values can be made of partial results."""
     operator = pooling.operator
     whole = all(plan.whole for plan in pooling.plan)
-    if pooling.return_indices or not (whole or isinstance(pooling.window, Adaptive | Global)):
+    few = all(plan.kernel_size <= FEW for plan in pooling.plan)
+    if pooling.return_indices or not ((whole and not few) or isinstance(pooling.window, Adaptive | Global)):
         return False
     if not any(
         len(chunks[axis]) > 1 and (plan.whole or plan.kernel_size >= 2 * max(chunks[axis]) > 0)
