@@ -45,6 +45,9 @@ def padded(x: Any, pooling: Pooling, xp: Any) -> Any:
     assert isinstance(window, Sliding)
     for axis, (before, after) in zip(pooling.axes, amounts(pooling), strict=True):
         length = xp.shape(x)[axis]
+        if not (is_known(before) and is_known(after)):
+            x = _of_positions(x, axis, before, length, after, window.padding_mode, xp)
+            continue
         parts = [
             _before(x, axis, before, length, window.padding_mode, xp),
             x,
@@ -53,6 +56,19 @@ def padded(x: Any, pooling: Pooling, xp: Any) -> Any:
         parts = [part for part in parts if part is not None]
         x = xp.concat(parts, axis) if len(parts) > 1 else x
     return x
+
+
+def _of_positions(x: Any, axis: int, before: Any, length: Any, after: Any, mode: str, xp: Any) -> Any:
+    """An axis with its padding in one piece: parts whose lengths nobody knows yet would bind a program that is being
+    made to those that have no elements, or one, at the length it was made with."""
+    position = _numbers(before + length + after, length, xp) - before
+    source = _source(position, length, "replicate" if mode == "zeros" else mode)
+    values = _taken(x, axis, source, xp)
+    if mode != "zeros":
+        return values
+    inside = (position >= 0) & (position < length)
+    behind = len(xp.shape(x)) - 1 - axis % len(xp.shape(x))
+    return xp.where(xp.expand_dims(inside, tuple(range(1, behind + 1))) if behind else inside, values, 0)
 
 
 def _before(x: Any, axis: int, number: Any, length: Any, mode: str, xp: Any) -> Any:

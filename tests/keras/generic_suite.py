@@ -194,7 +194,7 @@ LEARNED = [name for name, kind in ap.OPERATORS.items() if kind.learnable()]
 def test_operators_learn_and_come_back_from_a_file_by_default(rank, names, tmp_path):
     """With one number or one per element of the window, and with such for every channel."""
     make = getattr(layers, f"Pooling{rank}D")
-    inputs = keras.Input(((6, 4, 4)[:rank]) + (3,))
+    inputs = keras.Input((*(6, 4, 4)[:rank], 3))
     x = np.random.default_rng(rank).uniform(0, 1, (2, *inputs.shape[1:])).astype(np.float32)
     per_channel = (False,) if names is LEARNED else (False, True)
     pools = [
@@ -213,7 +213,8 @@ def test_operators_learn_and_come_back_from_a_file_by_default(rank, names, tmp_p
     model.fit(x, wanted * len(flat), epochs=1, verbose=0)
     for pool, weights in before.items():
         for old, weight in zip(weights, pool.trainable_weights, strict=True):
-            assert np.isfinite(numpy(weight)).all() and (numpy(weight) != old).any(), f"{pool.operator}: {weight.path}"
+            assert np.isfinite(numpy(weight)).all(), f"{pool.operator}: {weight.path}"
+            assert (numpy(weight) != old).any(), f"{pool.operator}: {weight.path}"
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(numpy(again(x)), numpy(model(x)), rtol=1e-5, atol=1e-6)

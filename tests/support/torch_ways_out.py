@@ -48,13 +48,16 @@ WINDOWS: dict[str, Callable[[int], Any]] = {
     "zeros": lambda rank: ap.Sliding(3, 2, 1, padding_mode="zeros"),
     "reflect, ceil mode": lambda rank: ap.Sliding(3, 2, ((1, 2),) * rank, 1, True, "reflect"),
     "circular, same": lambda rank: ap.Sliding(3, 2, "same", padding_mode="circular"),
+    "zeros, same": lambda rank: ap.Sliding(2, 3, "same", padding_mode="zeros"),
+    "reflect, same lower": lambda rank: ap.Sliding(4, 2, "same_lower", padding_mode="reflect"),
     "adaptive": lambda rank: ap.Adaptive(3),
     "adaptive, one axis kept": lambda rank: ap.Adaptive((2, None, 3)[:rank]),
     "global": lambda rank: ap.Global(),
 }
 
 FORMS = ("function", "layer", "masked layer")
-OF_FUNCTIONS = {"layer": ("global", "zeros", "reflect, ceil mode", "circular, same")}
+ZEROS = ("zeros", "zeros, same")
+OF_FUNCTIONS = {"layer": ("global", *ZEROS, "reflect, ceil mode", "circular, same", "reflect, same lower")}
 """Windows of which layers give no indices; zeros beyond the edge have none anyhow."""
 
 SIZES = {1: ((2, 3, 8), (4, 2, 13)), 2: ((2, 3, 8, 9), (3, 4, 13, 7)), 3: ((2, 3, 6, 9, 8), (1, 2, 7, 6, 11))}
@@ -132,7 +135,7 @@ def _has_meaning(operator: str, window: str, form: str) -> bool:
     """Whether there is such a layer: global ones give no indices, and masks leave no indices and count no padding."""
     if form == "masked layer":
         return operator not in ("max with indices", "average with padding")
-    return not (operator == "max with indices" and window in OF_FUNCTIONS.get(form, ("zeros",)))
+    return not (operator == "max with indices" and window in OF_FUNCTIONS.get(form, ZEROS))
 
 
 class Net(torch.nn.Module):

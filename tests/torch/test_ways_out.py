@@ -29,6 +29,8 @@ SAMPLE = [
     Case("max", "reflect, ceil mode", 2, "layer"),
     Case("median", "circular, same", 2, "function"),
     Case("average with padding", "zeros", 2, "function"),
+    Case("average", "zeros, same", 2, "layer"),
+    Case("max", "reflect, same lower", 2, "layer"),
 ]
 
 
