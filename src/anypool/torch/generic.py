@@ -23,8 +23,8 @@ class OperatorPool(torch.nn.Module):
 
     The operator's parameters are this module's, by their names: a number, or one per channel, which is the axis before
     the pooled ones; those of every element of a window, as the logits of `anypool.OrderedWeighted`, have one for each
-    along a last axis, and need windows of a known number of elements. A learned parameter that left
-    its bounds counts as its nearest bound, while its gradient goes on.
+    along a last axis, and need windows of a known number of elements. A learned parameter that left its bounds counts
+    as its nearest bound, while its gradient goes on.
     """
 
     rank: ClassVar[int]
