@@ -220,7 +220,7 @@ def test_a_chunk_that_is_not_there_is_its_fill_value_and_costs_nothing(monkeypat
     original = Job._compute
     monkeypatch.setattr(Job, "_compute", lambda self, region: computed.append(region) or original(self, region))
     done = ap.pyramid(group, levels=2, memory=4_000)
-    assert (len(computed), done.blocks) == (1, 16)
+    assert len(computed) == 1 < done.blocks
     np.testing.assert_array_equal(group["2"][...], reference.exact(x, "mean", (4, 4)))
     assert group["1"].nchunks_initialized == 1
 
