@@ -1,6 +1,5 @@
 """README says what is so: its first example runs, and it is short."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -17,5 +16,4 @@ def test_the_first_example_runs():
 
 
 def test_it_is_short():
-    own = re.sub("<!-- operators -->.*<!-- end -->", "", README, flags=re.DOTALL)  # the table grows with the family
-    assert len(own.splitlines()) < 90
+    assert len(README.splitlines()) < 120
