@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 from anypool.lab.callbacks import Callback
 from anypool.lab.clock import overhead
@@ -21,10 +21,11 @@ from anypool.lab.poolings import split_names
 from anypool.lab.results import ResultsError
 from anypool.lab.runs import AS_GIVEN, LEARNING, TRAINED
 
-from .console import console, has_unicode, print_table
+from .console import console, print_table
 from .errors import Failed, refusing
 from .interruption import Interruption
 from .options import DEFAULT_POOLINGS, Data, Model, Network, Pool, Shift, Weights, Where, integer, one_model, share
+from .telling import Telling
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 SOMETHING_FAILED = 1
 KERAS_DEFAULTS = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
 """What `import keras` writes to keras.json by itself: nobody's choice."""
-
-NARROW = 60
-"""Terminals of fewer columns show progress without a bar."""
 
 
 def compare(
@@ -106,7 +104,7 @@ def compare(
                 cluster=cluster,
             )
         try:
-            with Telling(console(), interruption) as telling:
+            with OfComparison(console(), interruption) as telling:
                 comparison.run(telling)
             _finish(telling.console, comparison)
         except (ResultsError, ClusterError) as error:
@@ -135,50 +133,34 @@ def choose_backend(model: str = "course") -> None:
         os.environ["KERAS_BACKEND"] = "tensorflow" if in_file else "jax"
 
 
-class Telling(Callback):
+class OfComparison(Telling, Callback):
     """Says on a console how a comparison goes, and asks the user's Ctrl-C whether it should stop."""
 
     def __init__(self, console: Console, interruption: Interruption) -> None:
-        self.console = console
-        self.interruption = interruption
-        columns = [SpinnerColumn("dots" if has_unicode(console) else "line"), TextColumn("{task.description}")]
-        if console.width >= NARROW:
-            columns += [BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeRemainingColumn()]
-        self.progress = Progress(*columns, console=console, transient=True)
-        self.task = self.progress.add_task("", start=False)
+        super().__init__(console, interruption, TextColumn("{task.percentage:.0f} %"))
         self.steps_before = 0
 
-    def __enter__(self) -> Telling:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.progress.stop()
-
-    def should_stop(self) -> bool:
-        return self.interruption.requested
-
     def on_wait(self, out: Path) -> None:
-        self._say(f"Another anypool compare works in {out}; this one waits for its end")
+        self.say(f"Another anypool compare works in {out}; this one waits for its end")
 
     def on_begin(self, comparison: Comparison, missing: Sequence[RunKey]) -> None:
         images, settings = comparison.data, comparison.settings
         counts = f"{len(images.x_train):,} images to train on and {len(images.x_test):,} to test on"
         moves = f"moves of up to {count(settings['max_shift'], 'pixel')} of {min(images.input_shape[:2])}"
         epochs = f"{count(settings['epochs'], 'epoch')}; " if settings["epochs"] else ""
-        self._say(f"{images.name}: {counts}; {epochs}{moves}; {comparison.subject.framework}")
+        self.say(f"{images.name}: {counts}; {epochs}{moves}; {comparison.subject.framework}")
         if images.untested:
-            self._say(f"Classes without a test image: {', '.join(images.untested)}")
+            self.say(f"Classes without a test image: {', '.join(images.untested)}")
         planned = len(comparison.keys)
         if len(missing) < planned:
             there = f"{planned - len(missing)} of {count(planned, 'run')}"
-            self._say(f"{there} are there already, in {comparison.results.path}")
+            self.say(f"{there} are there already, in {comparison.results.path}")
         self.epochs = settings["epochs"]
         self.progress.start_task(self.task)
         self.progress.update(self.task, total=self._steps(missing))
 
     def on_run_begin(self, key: RunKey) -> None:
-        self.progress.update(self.task, description=f"{_label(key)}  compiling")
+        self.describe(f"{_label(key)}  compiling")
 
     def on_epoch_end(self, key: RunKey, epoch: int, accuracy: float) -> None:
         done = self.steps_before + epoch
@@ -193,14 +175,11 @@ class Telling(Callback):
         self.steps_before += self._steps([run.key])
         self.progress.update(self.task, completed=self.steps_before)
         measures = run.measures
-        self._say(f"{_label(run.key)}  accuracy {measures['accuracy']:.1%}  consistency {measures['consistency']:.1%}")
+        self.say(f"{_label(run.key)}  accuracy {measures['accuracy']:.1%}  consistency {measures['consistency']:.1%}")
 
     def on_failure(self, failure: Failure) -> None:
         self.steps_before += self._steps([failure.key])
-        self._say(f"{_label(failure.key)}  failed: {failure.reason}")
-
-    def _say(self, said: str) -> None:
-        self.progress.console.print(said, highlight=False, markup=False, soft_wrap=True)
+        self.say(f"{_label(failure.key)}  failed: {failure.reason}")
 
 
 def _label(key: RunKey) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 from anypool.lab.callbacks import TuneCallback
 from anypool.lab.data import Dataset, load
@@ -16,11 +16,12 @@ from anypool.lab.measures import MEASURES
 from anypool.lab.poolings import split_names
 from anypool.lab.tuning.space import POOLINGS
 
-from .compare import NARROW, SOMETHING_FAILED, choose_backend, count
-from .console import console, has_unicode, print_table
+from .compare import SOMETHING_FAILED, choose_backend, count
+from .console import console, print_table
 from .errors import Failed, refusing
 from .interruption import Interruption
 from .options import Data, Model, Network, Pool, Shift, Weights, Where, integer, one_model, share
+from .telling import Telling
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,7 +112,7 @@ def tune(
                 out=out,
             )
         try:
-            with Telling(console(), interruption) as telling:
+            with OfSearch(console(), interruption) as telling:
                 found = search.run(telling)
         except StoreError as error:
             raise Failed(f"{error}; trials that were told are kept") from error
@@ -129,50 +130,34 @@ def _integers(name: str, text: str) -> list[int]:
         raise ValueError(f"{name} must be integers separated by commas, got {text!r}") from None
 
 
-class Telling(TuneCallback):
+class OfSearch(Telling, TuneCallback):
     """Says on a console how a search goes, and asks the user's Ctrl-C whether it should stop."""
 
     def __init__(self, console: Console, interruption: Interruption) -> None:
-        self.console = console
-        self.interruption = interruption
-        columns = [SpinnerColumn("dots" if has_unicode(console) else "line"), TextColumn("{task.description}")]
-        if console.width >= NARROW:
-            columns += [BarColumn(), TextColumn("{task.completed} of {task.total}"), TimeRemainingColumn()]
-        self.progress = Progress(*columns, console=console, transient=True)
-        self.task = self.progress.add_task("", start=False, total=0)
+        super().__init__(console, interruption, TextColumn("{task.completed} of {task.total}"))
         self.epochs = 0
 
-    def __enter__(self) -> Telling:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.progress.stop()
-
-    def should_stop(self) -> bool:
-        return self.interruption.requested
-
     def on_wait(self, out: Path) -> None:
-        self._say(f"Another anypool tune works in {out}; this one waits for its end")
+        self.say(f"Another anypool tune works in {out}; this one waits for its end")
 
     def on_begin(self, search: Search, finished: Sequence[Any]) -> None:
         images, epochs = search.task.data, search.task.plan.epochs
         counts = f"{len(images.x_train):,} images to train on and {len(images.x_test):,} to choose by"
         what = f"{count(len(search.sites), 'pooling')} to choose; {', '.join(search.task.aims)}"
         learning = f"{count(epochs, 'epoch')}; " if epochs else ""
-        self._say(f"{images.name}: {counts}; {learning}{what}; {search.task.subject.framework}")
+        self.say(f"{images.name}: {counts}; {learning}{what}; {search.task.subject.framework}")
         if finished:
-            self._say(f"{len(finished)} of {count(search.trials, 'trial')} are there already")
+            self.say(f"{len(finished)} of {count(search.trials, 'trial')} are there already")
         self.epochs = epochs
         self.progress.start_task(self.task)
         done = min(len(finished), search.trials)
         self.progress.update(self.task, total=search.trials, completed=done, description="searching")
 
     def on_trial_begin(self, number: int, choices: Sequence[Choice]) -> None:
-        self._describe(f"trial {number}  compiling")
+        self.describe(f"trial {number}  compiling")
 
     def on_epoch_end(self, number: int, epoch: int, accuracy: float) -> None:
-        self._describe(f"trial {number}  epoch {epoch} of {self.epochs}  {accuracy:.1%}")
+        self.describe(f"trial {number}  epoch {epoch} of {self.epochs}  {accuracy:.1%}")
 
     def on_trial_end(self, trial: Trial, tuning: Tuning) -> None:
         self.progress.update(self.task, advance=1)
@@ -182,16 +167,10 @@ class Telling(TuneCallback):
         what = f"failed: {trial.reason}" if trial.reason else values
         best = "  best so far" if tuning.best is not None and tuning.best.number == trial.number else ""
         state = f"{trial.state} {after}" if after else what
-        self._say(f"trial {trial.number}  {chosen}  {state}{best}")
+        self.say(f"trial {trial.number}  {chosen}  {state}{best}")
 
     def on_best_begin(self, trial: Trial) -> None:
-        self._describe(f"the best, trial {trial.number}, on all images")
-
-    def _describe(self, what: str) -> None:
-        self.progress.update(self.task, description=what)
-
-    def _say(self, line: str) -> None:
-        self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.describe(f"the best, trial {trial.number}, on all images")
 
 
 def said(aim: str, value: float) -> str:
