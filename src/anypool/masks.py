@@ -99,6 +99,11 @@ def check(pooling: Pooling, settings: Settings) -> None:
     settings.filling(pooling)
 
 
+def leaves_out(where: Any, settings: Settings) -> bool:
+    """Whether there may be elements that do not count."""
+    return where is not None or settings.nan_policy == "omit"
+
+
 def passed_on(adapter: Any, x: Any, where: Any, pooling: Pooling, settings: Settings) -> tuple[Any, bool]:
     """The mask, of x's shape, and whether NaN are left out: for whoever does both in one pass. None where all count."""
     if settings.nan_policy == "raise":
@@ -113,7 +118,6 @@ def run(
 ) -> Any:
     """The values of a pooling of the elements that `mask`, which broadcasts to x, lets count."""
     xp, operator = adapter.namespace(x), pooling.operator
-    check(pooling, settings)
     alone = type(operator) in (Max, Min, Sum)  # a subclass may reduce otherwise
     if not alone and pooling.accumulator in adapter.no_arithmetic:
         raise TypeError(

@@ -12,7 +12,7 @@ from anypool.adapters.base import Adapter, Definition, Implementation, Lifted
 from anypool.arguments import FLOATS
 from anypool.cpu import kernels, unpooling
 from anypool.definition import out_of_range
-from anypool.masks import Settings, passed_on
+from anypool.masks import Settings, leaves_out, passed_on
 from anypool.networks import LONGEST, comparisons
 from anypool.operators import Defaults
 from anypool.pooling import Pooling
@@ -258,11 +258,10 @@ class NumPy(Adapter):
     def masked(
         self, x: np.ndarray, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: Settings, impl: str
     ) -> Any:
-        if impl not in ("auto", "kernel") or kernels.masked_refusal(pooling) is not None:
+        by_kernel = impl in ("auto", "kernel") and leaves_out(where, settings)
+        if not by_kernel or kernels.masked_refusal(pooling) is not None:
             return super().masked(x, where, pooling, parameters, settings, impl)
         mask, omits = passed_on(self, x, where, pooling, settings)
-        if mask is None and not omits:
-            return super().masked(x, where, pooling, parameters, settings, impl)
         return kernels.masked(x, pooling, mask, omits, settings.least(pooling), settings.filling(pooling))
 
     def choose(self, impl: str, x: np.ndarray, pooling: Pooling) -> Implementation:

@@ -432,12 +432,12 @@ class Torch(Adapter):
     def masked(
         self, x: Tensor, where: Any, pooling: Pooling, parameters: Sequence[Any], settings: masks.Settings, impl: str
     ) -> Any:
-        if impl in ("auto", "kernel") and is_plain(x) and not (x.requires_grad and torch.is_grad_enabled()):
+        by_kernel = impl in ("auto", "kernel") and masks.leaves_out(where, settings)
+        inference = is_plain(x) and not (x.requires_grad and torch.is_grad_enabled())
+        if by_kernel and inference and kernels.masked_refusal(pooling) is None:
             mask, omits = masks.passed_on(self, x, where, pooling, settings)
-            plain = mask is None or (type(mask) is Tensor and mask.is_cpu)
-            if plain and (omits or mask is not None) and kernels.masked_refusal(pooling) is None:
-                least, filling = settings.least(pooling), settings.filling(pooling)
-                return eager.masked(x, pooling, mask, omits, least, filling)
+            if mask is None or (type(mask) is Tensor and mask.is_cpu):
+                return eager.masked(x, pooling, mask, omits, settings.least(pooling), settings.filling(pooling))
         return super().masked(x, where, pooling, parameters, settings, impl)
 
     def choose(self, impl: str, x: Tensor, pooling: Pooling) -> Implementation:
