@@ -30,6 +30,6 @@ def forward(x: Any, indices: Any, out: Any) -> bool:
     return compiled.unpool(x, indices, out)
 
 
-def backward(grad: Any, indices: Any, out: Any) -> None:
-    """The gradient of x, in `out`: zero where another source's value stayed."""
-    compiled.unpool_gradient(grad, indices, out)
+def backward(grad: Any, indices: Any, out: Any) -> bool:
+    """The gradient of x, in `out`: zero where another source's value stayed. False as `forward`."""
+    return compiled.unpool_gradient(grad, indices, out)

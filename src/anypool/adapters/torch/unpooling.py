@@ -23,7 +23,7 @@ def run(x: Tensor, indices: Tensor, axes: Sequence[int], lengths: Sequence[int])
     shapes = [[x.shape[axis] for axis in part] for part in (outer, inner)]
     dense = math.prod(shapes[0]), math.prod(x.shape[axis] for axis in axes), math.prod(shapes[1])
     values, places = (each.permute(permutation).reshape(dense) for each in (x.resolve_neg(), indices.to(torch.int64)))
-    result = _Unpooled.apply(values, places, math.prod(lengths))
+    result = _Moved.apply(values, places, math.prod(lengths), False)
     if result is None:
         return None
     return result.view(*shapes[0], *lengths, *shapes[1]).permute(eager.places(permutation))
@@ -38,69 +38,40 @@ def _output(x: Tensor, positions: int) -> Tensor:
     return eager.OutputFactory((x.shape[0], positions, x.shape[2]), None, x.dtype)(x)
 
 
-class _Unpooled(Function):
-    """Values (rows, sources, inner) at their indices among zeros."""
+class _Moved(Function):
+    """Values (rows, sources, inner) to their indices among zeros, and back from there: each is the other's gradient.
+
+    Back, a value that was overwritten at its index is zero. Both are linear.
+    """
 
     @staticmethod
-    def forward(x: Tensor, indices: Tensor, outputs: int) -> Tensor | None:
-        result, x = _output(x, outputs), x.contiguous()
-        return result if unpooling.forward(_bits(x), indices.contiguous().numpy(), _bits(result)) else None
+    def forward(x: Tensor, indices: Tensor, positions: int, is_back: bool) -> Tensor | None:
+        result, x = _output(x, positions), x.contiguous()
+        move = unpooling.backward if is_back else unpooling.forward
+        return result if move(_bits(x), indices.contiguous().numpy(), _bits(result)) else None
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, indices, ctx.outputs = inputs
-        ctx.sources = x.shape[1]
+        x, indices, ctx.positions, ctx.is_back = inputs
+        ctx.given = x.shape[1]
         ctx.save_for_backward(indices)
         ctx.save_for_forward(indices)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return eager.applied(_Taken, grad, *ctx.saved_tensors, ctx.sources), None, None
+        return eager.applied(_Moved, grad, *ctx.saved_tensors, ctx.given, not ctx.is_back), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, x: Tensor, *_: None) -> Tensor:
-        return eager.applied(_Unpooled, x, *ctx.saved_tensors, ctx.outputs)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Sequence[int | None], x: Tensor, indices: Tensor, outputs: int) -> tuple[Tensor, int]:
-        return _of_batch(_Unpooled, in_dims[0], x, indices, outputs), 0
-
-
-class _Taken(Function):
-    """The gradient of the values: what lies where they stayed. It is linear, and its gradient unpools what stayed."""
-
-    @staticmethod
-    def forward(grad: Tensor, indices: Tensor, sources: int) -> Tensor:
-        result, grad = _output(grad, sources), grad.contiguous()
-        unpooling.backward(_bits(grad), indices.contiguous().numpy(), _bits(result))
-        return result
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        grad, indices, ctx.sources = inputs
-        ctx.outputs = grad.shape[1]
-        ctx.save_for_backward(indices)
-        ctx.save_for_forward(indices)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        return eager.applied(_Unpooled, grad, *ctx.saved_tensors, ctx.outputs), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, grad: Tensor, *_: None) -> Tensor:
-        return eager.applied(_Taken, grad, *ctx.saved_tensors, ctx.sources)
+        return eager.applied(_Moved, x, *ctx.saved_tensors, ctx.positions, ctx.is_back)
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: Sequence[int | None], grad: Tensor, indices: Tensor, sources: int
+        info: Any, in_dims: Sequence[int | None], x: Tensor, indices: Tensor, positions: int, is_back: bool
     ) -> tuple[Tensor, int]:
-        return _of_batch(_Taken, in_dims[0], grad, indices, sources), 0
-
-
-def _of_batch(function: Any, axis: int | None, x: Tensor, indices: Tensor, positions: int) -> Tensor:
-    """The function of a batch of gradients, which have the same indices, along a new first axis."""
-    x = x.movedim(axis or 0, 0)  # flattened by lengths: batches of gradients know no `flatten`
-    size, rows, sources, inner = x.shape
-    places = indices.expand(size, *indices.shape).reshape(size * rows, *indices.shape[1:])
-    result = eager.applied(function, x.reshape(size * rows, sources, inner), places, positions)
-    return result.reshape(size, rows, positions, inner)
+        """Of a batch of gradients, which have the same indices."""
+        x = x.movedim(in_dims[0] or 0, 0)  # flattened by lengths: batches of gradients know no `flatten`
+        size, rows, given, inner = x.shape
+        places = indices.expand(size, *indices.shape).reshape(size * rows, *indices.shape[1:])
+        result = eager.applied(_Moved, x.reshape(size * rows, given, inner), places, positions, is_back)
+        return result.reshape(size, rows, positions, inner), 0
