@@ -18,21 +18,17 @@
 #include "forward/positions.h"
 #include "python/axes.h"
 #include "python/places.h"
+#include "python/unpooling.h"
 #include "python/view.h"
 #include "runtime/interrupts.h"
 #include "runtime/isa.h"
 #include "runtime/threads.h"
-#include "unpool/unpool.h"
 
 using namespace anypool;
 
 namespace {
 
 const Kernels *kernels = nullptr;
-
-bool has_elements(const std::vector<int64_t> &shape) {
-    return std::find(shape.begin(), shape.end(), 0) == shape.end();
-}
 
 // A kernel and its arguments, but for where the arrays lie. They point into the pooling that made it.
 struct Launch {
@@ -386,36 +382,6 @@ class Kernel {
     std::vector<const Network *> networks_;
     std::pair<double, double> numbers_;
 };
-
-// Unpooling, or its gradient, between arrays of rows × sources × inner and of rows × outputs × inner elements; whether
-// all indices were in range.
-bool run_unpooling(Unpooled (*kernel)(const Unpooling &), nb::handle given, nb::handle indices, nb::handle out,
-                   bool is_gradient) {
-    const View from = view("x", given), at = view("indices", indices), to = view("out", out, true);
-    if (from.shape.size() != 3 || to.shape.size() != 3 || at.shape.size() != 3)
-        fail(PyExc_ValueError, "unpooling takes arrays of three axes");
-    const NamedType &type = named(from.dtype);
-    const View &sources = is_gradient ? to : from, &outputs = is_gradient ? from : to;
-    check("indices", at, sources.shape, "int64", false);
-    check("out", to, {at.shape[0], is_gradient ? at.shape[1] : to.shape[1], at.shape[2]}, type.name, true);
-    if (outputs.shape[0] != at.shape[0] || outputs.shape[2] != at.shape[2])
-        fail(PyExc_ValueError, "outputs must have as many rows as indices, got " + text(outputs.shape));
-    for (const View *v : {&from, &at, &to})
-        if (has_elements(v->shape) && v->strides != strides_in_order(v->shape, {0, 1, 2}))
-            fail(PyExc_ValueError, "unpooling takes arrays that are contiguous");
-    check_disjoint("out", to, type.bytes, "x", from, type.bytes);
-    check_disjoint("out", to, type.bytes, "indices", at, 8);
-    const Unpooling problem{at.shape[0], at.shape[1],  outputs.shape[1], at.shape[2], type.bytes,
-                            (const int64_t *)at.data, from.data,         to.data,     threads()};
-    Unpooled result;
-    {
-        nb::gil_scoped_release release;
-        result = kernel(problem);
-    }
-    if (PyErr_Occurred()) throw nb::python_error();
-    if (result == Unpooled::no_memory) fail(PyExc_MemoryError, "no memory for what an unpooling keeps");
-    return result == Unpooled::done;
-}
 
 // Whether a signal's handler raised, such as Ctrl-C's; handlers run in the main thread alone.
 bool signal_raised() {

@@ -5,6 +5,7 @@
 #include <nanobind/ndarray.h>
 #include <numpy/arrayobject.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -120,15 +121,17 @@ View view(const char *argument, nb::handle object, bool written = false) {
     return v;
 }
 
+bool has_elements(const std::vector<int64_t> &shape) {
+    return std::find(shape.begin(), shape.end(), 0) == shape.end();
+}
+
 void check(const char *argument, const View &v, const std::vector<int64_t> &shape, const std::string &dtype,
            bool written) {
     if (v.dtype != dtype)
         fail(PyExc_TypeError, std::string(argument) + " must have dtype " + dtype + ", got " + v.dtype);
     if (v.shape != shape)
         fail(PyExc_ValueError, std::string(argument) + " must have shape " + text(shape) + ", got " + text(v.shape));
-    bool empty = false;
-    for (int64_t n : shape) empty |= n == 0;
-    if (!written || empty) return;
+    if (!written || !has_elements(shape)) return;
     if (!v.writable)
         fail(PyExc_ValueError,
              std::string(argument) + " must be an array that can be written into, got a read-only one");

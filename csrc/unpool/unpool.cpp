@@ -29,67 +29,64 @@ struct Units {
         count = (p.rows + rows_each - 1) / rows_each * blocks;
     }
 
-    // body(row, first, last) for the rows of a unit and its part of the inner axis.
-    template <class Body> bool each(int64_t unit, const Body &body) const {
+    // body(from, at, to, first, last) for the rows of a unit and its part of the inner axis; whether all indices that it
+    // saw were in range. A row of `from` has `given` positions.
+    template <class T, class Body> void each(int64_t unit, int64_t given, int64_t positions, const Body &body) const {
         const int64_t first = unit % blocks * block, last = std::min(first + block, p.inner);
         const int64_t row = unit / blocks * rows_each, end = std::min(row + rows_each, p.rows);
-        for (int64_t r = row; r < end; r++)
-            if (!body(r, first, last)) return false;
-        return true;
+        for (int64_t r = row; r < end; r++) {
+            const int64_t *at = p.indices + r * p.sources * p.inner;
+            if (!body((const T *)p.from + r * given * p.inner, at, (T *)p.to + r * positions * p.inner, first, last))
+                out_of_range = true;
+        }
     }
 };
 
 template <class T> bool scatter(const void *context, int64_t unit) {
     const auto &units = *static_cast<const Units *>(context);
     const Unpooling &p = units.p;
-    return units.each(unit, [&](int64_t row, int64_t first, int64_t last) {
-        const T *from = (const T *)p.from + row * p.sources * p.inner;
-        const int64_t *at = p.indices + row * p.sources * p.inner;
-        T *to = (T *)p.to + row * p.outputs * p.inner;
+    units.each<T>(unit, p.sources, p.outputs, [&](const T *from, const int64_t *at, T *to, int64_t first, int64_t last) {
         if (last - first == p.inner) std::memset(to, 0, size_t(p.outputs * p.inner) * sizeof(T));
         else
             for (int64_t i = 0; i < p.outputs; i++) std::memset(to + i * p.inner + first, 0, (last - first) * sizeof(T));
-        bool outside = false;
+        bool inside = true;
         for (int64_t s = 0; s < p.sources; s++)
             for (int64_t c = first; c < last; c++) {
                 const int64_t k = s * p.inner + c, place = at[k];
                 if (uint64_t(place) < uint64_t(p.outputs)) to[place * p.inner + c] = from[k];
-                else outside = true;
+                else inside = false;
             }
-        if (outside) units.out_of_range = true;
-        return true;
+        return inside;
     });
+    return true;
 }
 
 template <class T> bool gather(const void *context, int64_t unit) {
     const auto &units = *static_cast<const Units *>(context);
     const Unpooling &p = units.p;
-    return units.each(unit, [&](int64_t row, int64_t first, int64_t last) {
-        const T *from = (const T *)p.from + row * p.outputs * p.inner;
-        const int64_t *at = p.indices + row * p.sources * p.inner;
-        T *to = (T *)p.to + row * p.sources * p.inner;
-        const int64_t width = last - first;
+    const size_t bytes = size_t(p.outputs * units.block + 7) / 8;
+    auto *taken = (uint8_t *)scratch(bytes);
+    if (!taken) return false;
+    units.each<T>(unit, p.outputs, p.sources, [&](const T *from, const int64_t *at, T *to, int64_t first, int64_t last) {
         // From the last source to the first: who comes to a position that is taken was overwritten there.
-        auto *taken = (uint8_t *)scratch(size_t(p.outputs * width + 7) / 8);
-        if (!taken) return false;
-        std::memset(taken, 0, size_t(p.outputs * width + 7) / 8);
-        bool outside = false;
+        std::memset(taken, 0, bytes);
+        bool inside = true;
         for (int64_t s = p.sources; s-- > 0;)
             for (int64_t c = first; c < last; c++) {
                 const int64_t k = s * p.inner + c, place = at[k];
                 if (uint64_t(place) >= uint64_t(p.outputs)) {
-                    outside = true;
+                    inside = false;
                     continue;
                 }
-                const int64_t bit = place * width + c - first;
+                const int64_t bit = place * units.block + c - first;
                 const uint8_t mask = uint8_t(1 << (bit & 7));
                 uint8_t &byte = taken[bit >> 3];
                 to[k] = byte & mask ? T(0) : from[place * p.inner + c];
                 byte |= mask;
             }
-        if (outside) units.out_of_range = true;
-        return true;
+        return inside;
     });
+    return true;
 }
 
 template <template <class> class Pass> Unpooled run(const Unpooling &p) {
