@@ -6,6 +6,7 @@ KILL is the number of the write (0: none) that it does not live to finish, AFTER
 import os
 import signal
 import sys
+from itertools import count
 from pathlib import Path
 
 import anypool as ap
@@ -14,21 +15,20 @@ MEMORY = 60_000
 
 
 def main(place, kill, after, operator, part=None):
-    written, rename = 0, Path.replace
+    numbers, rename = count(1), Path.replace  # threads get a number each
 
     def replace(self, target):
-        nonlocal written
-        written += 1
-        if written == kill and not after:
+        number = next(numbers)
+        if number == kill and not after:
             os.kill(os.getpid(), signal.SIGKILL)
         moved = rename(self, target)
-        if written == kill:
+        if number == kill:
             os.kill(os.getpid(), signal.SIGKILL)
         return moved
 
     Path.replace = replace
     done = ap.pyramid(place, operator=operator, levels=3, memory=MEMORY, part=part)
-    print(written, done.computed, done.blocks, done.complete)
+    print(next(numbers) - 1, done.computed, done.blocks, done.complete)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ def make(
             _clear(wanted, target, paths)
         if _finished(wanted, target):
             states.remove(target)
+            zarrs.remove_leftovers(target, paths)
             return result(0, 0, True)
         _check_free(target, paths)
         state, job = prepare(wanted, target, block, paths)
@@ -96,14 +97,16 @@ def make(
             return result(len(job.blocks), 0, True)
     except OSError as error:
         raise OSError(f"{location} cannot be written: {zarrs.reason(error)}") from error
+    complete, computed = False, 0
     try:
         workers = _workers(wanted, job.blocks.lengths, asked["memory"])
         complete, computed = run(job, workers, client, asked["part"], asked["progress"])
         if complete:
-            publish(wanted, target, state, job, paths, all_paths)
+            publish(wanted, target, state, paths, all_paths)
     except (IncompletePyramid, OSError) as error:
-        said = str(error) if isinstance(error, IncompletePyramid) else f"{location}: {zarrs.reason(error)}"
-        raise IncompletePyramid(f"{said}; what is done is kept, and the same call goes on from there") from error
+        if not _finished(wanted, target):  # by another part, which removed what this one was writing once more
+            said = str(error) if isinstance(error, IncompletePyramid) else f"{location}: {zarrs.reason(error)}"
+            raise IncompletePyramid(f"{said}; what is done is kept, and the same call goes on from there") from error
     if not complete and _finished(wanted, target):
         state.remove()
         complete = True

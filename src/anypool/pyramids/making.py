@@ -223,10 +223,8 @@ def _stage(runner: Threads | Cluster, calls: list[Call], total: int, what: str, 
     return run_all(runner, calls, report)
 
 
-def publish(wanted: Wanted, target: zarr.Group, state: State, job: Job, paths: tuple[str, ...], all_paths: Any) -> None:
+def publish(wanted: Wanted, target: zarr.Group, state: State, paths: tuple[str, ...], all_paths: Any) -> None:
     """Say in the metadata that the levels are there, and remove what only making them needed."""
-    for each in job.targets:
-        zarrs.remove_leftovers(each.array)
     rank = len(wanted.source.shape)
     levels = (Level(0, (1,) * rank, wanted.source.shape), *wanted.levels)
     described = wanted.described()
@@ -236,4 +234,5 @@ def publish(wanted: Wanted, target: zarr.Group, state: State, job: Job, paths: t
         new["ome"] = {**old.get("ome", {}), **new["ome"]}
     target.update_attributes(new)
     state.remove()
+    zarrs.remove_leftovers(target, paths)
     zarrs.consolidate(target)

@@ -14,6 +14,7 @@ import numpy as np
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
+from zarr.errors import ContainsGroupError
 
 from .plan import Lengths
 from .zarrs import create_array, delete
@@ -28,7 +29,10 @@ class State:
     def __init__(self, target: zarr.Group, settings: Mapping[str, Any]) -> None:
         """Who comes first says the settings; see `settings` for what they are."""
         self.target = target
-        self.group = target.require_group(NAME)
+        try:
+            self.group = target.create_group(NAME)
+        except ContainsGroupError:  # from before, or another part's of this moment: consolidated metadata know neither
+            self.group = zarr.open_group(target.store_path / NAME, mode="a")
         place = self.group.store_path / SETTINGS
         text = json.dumps(settings).encode()
         sync(place.set_if_not_exists(default_buffer_prototype().buffer.from_bytes(text)))

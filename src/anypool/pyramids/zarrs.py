@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -188,11 +189,16 @@ def delete(group: zarr.Group, path: str) -> None:
         del group[path]
 
 
-def remove_leftovers(array: zarr.Array[Any]) -> None:
-    """Delete the temporary files that killed writers left."""
-    if isinstance(array.store, LocalStore):
-        for path in (array.store.root / array.path).rglob("*.partial"):
-            path.unlink(missing_ok=True)
+def remove_leftovers(group: zarr.Group, paths: Sequence[str]) -> None:
+    """Delete the temporary files that killed writers left: of a group's metadata, and in its arrays of these paths.
+
+    Who is at work there still finds that another has finished.
+    """
+    if isinstance(group.store, LocalStore):
+        folder = group.store.root / group.path
+        for path in chain(folder.glob("*.partial"), *((folder / each).rglob("*.partial") for each in paths)):
+            if path.is_file():
+                path.unlink(missing_ok=True)
 
 
 def is_same(a: zarr.Group, b: zarr.Group) -> bool:
